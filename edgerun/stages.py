@@ -1,0 +1,76 @@
+"""The seams of the house: what a source, an engine, a head, a rule and a sink must do.
+
+Constructors are part of each seam (see ``plugins``): every plugin takes its own frozen options first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgerun.types import Array, Detections, Event, Fit, Frame, InputLayout, Message, ModelIO, Stamp, Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a source is asked for: the camera's name for the stamps, and frames per second (0: all there are)."""
+
+    camera: str
+    fps: float
+
+
+class Source(Protocol):
+    """A way of capture. Built as ``X(options, feed)``, which opens nothing."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Open, then yield frames as they come; end only when the source is finite and over.
+
+        Raises SourceError when it cannot be opened or read within its timeouts.
+        """
+        ...
+
+    def close(self) -> None:
+        """End a running ``frames`` soon; callable from any thread, more than once."""
+        ...
+
+
+class Engine(Protocol):
+    """A runtime with one model loaded. Built as ``X(options, model_path)``; raises EngineError or ModelError."""
+
+    @property
+    def io(self) -> ModelIO: ...
+
+    def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        """Raw input tensors to raw output tensors, in the order and dtypes of ``io``; the outputs may be views
+        that the next call overwrites. Raises EngineError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Head(Protocol):
+    """One output layout. Built as ``X(options)``; stateless, so one instance may serve several threads."""
+
+    def layout(self, io: ModelIO) -> InputLayout:
+        """How the model wants its picture."""
+        ...
+
+    def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
+        """Raw outputs to boxes in frame pixels with ``score >= min_score``. Raises ValueError on shapes it does
+        not know."""
+        ...
+
+
+class Rule(Protocol):
+    """A condition over tracks; never sees the picture. Forgets ids that are gone."""
+
+    def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]: ...
+
+
+class Sink(Protocol):
+    """Where messages go."""
+
+    def send(self, message: Message) -> None: ...
+
+    def close(self) -> None: ...
