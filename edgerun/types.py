@@ -128,7 +128,8 @@ class Fit:
         pad = np.array([self.pad_x, self.pad_y] * 2, np.float32)
         low = np.array(self.region[:2] * 2, np.float32)
         high = np.array(self.region[2:] * 2, np.float32)
-        return np.clip((xyxy - pad) / scale, low, high)
+        boxes: F32 = np.clip((xyxy - pad) / scale, low, high)
+        return boxes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
