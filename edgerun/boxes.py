@@ -1,0 +1,142 @@
+"""Geometry of boxes, polygons and lines, on arrays. No state, and no knowledge of models.
+
+Boxes are rows ``x1 y1 x2 y2``, points rows ``x y``, both in image coordinates: y grows downwards.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerun.types import F32, I32, I64, Array, Mask
+
+F64 = npt.NDArray[np.float64]
+
+
+def area(xyxy: F32) -> F32:
+    """Areas f32 (N,); 0 for a box turned inside out."""
+    sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0)
+    areas: F32 = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def overlap(a: F32, b: F32) -> F32:
+    """Area that each of N boxes shares with each of M boxes, f32 (N, M)."""
+    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
+    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
+    shared: F32 = np.maximum(width, 0) * np.maximum(height, 0)
+    return shared
+
+
+def iou(a: F32, b: F32) -> F32:
+    """Intersection over union of N boxes with M boxes, f32 (N, M) in 0-1; 0 where both have no area."""
+    shared = overlap(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    return _ratio(shared, union)
+
+
+def containment(a: F32, b: F32) -> F32:
+    """The part of each of N boxes that lies within each of M boxes, f32 (N, M) in 0-1; 0 for a box without area."""
+    return _ratio(overlap(a, b), area(a)[:, None])
+
+
+def _ratio(part: F32, whole: F32) -> F32:
+    tiny = np.finfo(np.float32).tiny
+    ratio: F32 = np.minimum(part / np.maximum(whole, tiny), 1)
+    return ratio
+
+
+def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000) -> I64:
+    """Greedy non-maximum suppression within each class: the rows to keep, best first.
+
+    A row goes when a better one of its class overlaps it by more than ``iou_limit``. Of equal scores the earlier row
+    is better. Only the ``most`` best rows are looked at: time and memory grow with their square.
+    """
+    order = np.argsort(-score, kind="stable")[:most]
+    boxes, classes = xyxy[order], class_id[order]
+    rivals = (iou(boxes, boxes) > iou_limit) & (classes[:, None] == classes[None, :])
+    kept = np.ones(len(order), np.bool_)
+    for row in range(len(order)):
+        if kept[row]:
+            kept[row + 1 :] &= ~rivals[row, row + 1 :]
+    rows: I64 = order[kept].astype(np.int64)
+    return rows
+
+
+def cross(origin: Array, a: Array, b: Array) -> F64:
+    """Cross product of ``a - origin`` and ``b - origin`` over the last axis, broadcast, in f64.
+
+    Positive when ``b`` is to the right of the way from ``origin`` to ``a``, as seen on the screen.
+    """
+    origin = np.asarray(origin, np.float64)
+    u, v = a - origin, b - origin
+    product: F64 = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+    return product
+
+
+def inside(points: npt.ArrayLike, polygon: npt.ArrayLike) -> Mask:
+    """Which of N points lie in a polygon of K corners (even-odd rule), bool (N,).
+
+    The border belongs to the polygon, or a person cut off by the frame's lower edge would stand outside a zone that
+    reaches down to it. A point counts as on the border within a millionth of the polygon's extent.
+    """
+    p = np.asarray(points, np.float64)[:, None, :]
+    start = np.asarray(polygon, np.float64)[None]
+    end = np.roll(start, -1, axis=1)
+    turn = cross(start, end, p)
+    spans = (start[..., 1] > p[..., 1]) != (end[..., 1] > p[..., 1])
+    # a ray to the right meets the edge when the point is left of it: the turn's sign, told by the edge's direction
+    meets = spans & ((turn > 0) == (end[..., 1] < start[..., 1]))
+    slack = 1e-6 * np.ptp(start, axis=1).max()
+    length = np.maximum(np.hypot(*np.moveaxis(end - start, -1, 0)), 1e-300)
+    within = np.all((p >= np.minimum(start, end) - slack) & (p <= np.maximum(start, end) + slack), axis=-1)
+    on_border = np.any(within & (np.abs(turn) <= slack * length), axis=1)
+    result: Mask = (np.count_nonzero(meets, axis=1) % 2 == 1) | on_border
+    return result
+
+
+def segments_touch(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike, d: npt.ArrayLike) -> Mask:
+    """Whether the segments a-b and c-d have a point in common, broadcast over all but the last axis."""
+    p, q, r, s = (np.asarray(point, np.float64) for point in (a, b, c, d))
+    sides = cross(p, q, r), cross(p, q, s), cross(r, s, p), cross(r, s, q)
+    proper = (np.sign(sides[0]) * np.sign(sides[1]) < 0) & (np.sign(sides[2]) * np.sign(sides[3]) < 0)
+    touching = proper
+    for side, point, start, end in zip(sides, (r, s, p, q), (p, p, r, r), (q, q, s, s), strict=True):
+        within = (point >= np.minimum(start, end)) & (point <= np.maximum(start, end))
+        touching = touching | ((side == 0) & np.all(within, axis=-1))
+    result: Mask = np.asarray(touching, np.bool_)
+    return result
+
+
+def is_simple(polygon: npt.ArrayLike) -> bool:
+    """Whether a polygon of K >= 3 corners has an area and does not touch or cross itself."""
+    corners = np.asarray(polygon, np.float64)
+    k = len(corners)
+    if k < 3 or not np.all(np.isfinite(corners)):
+        return False
+    after = np.roll(corners, -1, axis=0)
+    if np.any(np.all(corners == after, axis=1)):
+        return False
+    first, second = np.triu_indices(k, 1)
+    adjacent = (second - first == 1) | (second - first == k - 1)
+    apart = first[~adjacent], second[~adjacent]
+    if np.any(segments_touch(corners[apart[0]], after[apart[0]], corners[apart[1]], after[apart[1]])):
+        return False
+    # neighbours share a corner by right; they must not run back over each other
+    nxt = np.roll(after, -1, axis=0)
+    back = np.sum((corners - after) * (nxt - after), axis=1) > 0
+    return not np.any((cross(after, corners, nxt) == 0) & back)
+
+
+def crossings(start: npt.ArrayLike, end: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike) -> I32:
+    """How N points that moved from ``start`` to ``end`` crossed the line from ``a`` to ``b``, i32 (N,).
+
+    1: from its left to its right, as seen on the screen when looking from a to b; -1: from right to left; 0: not at
+    all. A point on the line counts as right of it, so a stop on the line is no second crossing.
+    """
+    p, q, first, last = (np.asarray(point, np.float64) for point in (start, end, a, b))
+    was_right, is_right = cross(first, last, p) >= 0, cross(first, last, q) >= 0
+    between = np.sign(cross(p, q, first)) * np.sign(cross(p, q, last)) <= 0
+    change = is_right.astype(np.int32) - was_right.astype(np.int32)
+    result: I32 = np.where(between, change, 0).astype(np.int32)
+    return result
