@@ -50,12 +50,14 @@ class Frame:
 
     ``i420``: planes ``(Y (H,W), U (H/2,W/2), V (H/2,W/2))``, rows may be strided views (odd sizes round up);
     ``bgr24``/``rgb24``: one plane ``(H,W,3)``. All uint8. The planes may be views of the decoder's memory:
-    they stay valid as long as the Frame is referenced, and must not be written to.
+    they stay valid as long as the Frame is referenced, and must not be written to. ``full_range`` tells I420 luma of
+    0-255 (JPEG's) from video's 16-235.
     """
 
     stamp: Stamp
     pixel_format: PixelFormat
     planes: tuple[U8, ...]
+    full_range: bool = False
 
 
 @dataclass(frozen=True, slots=True)
