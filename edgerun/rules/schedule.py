@@ -1,0 +1,192 @@
+"""When a rule is awake: days, hours, sunrise and sunset.
+
+A schedule is text: ``22:00-06:00``, ``mon-fri 08:00-18:00; sat,sun 10:00-16:00``, ``sunset-30m-sunrise``. Windows are
+separated by ``;``. Days name the day on which a window starts, so ``fri 22:00-06:00`` ends on Saturday morning.
+
+A window is a stretch of real time from its start to its end, so it stays in one piece on the nights when the clocks
+change: an hour that comes twice is inside from its first start to its last end, and a time that does not exist counts
+as the same moment told by the old offset (RFC 5545, section 3.3.5).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from annotated_types import Interval
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIME = r"(?:\d{1,2}:\d{2}|(?:sunrise|sunset)(?:[+-]\d{1,3}m)?)"
+_WINDOW = re.compile(rf"(?:(?P<days>[a-z,\-]+)\s+)?(?P<start>{_TIME})\s*-\s*(?P<end>{_TIME})|(?P<only>[a-z,\-]+)")
+_HINT = "write it like 22:00-06:00, mon-fri 08:00-18:00, sat,sun or sunset-sunrise+30m, several separated by ;"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a camera stands, for schedules."""
+
+    latitude: Annotated[float, Interval(ge=-90, le=90)] | None = None
+    """Degrees north; needed by schedules with sunrise or sunset."""
+    longitude: Annotated[float, Interval(ge=-180, le=180)] | None = None
+    """Degrees east; needed by schedules with sunrise or sunset."""
+    timezone: str = ""
+    """A name such as `Europe/Vienna`; the system's own time zone where empty."""
+
+    def __post_init__(self) -> None:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("give latitude and longitude together, or neither")
+        if self.timezone:
+            self.zone()
+
+    def zone(self) -> tzinfo | None:
+        """The time zone, None for the system's own. Raises ValueError for a name that is not known."""
+        if not self.timezone:
+            return None
+        try:
+            return ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a path or folder, the others
+            raise ValueError(
+                f"timezone {self.timezone!r} is not known here; use a name such as Europe/Vienna, "
+                "and install tzdata if it is a right one"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A time of day: minutes after local midnight, or after sunrise or sunset."""
+
+    minutes: int
+    sun: str = ""
+
+    def at(self, day: date, place: Place, *, last: bool) -> float:
+        """Unix seconds on a local day; of an hour that comes twice the last or the first."""
+        if self.sun:
+            assert place.latitude is not None and place.longitude is not None  # Schedule checks it
+            rise, down = sun_times(day, place.latitude, place.longitude)
+            return (rise if self.sun == "sunrise" else down) + 60 * self.minutes
+        days, minutes = divmod(self.minutes, 1440)
+        local = datetime.combine(day + timedelta(days), time(minutes // 60, minutes % 60), place.zone())
+        first = local.timestamp()
+        # in a gap fold=1 is the earlier one, so the later of both is right for every end
+        return max(first, local.replace(fold=1).timestamp()) if last else first
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    days: frozenset[int]
+    start: _Moment
+    end: _Moment
+
+    def on(self, day: date, place: Place) -> tuple[float, float]:
+        """Unix seconds of the start and the end of the window that starts on a local day."""
+        start = self.start.at(day, place, last=False)
+        end = self.end.at(day, place, last=True)
+        if end <= start:
+            end = self.end.at(day + timedelta(1), place, last=True)
+        return start, end
+
+
+class Schedule:
+    """A schedule's text, compiled. Raises ValueError where the text or the place does not do."""
+
+    def __init__(self, text: str, place: Place | None = None) -> None:
+        self._windows = parse(text)
+        self._place = place or Place()
+        sunny = any(moment.sun for window in self._windows for moment in (window.start, window.end))
+        if sunny and self._place.latitude is None:
+            raise ValueError(f"schedule {text!r} needs the camera's latitude and longitude")
+        self._edges: list[float] = []
+        self._known = (math.inf, -math.inf)
+
+    def awake(self, wall: float) -> bool:
+        """Whether a moment, in Unix seconds, lies in one of the windows. The clock may jump either way."""
+        if not self._known[0] <= wall < self._known[1]:
+            self._compile(wall)
+        return bisect_right(self._edges, wall) % 2 == 1
+
+    def _compile(self, wall: float) -> None:
+        """The joint windows around a moment as a sorted list of starts and ends, good for a day each way."""
+        today = datetime.fromtimestamp(wall, self._place.zone()).date()
+        spans = []
+        for offset in range(-3, 4):
+            day = today + timedelta(offset)
+            spans += [w.on(day, self._place) for w in self._windows if day.weekday() in w.days]
+        edges: list[float] = []
+        for start, end in sorted(spans):
+            if edges and start <= edges[-1]:
+                edges[-1] = max(edges[-1], end)
+            elif end > start:
+                edges += [start, end]
+        self._edges = edges
+        self._known = (wall - 86400, wall + 86400)
+
+
+def parse(text: str) -> tuple[_Window, ...]:
+    """The windows of a schedule's text. Raises ValueError with what is wrong and how to write it."""
+    windows = []
+    for part in text.lower().split(";"):
+        match = _WINDOW.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"schedule {text!r}: cannot read {part.strip()!r}; {_HINT}")
+        if match["only"]:
+            windows.append(_Window(_days(match["only"]), _Moment(0), _Moment(1440)))
+            continue
+        days = _days(match["days"]) if match["days"] else frozenset(range(7))
+        start, end = _moment(match["start"]), _moment(match["end"])
+        if start == end:
+            raise ValueError(f"schedule {text!r}: {part.strip()!r} starts when it ends; for the whole day, 00:00-24:00")
+        windows.append(_Window(days, start, end))
+    return tuple(windows)
+
+
+def _days(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first not in _DAYS or (last or first) not in _DAYS:
+            raise ValueError(f"schedule: {part!r} is no day or range of days; days are {', '.join(_DAYS)}")
+        begin, end = _DAYS.index(first), _DAYS.index(last or first)
+        days.update((begin + i) % 7 for i in range((end - begin) % 7 + 1))
+    return frozenset(days)
+
+
+def _moment(text: str) -> _Moment:
+    if text.startswith("sun"):
+        name, offset = re.fullmatch(r"(sunrise|sunset)(?:([+-]\d+)m)?", text).groups()  # type: ignore[union-attr]  # _WINDOW matched it
+        return _Moment(int(offset or 0), name)
+    hours, minutes = (int(part) for part in text.split(":"))
+    if minutes > 59 or hours * 60 + minutes > 1440:
+        raise ValueError(f"schedule: {text} is no time of day; times go from 00:00 to 24:00")
+    return _Moment(hours * 60 + minutes)
+
+
+def sun_times(day: date, latitude: float, longitude: float) -> tuple[float, float]:
+    """Unix seconds of sunrise and sunset on a local day, good to about a minute.
+
+    NOAA's General Solar Position Calculations (gml.noaa.gov/grad/solcalc/solareqns.PDF): the equation of time and the
+    declination as series in the fractional year, the hour angle for a zenith of 90.833 degrees (refraction and the
+    sun's radius). In a polar night both are noon, in a polar day the midnights around it, so a window from sunset to
+    sunrise is always, or never, open.
+    """
+    g = 2 * math.pi / 365 * (day.timetuple().tm_yday - 1 - longitude / 360)
+    equation_min = 229.18 * (
+        0.000075 + 0.001868 * math.cos(g) - 0.032077 * math.sin(g)
+        - 0.014615 * math.cos(2 * g) - 0.040849 * math.sin(2 * g)
+    )  # fmt: skip
+    declination = (
+        0.006918 - 0.399912 * math.cos(g) + 0.070257 * math.sin(g) - 0.006758 * math.cos(2 * g)
+        + 0.000907 * math.sin(2 * g) - 0.002697 * math.cos(3 * g) + 0.00148 * math.sin(3 * g)
+    )  # fmt: skip
+    lat = math.radians(min(max(latitude, -89.9), 89.9))
+    cosine = math.cos(math.radians(90.833)) / (math.cos(lat) * math.cos(declination)) - math.tan(lat) * math.tan(
+        declination
+    )
+    half_day_min = 4 * math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
+    midnight = datetime.combine(day, time(), timezone.utc).timestamp()
+    noon = midnight + 60 * (720 - 4 * longitude - equation_min)
+    return noon - 60 * half_day_min, noon + 60 * half_day_min
