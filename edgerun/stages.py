@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from edgerun.types import Array, Detections, Event, Fit, Frame, InputLayout, Message, ModelIO, Stamp, Tracks
 
@@ -68,9 +68,54 @@ class Rule(Protocol):
     def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]: ...
 
 
-class Sink(Protocol):
-    """Where messages go."""
+Verdict: TypeAlias = Literal["taken", "unclaimed", "refused"]
+"""What became of an offered message: taken for somebody, taken with nobody listening, or not taken."""
 
-    def send(self, message: Message) -> None: ...
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What came in from outside, unchecked. ``response_topic`` and ``correlation`` are empty where none was given."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    response_topic: str = ""
+    correlation: bytes = b""
+
+
+class SinkListener(Protocol):
+    """Whom a sink tells of its connection; called from the sink's own thread, so it only takes notes."""
+
+    def connected(self, window: int) -> None:
+        """Up, and ``window`` offers may be unanswered at a time."""
+        ...
+
+    def disconnected(self, reason: str) -> None:
+        """Down, or still not up, and why in words; offers that were not answered never will be."""
+        ...
+
+    def answered(self, token: int, verdict: Verdict, reason: str) -> None: ...
+
+    def received(self, request: Request) -> None: ...
+
+
+class Sink(Protocol):
+    """Where messages go. Built as ``X(options, ...)``, which opens nothing; it reconnects by itself."""
+
+    def open(self, listener: SinkListener) -> None:
+        """Start to connect; returns at once."""
+        ...
+
+    def send(self, message: Message) -> bool:
+        """Best effort, from any thread, never blocks; False when it had to be dropped."""
+        ...
+
+    def offer(self, message: Message, token: int) -> bool:
+        """Send so that ``answered(token, ...)`` follows, unless the connection goes first; False when not connected."""
+        ...
+
+    def reconnect(self, reason: str) -> None:
+        """Give the connection up and start a new one; what was not answered is void."""
+        ...
 
     def close(self) -> None: ...

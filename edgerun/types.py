@@ -214,10 +214,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One MQTT message. ``expiry_s`` 0 means it never expires."""
+    """One MQTT message. ``expiry_s`` 0 means it never expires; ``correlation`` ties an answer to its request."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
     expiry_s: int = 0
+    correlation: bytes = b""
