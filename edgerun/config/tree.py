@@ -158,8 +158,6 @@ class CameraOptions:
     priority: Annotated[int, Interval(ge=0, le=10)] = 5
     """Who is served first when the accelerator is short: a camera with a higher number."""
     labels: tuple[str, ...] = ()
-    """Which of the model's labels are followed; all where empty."""
-    labels: tuple[str, ...] = ()
     """Labels to keep, of those that the model knows. Default: all."""
     stalled_s: Annotated[float, Interval(gt=0, le=3600)] = 4.0
     """The camera counts as stalled after so long without a frame."""

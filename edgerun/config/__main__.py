@@ -1,0 +1,16 @@
+"""The child of ``load_isolated``: the Config, or the ConfigError, pickled on stdout."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+from edgerun.config import load
+from edgerun.errors import ConfigError
+
+try:
+    outcome: object = load(Path(sys.argv[1]))
+except ConfigError as error:
+    outcome = error
+sys.stdout.buffer.write(pickle.dumps(outcome))

@@ -1,0 +1,214 @@
+"""A tree of nodes to a Config, or every reason why not. The only module that knows pydantic."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from edgerun.config.text import Loc, Node, Problem, dotted
+from edgerun.config.tree import Config
+
+CAMERA_TOPICS = ("status", "state", "cmd", "ack")
+"""What stands beside the cameras under a device's topic."""
+ZONE_TOPICS = ("state", "detections", "alerts", "snapshot")
+"""What stands beside the zones under a camera's topic."""
+
+_SHOWN = 60
+
+
+@cache
+def _adapter() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
+
+
+def json_schema() -> dict[str, Any]:
+    """The configuration's JSON Schema (2020-12), with every field's description."""
+    schema = _adapter().json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "edgerun configuration"}
+
+
+def validate(root: Node) -> tuple[Config | None, list[Problem]]:
+    """The Config, unless there are problems; the problems in the order of the lines."""
+    config = None
+    problems = list(_references(root))
+    try:
+        config = _adapter().validate_python(root.plain())
+    except ValidationError as error:
+        problems += _explain(error, root)
+    problems.sort(key=lambda problem: problem.line)
+    return (None if problems else config), problems
+
+
+def _references(root: Node) -> Iterator[Problem]:
+    """What types alone cannot see: names that stand for topics, and rules that point to nothing."""
+    cameras = root.get("cameras")
+    for name, camera in _items(cameras):
+        here: Loc = ("cameras", name)
+        if name in CAMERA_TOPICS:
+            yield _taken(camera, here, CAMERA_TOPICS)
+        for zone, node in _items(camera.get("zones")):
+            if zone in ZONE_TOPICS:
+                yield _taken(node, (*here, "zones", zone), ZONE_TOPICS)
+        yield from _rule_references(camera, here)
+
+
+def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
+    rules = camera.get("rules")
+    seen: set[str] = set()
+    for index, rule in enumerate(rules.value if rules and isinstance(rules.value, list) else []):
+        for kind in ("zone", "line"):
+            pointer = rule.get(kind)
+            there = dict(_items(camera.get(f"{kind}s")))
+            if pointer and isinstance(pointer.value, str) and pointer.value not in there:
+                message = f"this camera has no {kind} {pointer.value!r}{_hint(pointer.value, there)}"
+                yield Problem(pointer.line, dotted((*here, "rules", index, kind)), message)
+        name = rule.get("name")
+        if name and isinstance(name.value, str):
+            if name.value in seen:
+                message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
+                yield Problem(name.line, dotted((*here, "rules", index, "name")), message)
+            seen.add(name.value)
+
+
+def _items(node: Node | None) -> Iterable[tuple[str, Node]]:
+    return node.value.items() if node and isinstance(node.value, dict) else ()
+
+
+def _taken(node: Node, loc: Loc, names: Iterable[str]) -> Problem:
+    return Problem(node.line, dotted(loc), f"this name is taken by a topic; any but {', '.join(names)} will do")
+
+
+def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
+    """One problem per place: the several complaints of a union about one value become one sentence."""
+    places: dict[Loc, tuple[Node, list[str]]] = {}
+    for one in error.errors(include_url=False):
+        names_a_key = one["type"] in ("missing", "unexpected_keyword_argument")
+        node, loc = _locate(root, one["loc"][:-1] if names_a_key else one["loc"])
+        if node.unknown:
+            continue
+        message = _message(one, root, node, loc)
+        if names_a_key:
+            node, loc = node.get(one["loc"][-1]) or node, (*loc, one["loc"][-1])
+        places.setdefault(loc, (node, []))[1].append(message)
+    for loc, (node, messages) in places.items():
+        yield Problem(node.line, dotted(loc), " or ".join(dict.fromkeys(messages)))
+
+
+def _locate(root: Node, loc: Iterable[str | int]) -> tuple[Node, Loc]:
+    """The deepest node that is written at an error's place; parts that pydantic adds for itself are skipped."""
+    node, path = root, list[str | int]()
+    for part in loc:
+        child = node.get(part)
+        if child is not None and not _is_tag(node, part):
+            node = child
+            path.append(part)
+    return node, tuple(path)
+
+
+def _is_tag(node: Node, part: str | int) -> bool:
+    tag = node.get("type")
+    return tag is not None and tag.value == part
+
+
+_SAYS = {  # what pydantic-core's error types say to whoever wrote the file; the only pattern is NAME
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be 1 to 32 of a-z, 0-9, _ and -",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} entries, has {actual_length}",
+    "too_long": "must have at most {max_length} entries, has {actual_length}",
+    "dict_type": "must be a mapping (key: value)",
+    "dataclass_type": "must be a mapping (key: value)",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "missing": "is missing, and has no default",
+    "union_tag_not_found": "needs a type: one of {tags}",
+    "union_tag_invalid": "has no type {tag!r}: one of {tags}",
+    "model_attributes_type": "must be a mapping (key: value) with a type",
+}
+_ECHO = ("int_", "float_", "finite", "bool_", "greater", "less", "multiple", "literal", "string_")
+
+
+def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
+    kind, context = one["type"], one.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "unexpected_keyword_argument":
+        allowed = [key for variant in _variants(root, loc) for key in variant.get("properties", ())]
+        return f"unknown key{_hint(str(one['loc'][-1]), allowed)}"
+    if kind not in _SAYS:
+        return str(one["msg"]).replace("Input should", "must").replace("Value should", "must")
+    if kind.startswith("union_tag"):
+        types = filter(None, map(_type_of, _variants(root, loc, any_type=True)))
+        context = {**context, "tags": ", ".join(types)}
+    said = _SAYS[kind].format(**context)
+    if kind.startswith(_ECHO) and isinstance(node.value, str) and not node.outside:
+        said += f", not {node.value[:_SHOWN]!r}"
+    return said
+
+
+def _variants(root: Node, loc: Loc, any_type: bool = False) -> list[dict[str, Any]]:
+    """The object schemas that could stand at a place; where a ``type`` is written, the one it names."""
+    schema = json_schema()
+    node: Node | None = root
+    level = [schema]
+    for part in (*loc, None):
+        objects = list(_flat(level, schema["$defs"]))
+        written = node.get("type") if node else None
+        if written and not (any_type and part is None):
+            objects = [
+                one for one in objects if one.get("properties", {}).get("type", {}).get("const") == written.value
+            ]
+        if part is None:
+            return [one for one in objects if one.get("type") == "object"]
+        level = [child for one in objects for child in _children(one, part)]
+        node = node.get(part) if node else None
+    return []
+
+
+def _type_of(schema: Mapping[str, Any]) -> str | None:
+    name = schema.get("properties", {}).get("type", {}).get("const")
+    return name if isinstance(name, str) else None
+
+
+def _flat(level: Iterable[dict[str, Any]], defs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for one in level:
+        target = defs[one["$ref"].rsplit("/", 1)[-1]] if "$ref" in one else one
+        if "anyOf" in target:
+            yield from _flat(target["anyOf"], defs)
+        else:
+            yield target
+
+
+def _children(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
+    if part in schema.get("properties", {}):
+        yield schema["properties"][part]
+    yield from schema.get("patternProperties", {}).values()
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield schema[key]
+
+
+def _hint(wrong: str, allowed: Iterable[str]) -> str:
+    names = list(dict.fromkeys(allowed))
+    near = difflib.get_close_matches(wrong, names, n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return f"{guess} (there are: {', '.join(names)})" if names else f"{guess} (there are none)"

@@ -1,0 +1,47 @@
+"""A text that must not be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A password or a token. It prints as ``***``; ``value`` is asked for only where it is used."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """In the configuration a secret is a text; this is pydantic's protocol, spoken without importing it."""
+        return {"type": "function-after", "function": {"type": "no-info", "function": cls}, "schema": {"type": "str"}}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """What may be written: the text itself, or where it stands."""
+        places = [
+            ("env", "Name of an environment variable."),
+            ("file", "A file, in the credentials directory or by its path."),
+        ]
+        return {
+            "anyOf": [
+                {"type": "string"},
+                *(
+                    {
+                        "type": "object",
+                        "properties": {name: {"type": "string", "description": description}},
+                        "required": [name],
+                        "additionalProperties": False,
+                    }
+                    for name, description in places
+                ),
+            ]
+        }
