@@ -67,11 +67,14 @@ class Worker:
         self.restarts = 0
         self.progress = 0
         """Rises while the thread is alive and well."""
+        self.exhausted = False
+        """The last of the candidates failed in a way that no retry helps; it goes on trying all the same."""
         self._candidates = tuple(candidates)
         self._terms = terms
         self._listener = listener
         self._choice = 0
         self._failures = 0
+        self._retry_at = float("inf")
         self._lock = threading.Lock()
         self._in_flight: dict[int, tuple[float, bool]] = {}
         """Slot -> (sent at, sent twice), in order."""
@@ -165,9 +168,9 @@ class Worker:
                 self._in_flight[slot] = (time.monotonic(), True)
                 process.request(slot)
         self._listener.loaded(self)
-        if self._terms.spare:
+        if self._terms.spare and self._choice == 0:
             self._next = EngineProcess(self.candidate.load, self._memory)
-        retry_at = time.monotonic() + self._terms.retry_primary_s if self._choice else float("inf")
+        self._retry_at = time.monotonic() + self._terms.retry_primary_s if self._choice else float("inf")
         try:
             while not self._closed.is_set():
                 self.progress += 1
@@ -176,7 +179,7 @@ class Worker:
                     self._answer(reply)
                 elif (late_s := self._oldest_s()) > self._terms.deadline_s:
                     raise EngineError(f"no answer within {late_s:.1f} s; its process was killed", retriable=True)
-                if time.monotonic() > retry_at and self._primary_is_back():
+                if time.monotonic() > self._retry_at and self._primary_is_back():
                     return
         finally:
             with self._lock:
@@ -193,6 +196,7 @@ class Worker:
             log.info("engine %s is not back yet: %s", self._candidates[0].name, error)
             self._next.close()
             self._next = None
+            self._retry_at = time.monotonic() + self._terms.retry_primary_s
             return False
         if back:
             log.warning("engine %s is back", self._candidates[0].name)
@@ -216,10 +220,10 @@ class Worker:
         self.restarts += 1
         self._failures = 0 if lived_s > _SETTLED_S else self._failures + 1
         log.warning("engine %s (worker %d): %s", self.candidate.name, self.number, error)
+        if not error.retriable or self._failures > 1:
+            self.exhausted = not error.retriable and self._choice + 1 == len(self._candidates)
+            self._choice = (self._choice + 1) % len(self._candidates)
         self._listener.lost(self, error)
-        if self._choice + 1 < len(self._candidates) and (not error.retriable or self._failures > 1):
-            self._choice += 1
-            self._failures = 0
         wait_s = 0.0
         if self._failures > 1 or not error.retriable:
             wait_s = min(_BACKOFF_MAX_S, 0.25 * 2.0**self._failures) * random.uniform(0.8, 1.2)

@@ -1,0 +1,7 @@
+"""``python -m edgerun``."""
+
+import sys
+
+from edgerun.cli import main
+
+sys.exit(main())

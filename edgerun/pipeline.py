@@ -1,0 +1,104 @@
+"""One camera's pure step: where to look in a frame, and what its detections mean. No clock, no thread, no I/O.
+
+``look`` runs where the frames are captured, ``finish`` where results arrive; each is called in the frames' order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgerun.boxes import iou
+from edgerun.images import luma
+from edgerun.motion import MotionGate, MotionOptions
+from edgerun.regions import Region, RegionOptions, RegionPlanner
+from edgerun.rules import RuleBook, RuleOptions
+from edgerun.tracking import Tracker, TrackerOptions
+from edgerun.types import Detections, Event, Frame, Stamp, Tracks
+from edgerun.zones import LineOptions, ZoneOptions
+
+FLOOR_SCORE = 0.1
+"""Detections below are noise for every detector met so far; the tracker's second stage uses those above."""
+_SAME_IOU = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A frame and the regions worth an inference; none: nothing changed, the tracks are held."""
+
+    frame: Frame
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one frame came to. ``zones_of`` goes with the rows of ``tracks``."""
+
+    look: Look
+    detections: Detections
+    tracks: Tracks
+    zones_of: list[tuple[str, ...]]
+    events: list[Event]
+    occupancy: dict[tuple[str, str], int]
+
+    @property
+    def stamp(self) -> Stamp:
+        return self.look.frame.stamp
+
+    def loose(self, min_score: float) -> Detections:
+        """The detections that stand for none of the tracks."""
+        found = self.detections.take(self.detections.score >= min_score)
+        if not len(found) or not len(self.tracks):
+            return found
+        same = found.class_id[:, None] == self.tracks.class_id
+        return found.take(~((iou(found.xyxy, self.tracks.xyxy) > _SAME_IOU) & same).any(1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineOptions:
+    """The part of a camera's options that the pure step needs."""
+
+    fps: float
+    labels: tuple[str, ...]
+    motion: MotionOptions
+    regions: RegionOptions
+    tracker: TrackerOptions
+    zones: Mapping[str, ZoneOptions]
+    lines: Mapping[str, LineOptions]
+    rules: Sequence[RuleOptions]
+
+
+class Pipeline:
+    """``class_names`` are the model's, by class id; ``options.labels`` are those to keep (none given: all)."""
+
+    def __init__(self, options: PipelineOptions, class_names: Sequence[str], model_size: tuple[int, int]) -> None:
+        self._gate = MotionGate(options.motion, options.fps) if options.motion.enabled else None
+        self._planner = RegionPlanner(options.regions, model_size)
+        self._tracker = Tracker(options.fps, options.tracker)
+        self._rules = RuleBook(options.rules, options.zones, options.lines, class_names)
+        wanted = [i for i, name in enumerate(class_names) if name in options.labels]
+        self._wanted = np.array(wanted, np.int32) if options.labels else None
+        self._tracks = Tracks.empty()
+
+    def look(self, frame: Frame) -> Look:
+        """Decide what of this frame is worth an inference."""
+        motion = self._gate.update(luma(frame), frame.stamp) if self._gate else None
+        return Look(frame, tuple(self._planner.plan(motion, self._tracks, frame.stamp)))
+
+    def finish(self, look: Look, parts: Sequence[tuple[Detections, Region]]) -> Result:
+        """Join what the engine saw in each region, and follow it. No regions: the tracks are held."""
+        stamp = look.frame.stamp
+        if look.regions:
+            detections = self._planner.merge(parts, stamp)
+            if self._wanted is not None:
+                detections = detections.take(np.isin(detections.class_id, self._wanted))
+            tracks = self._tracker.update(detections, stamp)
+            self._planner.learn(tracks, stamp)
+        else:
+            detections = Detections.empty()
+            tracks = self._tracker.hold(stamp)
+        self._tracks = tracks
+        events = self._rules.update(tracks, stamp)
+        return Result(look, detections, tracks, self._rules.zones_of(), events, self._rules.occupancy())

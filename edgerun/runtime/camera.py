@@ -1,0 +1,244 @@
+"""One camera of the daemon: a thread that captures, a lane to the engine, and what becomes of each frame."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from edgerun.errors import SourceError
+from edgerun.images import draw, jpeg, luma, to_bgr
+from edgerun.messages import CameraState, DetectionsFormat
+from edgerun.pipeline import Pipeline, Result
+from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.stages import Source
+from edgerun.types import Event, Frame, Message
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_S = (1.0, 30.0)
+_FPS_WINDOW_S = 10.0
+_FROZEN_GRID = 32
+_SNAPSHOT_QUALITY = 85
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReport:
+    """What the state tells of a camera. ``since`` in unix seconds; ``asked_fps`` 0 means as fast as it goes."""
+
+    state: CameraState
+    since: float
+    reason: str
+    fps: float
+    asked_fps: float
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraTerms:
+    """When a camera that says nothing new is called what. ``frozen_s`` 0: never."""
+
+    stalled_s: float
+    frozen_s: float
+
+
+class Outlet:
+    """Turns one camera's results into messages."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        format_for: Callable[[str], DetectionsFormat],
+        occupancy: Callable[[str, str, int], Message],
+        class_names: tuple[str, ...],
+        score: float,
+    ) -> None:
+        self.score = score
+        self._delivery = delivery
+        self._format_for = format_for
+        self._formats: dict[str, DetectionsFormat] = {}
+        self._occupancy = occupancy
+        self._class_names = class_names
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def __call__(self, result: Result, job: Job) -> None:
+        """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""
+        written = self._formats.get(job.engine)
+        if written is None:
+            written = self._formats[job.engine] = self._format_for(job.engine)
+        self._delivery.publish(
+            written.message(
+                result.stamp,
+                result.tracks,
+                result.zones_of,
+                result.loose(self.score),
+                inference_ms=job.inference_s * 1000 if job.look.regions else None,
+                published=time.time(),
+            )
+        )
+        for event in result.events:
+            self._delivery.accept(event, partial(self._picture, result.look.frame, event))
+        if result.occupancy != self._counts:
+            for (zone, label), count in result.occupancy.items():
+                if self._counts.get((zone, label)) != count:
+                    self._delivery.retain(self._occupancy(zone, label, count))
+            self._counts = result.occupancy
+
+    @staticmethod
+    def _picture(frame: Frame, event: Event) -> bytes:
+        boxes = np.array([thing.xyxy for thing in event.objects], np.float32).reshape(-1, 4)
+        captions = [f"{thing.label} {thing.score:.2f}" for thing in event.objects]
+        return jpeg(draw(to_bgr(frame), boxes, captions), _SNAPSHOT_QUALITY)
+
+
+class Camera:
+    """Captures until closed. ``build_source`` makes a fresh source for every attempt."""
+
+    def __init__(
+        self,
+        name: str,
+        build_source: Callable[[], Source],
+        pipeline: Pipeline,
+        outlet: Outlet,
+        dispatcher: Dispatcher,
+        terms: CameraTerms,
+        *,
+        fps: float,
+        weight: float,
+        lossless: bool,
+    ) -> None:
+        self.name = name
+        self.outlet = outlet
+        self.progress = 0
+        self.captured = 0
+        self._build_source = build_source
+        self._pipeline = pipeline
+        self._dispatcher = dispatcher
+        self._terms = terms
+        self._asked_fps = fps
+        self._lane = Lane(name, weight, self._finish, lossless=lossless)
+        self._failed = 0
+        self._finished: deque[float] = deque()
+        self._state: CameraState = "offline"
+        self._reason = "not opened yet"
+        self._since = time.time()
+        self._last_frame = time.monotonic()
+        self._last_change = time.monotonic()
+        self._fingerprint = 0
+        self._paused = False
+        self._closed = threading.Event()
+        self._source: Source | None = None
+        self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+
+    @property
+    def finished(self) -> int:
+        """Frames that made it through the whole pipeline."""
+        return self._lane.served - self._failed
+
+    @property
+    def over(self) -> bool:
+        """True once a finite source has been shown to its end."""
+        return not self._thread.is_alive() and not self._closed.is_set() and self._thread.ident is not None
+
+    def start(self) -> None:
+        self._dispatcher.add(self._lane)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End soon; ``join`` waits for it."""
+        self._closed.set()
+        if self._source is not None:
+            self._source.close()
+        self._dispatcher.remove(self._lane)
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def pause(self, paused: bool) -> None:
+        """A paused camera stays connected; its frames are not looked at."""
+        self._paused = paused
+
+    def report(self) -> CameraReport:
+        """How it is now; also where a silence is noticed."""
+        now = time.monotonic()
+        if self._state in ("ok", "frozen") and now - self._last_frame > self._terms.stalled_s:
+            self._enter("stalled", f"no frame for {self._terms.stalled_s:g} s")
+        while self._finished and now - self._finished[0] > _FPS_WINDOW_S:
+            self._finished.popleft()
+        fps = len(self._finished) / min(_FPS_WINDOW_S, max(1.0, now - self._finished[0])) if self._finished else 0.0
+        dropped = {"late": self._lane.dropped, "engine": self._failed}
+        return CameraReport(self._state, self._since, self._reason, fps, self._asked_fps, dropped)
+
+    def _run(self) -> None:
+        backoff_s = _BACKOFF_S[0]
+        while not self._closed.is_set():
+            before = self.captured
+            source = self._source = self._build_source()
+            try:
+                for frame in source.frames():
+                    self._frame(frame)
+                    if self._closed.is_set():
+                        return
+                self._enter("offline", "the source is over")
+                return
+            except SourceError as error:
+                if self._closed.is_set():
+                    return
+                self._enter("offline", str(error))
+                backoff_s = _BACKOFF_S[0] if self.captured > before else min(backoff_s * 2, _BACKOFF_S[1])
+                if not error.retriable:
+                    backoff_s = _BACKOFF_S[1]
+            finally:
+                source.close()
+            self._closed.wait(backoff_s * random.uniform(0.75, 1.25))
+
+    def _frame(self, frame: Frame) -> None:
+        self._last_frame = time.monotonic()
+        self.captured += 1
+        self.progress += 1
+        if self._paused:
+            self._enter("paused", "paused by command")
+            return
+        if self._is_frozen(frame):
+            self._enter("frozen", f"the same picture for {self._terms.frozen_s:g} s")
+        else:
+            self._enter("ok", "")
+        self._dispatcher.offer(self._lane, self._pipeline.look(frame))
+
+    def _is_frozen(self, frame: Frame) -> bool:
+        """True when a coarse grid of the luma has not changed by one bit for long: no sensor is that quiet."""
+        if not self._terms.frozen_s:
+            return False
+        plane = luma(frame)
+        rows, columns = (max(1, n // _FROZEN_GRID) for n in plane.shape)
+        fingerprint = zlib.crc32(plane[::rows, ::columns].tobytes())
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
+            self._last_change = self._last_frame
+        return self._last_frame - self._last_change > self._terms.frozen_s
+
+    def _enter(self, state: CameraState, reason: str) -> None:
+        if (state, reason) == (self._state, self._reason):
+            return
+        if state != self._state:
+            self._since = time.time()
+            level = logging.INFO if state in ("ok", "paused") else logging.WARNING
+            log.log(level, "camera %s is %s%s", self.name, state, f": {reason}" if reason else "")
+        self._state, self._reason = state, reason
+
+    def _finish(self, job: Job) -> None:
+        if job.reason:
+            self._failed += 1
+            return
+        self._finished.append(time.monotonic())
+        if not self._closed.is_set():
+            self.outlet(self._pipeline.finish(job.look, job.parts), job)

@@ -1,0 +1,288 @@
+"""From looks to results: which camera's frame goes to which worker next, and results back in order.
+
+Every thread does what is at hand: a camera's capture thread fills a slot itself when a worker has room; a worker's
+thread refills the room it just made, then decodes and finishes. A camera waits with one frame at most: newest wins.
+Cameras are served by stride scheduling, so that in overload every rate falls in proportion to what was asked
+(C. Waldspurger, W. Weihl: Stride Scheduling, MIT/LCS/TM-528).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from edgerun.errors import EdgerunError
+from edgerun.images import TensorWriter
+from edgerun.pipeline import FLOOR_SCORE, Look
+from edgerun.regions import Region
+from edgerun.stages import Head
+from edgerun.types import Detections, Fit, InputLayout, ModelIO
+from edgerun.worker.process import Reply
+from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One frame on its way through the engine."""
+
+    lane: Lane
+    look: Look
+    parts: list[tuple[Detections, Region]] = field(default_factory=list)
+    sent: int = 0
+    answered: int = 0
+    inference_s: float = 0.0
+    engine: str = ""
+    reason: str = ""
+    """Why it failed; empty: it did not."""
+
+    @property
+    def done(self) -> bool:
+        return self.answered == len(self.look.regions)
+
+
+class Lane:
+    """One camera's way to the engine. ``weight`` is its share in overload: frames per second times priority.
+
+    ``finish`` is called with each job in the order of the frames, by one thread at a time. A ``lossless`` lane
+    makes ``offer`` wait instead of dropping.
+    """
+
+    def __init__(self, name: str, weight: float, finish: Callable[[Job], None], *, lossless: bool = False) -> None:
+        self.name = name
+        self.weight = weight
+        self.lossless = lossless
+        self.dropped = 0
+        self.served = 0
+        self.finish = finish
+        self.waiting: Job | None = None
+        self.in_order: deque[Job] = deque()
+        """Jobs under way, oldest first."""
+        self.sending: Job | None = None
+        """The one of them whose regions are not all with a worker yet."""
+        self.pass_ = 0.0
+        self.finishing = threading.Lock()
+        self.writing = threading.Lock()
+        self.writers: dict[int, TensorWriter] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to feed a loaded engine and read its answer."""
+
+    io: ModelIO
+    head: Head
+    layout: InputLayout
+
+
+class _Seat:
+    """The dispatcher's view of one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.reading: Reading | None = None
+        """Of what was loaded last; stays over a restart with the same model, whose requests are asked again."""
+        self.reason = "starting"
+        """Why it does not serve; empty: it does."""
+        self.free = list(range(SLOTS))
+        self.in_flight = 0
+        self.requests: dict[int, tuple[Job, Region, Fit]] = {}
+
+    @property
+    def has_room(self) -> bool:
+        return not self.reason and self.in_flight < IN_FLIGHT and bool(self.free)
+
+
+class Dispatcher:
+    """Owns the workers. ``head_for(io)`` tells the head of what was loaded, or raises ModelError."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate], terms: Terms, workers: int, head_for: Callable[[ModelIO], Head]
+    ) -> None:
+        self._head_for = head_for
+        self._state = threading.Condition(threading.Lock())
+        self._lanes: list[Lane] = []
+        self._seats = [_Seat(Worker(number, candidates, terms, self)) for number in range(workers)]
+        self._depth = IN_FLIGHT * workers
+        self._clock = 0.0
+        self._open = True
+        self.error: EdgerunError | None = None
+        """The last loss of a worker, until one serves."""
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [seat.worker for seat in self._seats]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why each worker does not serve, in words; empty: it does."""
+        return [seat.reason for seat in self._seats]
+
+    def start(self) -> None:
+        for seat in self._seats:
+            seat.worker.start()
+
+    def close(self) -> None:
+        with self._state:
+            self._open = False
+            self._state.notify_all()
+        for seat in self._seats:
+            seat.worker.close()
+
+    def wait_loaded(self, timeout_s: float) -> ModelIO | None:
+        """What the first worker to serve has loaded; None when time ran out.
+
+        Raises the worker's error when no candidate is left that a retry could help.
+        """
+        until = time.monotonic() + timeout_s
+        with self._state:
+            while True:
+                ready = next((seat.reading for seat in self._seats if seat.reading and not seat.reason), None)
+                if ready is not None:
+                    return ready.io
+                if self.error is not None and any(worker.exhausted for worker in self.workers):
+                    raise self.error
+                if not self._state.wait(until - time.monotonic()):
+                    return None
+
+    def add(self, lane: Lane) -> None:
+        with self._state:
+            self._lanes.append(lane)
+
+    def remove(self, lane: Lane) -> None:
+        with self._state:
+            lane.waiting = None
+            self._lanes.remove(lane)
+            self._state.notify_all()
+
+    def offer(self, lane: Lane, look: Look) -> None:
+        """Take a look, in the frames' order. Returns at once, except on a lossless lane whose place is taken."""
+        job = Job(lane, look)
+        with self._state:
+            while lane.lossless and self._open and (lane.waiting or len(lane.in_order) >= self._depth):
+                self._state.wait(0.5)
+            if lane.waiting is not None:
+                lane.dropped += 1
+            if look.regions:
+                if lane.waiting is None:
+                    lane.pass_ = max(lane.pass_, self._clock)
+                lane.waiting = job
+            elif lane.waiting is None:
+                lane.in_order.append(job)
+        if look.regions:
+            self._pump()
+        else:
+            self._drain(lane)
+
+    # What follows runs on whichever thread has just made the next step possible.
+
+    def _pump(self) -> None:
+        """Fill every worker's room with the regions whose turn it is."""
+        while (turn := self._next_turn()) is not None:
+            seat, slot, job, region = turn
+            reading, lane = seat.reading, job.lane
+            assert reading is not None
+            with lane.writing:
+                writer = lane.writers.get(id(reading))
+                if writer is None:
+                    lane.writers = {id(reading): (writer := TensorWriter(reading.io, reading.layout))}
+                fit = writer.write(job.look.frame, seat.worker.slot(slot).inputs[0], region.xyxy)
+            with self._state:
+                seat.requests[slot] = (job, region, fit)
+                stale = seat.reading is not reading
+            if stale:  # another model was loaded meanwhile; the slot is not what it was
+                self.replied(seat.worker, Reply(slot, 0.0, "the engine changed"))
+            else:
+                seat.worker.submit(slot)
+
+    def _next_turn(self) -> tuple[_Seat, int, Job, Region] | None:
+        """Reserve a slot for the next region of the job begun, or else of the lane that is furthest behind."""
+        with self._state:
+            seat = min((seat for seat in self._seats if seat.has_room), key=lambda s: s.in_flight, default=None)
+            if seat is None:
+                return None
+            lane = next((lane for lane in self._lanes if lane.sending), None)
+            if lane is None:
+                ready = (lane for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth)
+                lane = min(ready, key=lambda lane: lane.pass_, default=None)
+                if lane is None or lane.waiting is None:
+                    return None
+                job = lane.waiting
+                lane.waiting = None
+                lane.in_order.append(job)
+                self._clock = lane.pass_
+                lane.pass_ += len(job.look.regions) / lane.weight
+                if lane.lossless:
+                    self._state.notify_all()
+            else:
+                assert lane.sending is not None
+                job = lane.sending
+            region = job.look.regions[job.sent]
+            job.sent += 1
+            lane.sending = job if job.sent < len(job.look.regions) else None
+            seat.in_flight += 1
+            return seat, seat.free.pop(), job, region
+
+    def _drain(self, lane: Lane) -> None:
+        """Finish what is done at the head of the lane. One thread at a time; whoever comes second leaves it to the
+        first, which looks again after letting go."""
+        while lane.in_order and lane.in_order[0].done:
+            if not lane.finishing.acquire(blocking=False):
+                return
+            try:
+                while lane.in_order and lane.in_order[0].done:
+                    lane.finish(lane.in_order[0])
+                    with self._state:
+                        lane.in_order.popleft()
+                        lane.served += 1
+                        if lane.lossless:
+                            self._state.notify_all()
+            finally:
+                lane.finishing.release()
+
+    def _seat(self, worker: Worker) -> _Seat:
+        return self._seats[worker.number]
+
+    def loaded(self, worker: Worker) -> None:
+        """The worker serves: tell how its model is fed and read."""
+        seat = self._seat(worker)
+        if seat.reading is None or seat.reading.io != worker.io:
+            head = self._head_for(worker.io)
+            seat.reading = Reading(worker.io, head, head.layout(worker.io))
+        with self._state:
+            seat.reason = ""
+            self.error = None
+            self._state.notify_all()
+        self._pump()
+
+    def lost(self, worker: Worker, error: EdgerunError) -> None:
+        with self._state:
+            self._seat(worker).reason = str(error)
+            self.error = error
+            self._state.notify_all()
+
+    def replied(self, worker: Worker, reply: Reply) -> None:
+        """Refill the worker first, then read its answer."""
+        seat = self._seat(worker)
+        with self._state:
+            job, region, fit = seat.requests.pop(reply.slot)
+            seat.in_flight -= 1
+        self._pump()
+        reason = reply.reason
+        if not reason and seat.reading is not None:
+            outputs = worker.slot(reply.slot).outputs()
+            try:
+                found = seat.reading.head.decode(outputs, seat.reading.io, fit, FLOOR_SCORE)
+                job.parts.append((found, region))
+            except ValueError as error:
+                reason = str(error)
+        with self._state:
+            seat.free.append(reply.slot)
+            job.inference_s += reply.inference_s
+            job.engine = worker.candidate.name
+            job.reason = job.reason or reason
+            job.answered += 1
+        self._drain(job.lane)
+        self._pump()

@@ -1,0 +1,58 @@
+"""Inference one frame at a time, for what is not live: still images and replays."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from types import TracebackType
+
+from edgerun.config.tree import ModelChoice
+from edgerun.errors import EngineError
+from edgerun.models import ModelFile
+from edgerun.pipeline import Look
+from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.engines import candidates, head_chooser
+from edgerun.worker.worker import Terms
+
+
+class Session:
+    """A model in its child process, asked in turn. Raises EngineError or ModelError when it cannot be loaded."""
+
+    def __init__(self, model: ModelFile, choice: ModelChoice) -> None:
+        self._answers: SimpleQueue[Job] = SimpleQueue()
+        self._lane = Lane("session", 1.0, self._answers.put, lossless=True)
+        self._dispatcher = Dispatcher(
+            candidates(model, choice.engine),
+            Terms(deadline_s=choice.deadline_s, start_s=choice.start_s),
+            workers=1,
+            head_for=head_chooser(model, choice.head),
+        )
+        self._dispatcher.add(self._lane)
+        self._dispatcher.start()
+        try:
+            io = self._dispatcher.wait_loaded(choice.start_s)
+        except BaseException:
+            self.close()
+            raise
+        if io is None:
+            self.close()
+            raise EngineError(f"{model.path.name} was not loaded within {choice.start_s:g} s")
+        self.io = io
+
+    def infer(self, look: Look) -> Job:
+        """The job done: its parts are in the order of the look's regions. Raises EngineError."""
+        self._dispatcher.offer(self._lane, look)
+        job = self._answers.get()
+        if job.reason:
+            raise EngineError(job.reason)
+        return job
+
+    def close(self) -> None:
+        self._dispatcher.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
