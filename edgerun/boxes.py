@@ -20,6 +20,13 @@ def area(xyxy: F32) -> F32:
     return areas
 
 
+def sound(xyxy: F32) -> Mask:
+    """Which boxes are finite and have an area, bool (N,): what a damaged model or a clipped region leaves is not."""
+    with np.errstate(invalid="ignore"):
+        extent = xyxy[:, 2:] - xyxy[:, :2]
+        return np.asarray(np.isfinite(xyxy).all(axis=1) & (extent > 0).all(axis=1), np.bool_)
+
+
 def overlap(a: F32, b: F32) -> F32:
     """Area that each of N boxes shares with each of M boxes, f32 (N, M)."""
     width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])

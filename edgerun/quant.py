@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -36,12 +37,15 @@ def dequantize(stored: Array, spec: TensorSpec) -> F32:
 
 
 def lowest_stored(real: float, spec: TensorSpec) -> float:
-    """The least stored value whose real value reaches ``real``, so that a threshold can be applied before
-    dequantizing. Beyond the dtype's range where no stored value does."""
+    """The least stored value that stands for ``real`` or more, so that a threshold is applied before dequantizing.
+
+    A whole number for a quantized tensor, so that the comparison stays in its own dtype; beyond the dtype's range
+    where no stored value reaches ``real``.
+    """
     if not spec.scale:
         return real
-    # half a millionth of a step: 0.5 must not become 0.5 + 1 LSB because 0.5 / scale came out as 128.00000001
-    return float(np.ceil(real / spec.scale - 5e-7)) + spec.zero_point
+    # less half a millionth of a step, or 0.5 could come out one step above itself
+    return math.ceil(real / spec.scale - 5e-7) + spec.zero_point
 
 
 @dataclass(frozen=True, slots=True, eq=False)

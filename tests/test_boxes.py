@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgerun.boxes import containment, crossings, inside, iou, is_simple, nms, segments_touch
+from edgerun.boxes import containment, crossings, inside, iou, is_simple, nms, segments_touch, sound
 from edgerun.types import F32
 
 edge = st.floats(-100, 900, width=32)
@@ -115,7 +115,7 @@ def test_polygons_that_touch_or_cross_themselves() -> None:
         spike,
         pinched,
         [[0, 0], [1, 1]],
-        [[0, 0], [1, float("nan")], [1, 0]],
+        np.array([[0, 0], [1, np.nan], [1, 0]]),
     ]
     for bad in shapes:
         assert not is_simple(bad), bad
@@ -140,3 +140,8 @@ def test_a_walk_s_crossings_add_up_to_its_change_of_side(walk: list[tuple[int, i
     path = np.array(walk)
     found = crossings(path[:-1], path[1:], (0, 0), (10, 0))
     assert found.sum() == int(path[-1, 1] >= 0) - int(path[0, 1] >= 0)
+
+
+def test_boxes_that_no_one_could_stand_in_are_not_sound() -> None:
+    rows = [[0, 0, 1, 1], [0, 0, 0, 1], [2, 0, 1, 1], [0, np.nan, 1, 1], [0, 0, np.inf, 1]]
+    assert sound(np.array(rows, np.float32)).tolist() == [True, False, False, False, False]

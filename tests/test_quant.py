@@ -30,7 +30,7 @@ def test_quantize_clips_and_errs_by_half_a_step_at_most(scale: float, zero_point
     assert np.all(np.abs(back - np.clip(values, low, high)) <= scale * 0.5001 + 1e-5 * np.abs(back))
 
 
-@given(st.sampled_from([1 / 256, 1 / 255, 0.003, 0.0123]), st.integers(0, 30), st.floats(0.01, 1))
+@given(st.sampled_from([1 / 256, 1 / 255, 0.003, 0.0123]), st.integers(0, 30), st.floats(0, 2))
 def test_a_threshold_on_stored_values_selects_what_it_selects_on_real_ones(
     scale: float, zero: int, score: float
 ) -> None:
@@ -65,3 +65,8 @@ def test_floats_are_scaled_and_shifted() -> None:
 def test_a_tensor_that_holds_no_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot hold a picture"):
         pixel_table(TensorSpec("flag", (1,), "bool"), SSD)
+
+
+def test_a_threshold_on_floats_is_the_threshold() -> None:
+    spec = TensorSpec("scores", (3,), "float32")
+    assert lowest_stored(0.5, spec) == 0.5

@@ -1,0 +1,220 @@
+"""TensorFlow Lite (LiteRT) on the CPU through XNNPACK, or on an NPU through an external delegate."""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Ge, Le, MinLen
+
+from edgerun.errors import EngineError, ModelError
+from edgerun.types import Array, ModelIO, TensorSpec
+
+METADATA_BYTES = 1 << 20
+"""Metadata beyond this is not read: labels and a licence fit many times over, an archive made to explode does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegateOptions:
+    """A shared library that takes over (parts of) the model: the way to VX, Ethos-U, Hexagon and Teflon NPUs."""
+
+    library: Annotated[str, MinLen(1)]
+    """Name or path of the library, e.g. `/usr/lib/libvx_delegate.so`."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the library is told, in its own words; see its documentation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TfliteOptions:
+    """TensorFlow Lite on the CPU, or on an NPU with a delegate."""
+
+    threads: Annotated[int, Ge(1), Le(32)] = 1
+    """Threads of one inference. More than the free cores slow it down; 1 is best when there are several cameras."""
+
+    delegate: DelegateOptions | None = None
+    """An external delegate to hand the model to."""
+
+
+class Tflite:
+    """One interpreter with its model. Lives in the engine's own process: a delegate may abort or hang it."""
+
+    def __init__(self, options: TfliteOptions, model_path: Path) -> None:
+        """Load, allocate and run once on zeros, so that a model which cannot run says so here.
+
+        Raises ModelError for a file that is missing, damaged or for other hardware; EngineError for a runtime or
+        delegate that is missing or refuses.
+        """
+        runtime = _runtime()
+        if not model_path.is_file():
+            raise ModelError(f"The model file {model_path} is not there.")
+        delegates = [load_delegate(runtime, options.delegate)] if options.delegate else []
+        try:
+            self._interpreter = runtime.Interpreter(
+                str(model_path), num_threads=options.threads, experimental_delegates=delegates
+            )
+            self._interpreter.allocate_tensors()
+        except SystemError as error:
+            raise EngineError(_numpy_trap(runtime)) from error
+        except (ValueError, RuntimeError) as error:
+            raise _load_error(model_path, str(error), bool(delegates)) from error
+        self._inputs = [detail["index"] for detail in self._interpreter.get_input_details()]
+        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
+        zeros = [np.zeros(detail["shape"], detail["dtype"]) for detail in self._interpreter.get_input_details()]
+        shapes = [output.shape for output in self.infer(zeros)]
+        self._io = _io(self._interpreter, shapes, read_metadata(model_path))
+
+    @property
+    def io(self) -> ModelIO:
+        return self._io
+
+    def infer(self, tensors: Sequence[Array]) -> list[Array]:
+        """Outputs are copies: a live view of the interpreter's memory would make its next run fail."""
+        try:
+            for index, tensor in zip(self._inputs, tensors, strict=True):
+                self._interpreter.set_tensor(index, tensor)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index) for index in self._outputs]
+        except ValueError as error:
+            raise EngineError(f"The input does not fit the model: {error}") from error
+        except RuntimeError as error:
+            raise EngineError(f"TensorFlow Lite failed: {_one_line(str(error))}", retriable=True) from error
+
+    def close(self) -> None:
+        del self._interpreter
+
+
+def _runtime() -> Any:
+    """The interpreter's module: ai-edge-litert, or tflite-runtime where only that is installed."""
+    try:
+        from ai_edge_litert import interpreter  # type: ignore[import-untyped]  # it has no type hints
+    except ModuleNotFoundError:
+        pass
+    else:
+        return interpreter
+    try:
+        from tflite_runtime import interpreter as older  # type: ignore[import-not-found]  # one of the two is there
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            "Engine tflite needs the package ai-edge-litert (on 32-bit Arm: tflite-runtime), which is not installed."
+        ) from error
+    except (ImportError, AttributeError) as error:
+        raise EngineError(f"tflite-runtime cannot be imported: {error}. {_NUMPY_ADVICE}") from error
+    return older
+
+
+_NUMPY_ADVICE = "Its builds up to 2.14 need numpy below 2: pip install 'numpy<2', or install ai-edge-litert instead."
+
+
+def _numpy_trap(runtime: Any) -> str:
+    if runtime.__name__.startswith("tflite_runtime") and int(np.__version__.split(".")[0]) >= 2:
+        return f"tflite-runtime does not work with numpy {np.__version__}. {_NUMPY_ADVICE}"
+    return "The TensorFlow Lite runtime broke while loading the model; reinstall ai-edge-litert."
+
+
+def load_delegate(runtime: Any, delegate: DelegateOptions) -> Any:
+    """The delegate of a library. Raises EngineError that says which half failed: the library or the hardware."""
+    try:
+        ctypes.CDLL(delegate.library)
+    except OSError as error:
+        raise EngineError(
+            f"The delegate library {delegate.library} cannot be loaded: {error}. "
+            "Install it, or correct delegate.library."
+        ) from error
+    try:
+        return runtime.load_delegate(delegate.library, dict(delegate.options))
+    except AttributeError as error:
+        raise EngineError(f"{delegate.library} is no TensorFlow Lite delegate: {error}.") from error
+    except ValueError as error:
+        reason = _one_line(str(error).removeprefix(f"Failed to load delegate from {delegate.library}")) or "no reason"
+        raise EngineError(
+            f"The delegate {delegate.library} refused to start ({reason}): its device is missing, busy, not permitted, "
+            f"or an option of {dict(delegate.options)} is unknown to it.",
+            retriable=True,
+        ) from error
+
+
+def _load_error(path: Path, reason: str, delegated: bool) -> EngineError | ModelError:
+    """What the runtime's words at loading mean to the person who chose the model."""
+    if "edgetpu-custom-op" in reason:
+        return ModelError(f"{path} is compiled for the Edge TPU: use engine edgetpu, or the model's plain version.")
+    if "unresolved custom op" in reason:
+        name = reason.partition("custom op:")[2].split(".")[0].strip()
+        return ModelError(f"{path} needs the operation {name!r}, which TensorFlow Lite does not have.")
+    if delegated and "model" not in reason.lower():
+        return EngineError(f"The delegate cannot run {path}: {_one_line(reason)}", retriable=True)
+    return ModelError(f"{path} is damaged, or no TensorFlow Lite model: {_one_line(reason)}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _io(interpreter: Any, shapes: Sequence[tuple[int, ...]], metadata: Mapping[str, str]) -> ModelIO:
+    """The specs of a loaded model. Outputs bear the names of its signature where it has one: exporters put the order
+    of the outputs there, while tensor names and positions are accidents of the conversion."""
+    ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
+    names = {}
+    signatures = interpreter.get_signature_list()
+    if len(signatures) == 1:
+        runner = interpreter.get_signature_runner(next(iter(signatures)))
+        names = {detail["index"]: name for name, detail in runner.get_output_details().items()}
+    any_batch = -1 in ins[0].get("shape_signature", ())[:1]
+    inputs = tuple(_spec(detail, detail["name"], tuple(map(int, detail["shape"]))) for detail in ins)
+    outputs = []
+    for detail, shape in zip(outs, shapes, strict=True):
+        signature = [int(side) for side in detail.get("shape_signature", ())]
+        if len(signature) == len(shape):
+            fixed = (
+                side if known >= 0 or (axis == 0 and any_batch) else -1
+                for axis, (side, known) in enumerate(zip(shape, signature, strict=True))
+            )
+            shape = tuple(fixed)
+        outputs.append(_spec(detail, names.get(detail["index"], detail["name"]), shape))
+    return ModelIO(inputs, tuple(outputs), metadata)
+
+
+def _spec(detail: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> TensorSpec:
+    scale, zero_point = detail["quantization"]
+    return TensorSpec(name, shape, np.dtype(detail["dtype"]).name, float(scale), int(zero_point))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a zip archive appended to a .tflite file says: Ultralytics' keys (``names``, ``task``, ``imgsz``, ...), and
+    ``labels`` with the text of TensorFlow's associated label file. Empty where there is none."""
+    if not zipfile.is_zipfile(path):
+        return {}
+    found: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist()[:16]:
+                if entry.file_size > METADATA_BYTES:
+                    continue
+                with archive.open(entry) as stream:
+                    text = stream.read(METADATA_BYTES).decode("utf-8", "replace")
+                if entry.filename == "metadata.json" or text.lstrip().startswith("{"):
+                    found |= {str(key): str(value) for key, value in _mapping(text).items()}
+                elif entry.filename.endswith(".txt"):
+                    found["labels"] = text
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"The metadata at the end of {path} is damaged: {error}") from error
+    return found
+
+
+def _mapping(text: str) -> dict[Any, Any]:
+    """A JSON object, or the Python literal that older exports wrote; empty where it is neither."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            made = parse(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(made, dict):
+            return made
+    return {}
