@@ -1,0 +1,65 @@
+"""Shapes that a model leaves open, settled once, so that slots of a fixed size can be laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgerun.errors import ModelError
+from edgerun.types import Array, TensorSpec
+
+OPEN = -1
+"""A dimension that the model leaves open."""
+
+
+def settle_input(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
+    """A shape with its open dimensions filled: batch 1, three channels, and ``size`` (width, height)."""
+    if len(shape) != 4:
+        return tuple(1 if n == OPEN else n for n in shape)
+    width, height = size
+    channels_last = shape[3] in (1, 3) and shape[1] not in (1, 3)
+    usual = (1, height, width, 3) if channels_last else (1, 3, height, width)
+    return tuple(u if n == OPEN else n for n, u in zip(shape, usual, strict=True))
+
+
+def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """An output's shape after a few inferences gave the shapes ``seen``.
+
+    An open dimension that came out the same each time, and not zero, follows from the input's shape and is fixed;
+    the others depend on what is in the picture and stay -1.
+    """
+    if len(shape) != len(seen[0]):
+        shape = (OPEN,) * len(seen[0])
+    columns = zip(*seen, strict=True)
+    return tuple(
+        n if n != OPEN else (column[0] if len(set(column)) == 1 and column[0] > 0 else OPEN)
+        for n, column in zip(shape, columns, strict=True)
+    )
+
+
+def picture_first(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The inputs with the picture (the one of rank 4) in front; the rest keep their order.
+
+    Raises ModelError where there is none, or one for several pictures at a time.
+    """
+    ordered = tuple(sorted(inputs, key=lambda spec: len(spec.shape) != 4))
+    shape = ordered[0].shape if ordered else ()
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        found = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs) or "none"
+        raise ModelError(f"The model takes no colour picture; its inputs: {found}. Is it an object detector?")
+    if shape[0] != 1:
+        raise ModelError(f"The model takes {shape[0]} pictures at a time. Export it with a batch of 1.")
+    return ordered
+
+
+def trial_tensors(inputs: Sequence[TensorSpec], seed: int) -> list[Array]:
+    """Input tensors to try a model with: an even picture for seed 0, noise for others; ones for what is no picture."""
+    random = np.random.default_rng(seed)
+    tensors: list[Array] = []
+    for spec in inputs:
+        tensor = np.ones(spec.shape, spec.dtype)
+        if seed and len(spec.shape) == 4:
+            tensor[...] = random.integers(0, 128, spec.shape)
+        tensors.append(tensor)
+    return tensors

@@ -1,0 +1,80 @@
+"""BlazeFace (MediaPipe): ``regressors [1, anchors, 16]`` and ``classificators [1, anchors, 1]``; class 0 is a face.
+
+Input RGB in -1..1, letterboxed with black. Short range: 128 or 256 pixels, 896 anchors: two in each cell of a 16x16
+grid, then six in each of an 8x8 grid; full range: 192 pixels, one in each cell of a 48x48 grid; all at cell centres.
+Decode (MediaPipe mediapipe/calculators/tensor/tensors_to_detections_calculator.cc): score = sigmoid of the logit
+clipped to +-100; centre = anchor + p, sides = p, in input pixels. Overlapping faces are averaged by their scores
+(mediapipe/calculators/util/non_max_suppression_calculator.cc, weighted). Weights: Apache-2.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+from annotated_types import Interval
+
+from edgerun.boxes import iou
+from edgerun.heads.candidates import cells, chosen, corners, described, sigmoid
+from edgerun.quant import dequantize
+from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO
+
+GRIDS: Final = {896: ((16, 2), (8, 6)), 2304: ((48, 1),)}
+"""Number of anchors -> (cells along a side, anchors in each) by level."""
+_VALUES: Final = 16
+"""Box and six keypoints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlazeFaceOptions:
+    nms_iou: Annotated[float, Interval(gt=0, le=1)] = 0.3
+    """Faces that overlap by more than this (IoU) are taken for one, averaged by their scores."""
+
+
+class BlazeFace:
+    """Decodes BlazeFace."""
+
+    def __init__(self, options: BlazeFaceOptions) -> None:
+        self._options = options
+
+    def layout(self, io: ModelIO) -> InputLayout:
+        return InputLayout(color="rgb", fit="letterbox", mean=(127.5,) * 3, std=(127.5,) * 3, pad_value=0)
+
+    def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
+        pairs = sorted(zip(outputs, io.outputs, strict=True), key=lambda pair: pair[0].shape[-1] == 1)
+        shapes = [output.shape[1:] for output, _ in pairs]
+        count = shapes[0][0] if shapes[0] else 0
+        if count not in GRIDS or shapes != [(count, _VALUES), (count, 1)]:
+            raise ValueError(f"blazeface expects [1, 896, 16] and [1, 896, 1], got {described(outputs)}")
+        (regressors, box_spec), (logits, logit_spec) = pairs
+        score = sigmoid(dequantize(logits[0, :, 0], logit_spec))
+        rows = np.flatnonzero(score >= min_score)
+        found = dequantize(regressors[0, rows, :4], box_spec)
+        xyxy = corners(found[:, :2] + _anchors(count, io.size[0])[rows], found[:, 2:])
+        xyxy, score = _averaged(xyxy, score[rows], self._options.nms_iou)
+        return chosen(xyxy, score, np.zeros(len(score), np.int32), fit)
+
+
+def _anchors(count: int, size: int) -> F32:
+    """Centres of all anchors in pixels, f32 (count, 2)."""
+    levels = []
+    for side, each in GRIDS[count]:
+        place, stride = cells((size, size), (size // side,))
+        levels.append(np.repeat((place + np.float32(0.5)) * stride, each, axis=0))
+    return np.concatenate(levels)
+
+
+def _averaged(xyxy: F32, score: F32, iou_limit: float) -> tuple[F32, F32]:
+    """Each best box left takes in all that overlap it; the new box is their mean weighted by score."""
+    left = np.argsort(-score, kind="stable")
+    boxes, scores = [], []
+    while len(left):
+        near = iou(xyxy[left[:1]], xyxy[left])[0] > iou_limit
+        near[0] = True
+        group = left[near]
+        boxes.append(np.average(xyxy[group], axis=0, weights=score[group]).astype(np.float32))
+        scores.append(score[group[0]])
+        left = left[~near]
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)

@@ -1,0 +1,181 @@
+"""Which head reads a model's outputs: told from what the file says of itself, then from names, then from shapes.
+
+Only what is certain is answered. Two layouts that share a shape are told apart by the number of labels, or refused.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Final
+
+from edgerun.heads import blazeface, nanodet, picodet
+from edgerun.heads.candidates import cell_count
+from edgerun.types import ModelIO
+
+_YOLO_STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
+"""The usual three levels, and the variants with a level more at either end."""
+_MOST_CHOSEN: Final = 1000
+"""Models that choose their boxes give 100 to 300."""
+_SSD_ANCHORS: Final = 1917
+
+
+def recognise(io: ModelIO, label_count: int | None = None) -> str:
+    """The name of the head for a model; ``label_count`` is the number of its classes, where known.
+
+    Raises ValueError where none fits, or more than one, saying what to write.
+    """
+    metadata = io.metadata
+    if "task" in metadata or ("names" in metadata and "stride" in metadata):
+        return _by_ultralytics(io)
+    found = _by_name(io) or _by_shape(io, label_count)
+    if found is None:
+        raise ValueError(f"No head is known for a model with {_described(io)}. Write model.head, if one fits.")
+    return found
+
+
+def _by_ultralytics(io: ModelIO) -> str:
+    """Ultralytics writes task, class names and more into each export."""
+    task = io.metadata.get("task", "detect")
+    if task not in ("detect", "segment", "pose"):
+        raise ValueError(f"The model is made for the task {task!r} and finds no boxes. Use one for detect.")
+    shape: tuple[int, ...] = next((s for s in _shapes(io) if len(s) == 3), ())
+    classes = class_count(io.metadata)
+    if _is_chosen(shape) and (
+        _is_true(io.metadata, "end2end") or "nms" in io.metadata.get("args", "") or shape[2] == 6
+    ):
+        return "yolo_end2end"
+    if len(shape) == 3 and classes and classes + 5 == shape[2] and _is_yolov5(shape, io):
+        return "yolov5"
+    if len(shape) == 3:
+        return "yolov8"
+    raise ValueError(f"An Ultralytics model with {_described(io)} is not known. Write model.head, if one fits.")
+
+
+def _by_name(io: ModelIO) -> str | None:
+    inputs = {spec.name for spec in io.inputs}
+    outputs = {spec.name for spec in io.outputs}
+    if "orig_target_sizes" in inputs or {"labels", "boxes", "scores"} == outputs:
+        return "rtdetr"
+    if {"dets", "labels"} <= outputs:
+        return "rfdetr"
+    if "cls_8" in outputs:
+        return "yunet"
+    if "regressors" in outputs:
+        return "blazeface"
+    if "scale_factor" in inputs:
+        return "picodet"
+    if {"logits", "pred_boxes"} <= outputs:
+        raise ValueError(
+            "The outputs logits and pred_boxes fit several models of the DETR family, which differ in their input. "
+            "Export it with its own project's tool: that gives labels, boxes and scores (RT-DETR, D-FINE) or dets and "
+            "labels (RF-DETR)."
+        )
+    if any(name in outputs for name in ("det_boxes", "num_dets")):
+        raise ValueError("The model ends in TensorRT's own NMS, which no head reads. Export it without NMS.")
+    return None
+
+
+def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
+    shapes = _shapes(io)
+    ranks = sorted(len(shape) for shape in shapes)
+    if len(shapes) == 4 and any(len(s) == 3 and s[2] == 4 for s in shapes) and max(ranks) == 3:
+        return "ssd"
+    if len(shapes) == 2 and ranks == [3, 3]:
+        return _by_pair(shapes)
+    if _is_raw_yolov5(shapes):
+        return "yolov5"
+    if len(shapes) == 2 * len(picodet.STRIDES) and set(ranks) == {3}:
+        counts = [cell_count(io.size, [stride]) for stride in picodet.STRIDES]
+        return "picodet" if [s[1] for s in shapes] == counts * 2 else None
+    if len(shapes) == 2 and ranks == [3, 4]:
+        shapes = [s for s in shapes if len(s) == 3]  # a segmentation model: the rest are mask prototypes
+    if len(shapes) != 1:
+        return None
+    (shape,) = shapes
+    if len(shape) == 4:
+        return _by_grid(shape, io, label_count)
+    return _by_rows(shape, io, label_count) if len(shape) == 3 else None
+
+
+def _by_pair(shapes: list[tuple[int, ...]]) -> str | None:
+    if {s[1] for s in shapes} == {_SSD_ANCHORS} and any(s[2] == 4 for s in shapes):
+        return "ssd_raw"
+    if shapes[0][1] == shapes[1][1] and shapes[0][1] in blazeface.GRIDS and {s[2] for s in shapes} == {1, 16}:
+        return "blazeface"
+    boxes = [s for s in shapes if s[2] == 4]
+    if len(boxes) == 1 and any(s[2] == boxes[0][1] for s in shapes):
+        return "picodet"
+    return None
+
+
+def _by_grid(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> str | None:
+    """One map at stride 16."""
+    classes = shape[1] - 5
+    fits = (shape[2] * 16, shape[3] * 16) == (io.size[1], io.size[0]) and classes > 0
+    if not fits or (label_count is not None and classes != label_count):
+        return None
+    return "fastestdet"
+
+
+def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> str | None:
+    """One output of boxes by values, or values by boxes."""
+    if _is_chosen(shape) and shape[2] == 6:
+        return "yolo_end2end"
+    if _is_yolov5(shape, io):
+        return "yolov5"
+    _, rows, columns = shape
+    counts = {cell_count(io.size, strides) for strides in _YOLO_STRIDES}
+    fit = []
+    if columns in counts and rows > 4:
+        fit.append(("yolov8", rows - 4))
+    if rows in counts and columns > 5:
+        fit += [("yolox", columns - 5), ("yolov8", columns - 4)]
+    if rows == cell_count(io.size, nanodet.STRIDES) and columns > 4 * nanodet.BINS:
+        fit.insert(0, ("nanodet", columns - 4 * nanodet.BINS))
+    if label_count is not None:
+        fit = [(head, classes) for head, classes in fit if classes == label_count]
+    if len(fit) > 1:
+        choices = " or ".join(f"'{head}' (then it has {classes} classes)" for head, classes in fit)
+        raise ValueError(f"Several heads fit {_described(io)}. Give the labels, or write model.head: {choices}.")
+    return fit[0][0] if fit else None
+
+
+def _is_chosen(shape: tuple[int, ...]) -> bool:
+    """Whether an output holds boxes that the model chose itself: few rows ``x1 y1 x2 y2 score class ...``."""
+    return len(shape) == 3 and shape[2] >= 6 and shape[1] <= _MOST_CHOSEN and (shape[1] == -1 or shape[1] > shape[2])
+
+
+def _is_yolov5(shape: tuple[int, ...], io: ModelIO) -> bool:
+    """Three anchors in each cell."""
+    return shape[2] > 5 and shape[1] in {3 * cell_count(io.size, strides) for strides in _YOLO_STRIDES}
+
+
+def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:
+    if len(shapes) != 3:
+        return False
+    if all(len(s) == 5 and s[1] == 3 and s[4] > 5 for s in shapes):
+        return True
+    return all(len(s) == 4 and s[1] % 3 == 0 and s[1] > 15 for s in shapes) and len({s[1] for s in shapes}) == 1
+
+
+def class_count(metadata: Mapping[str, str]) -> int | None:
+    """How many classes an Ultralytics model names; None where it names none."""
+    try:
+        names = ast.literal_eval(metadata.get("names", ""))
+    except (ValueError, SyntaxError):
+        return None
+    return len(names) if isinstance(names, (dict, list, tuple)) else None
+
+
+def _is_true(metadata: Mapping[str, str], key: str) -> bool:
+    return metadata.get(key, "").lower() == "true"
+
+
+def _shapes(io: ModelIO) -> list[tuple[int, ...]]:
+    return [spec.shape for spec in io.outputs]
+
+
+def _described(io: ModelIO) -> str:
+    outputs = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in io.outputs[:8])
+    return f"an input of {io.size[0]}x{io.size[1]} and the outputs {outputs}"
