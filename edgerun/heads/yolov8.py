@@ -68,4 +68,5 @@ def _extra_channels(outputs: Sequence[Array], metadata: Mapping[str, str]) -> in
     if prototypes:
         return prototypes[0]
     keypoints = metadata.get("kpt_shape")
-    return prod(int(n) for n in ast.literal_eval(keypoints)) if keypoints else 0
+    size: tuple[int, ...] = tuple(ast.literal_eval(keypoints)) if keypoints else (0,)
+    return prod(size)
