@@ -156,7 +156,7 @@ class _Builder:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         documents = 0
         for event in yaml.parse(text, Loader=loader):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
@@ -282,7 +282,8 @@ def _fetch(node: Node, mapping: dict[str, Node], folder: Path, environ: Mapping[
     if key == "env":
         node.value = _variable(name, environ)
         return
-    path = Path(environ.get("CREDENTIALS_DIRECTORY") or folder, name)
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(credentials, name) if credentials and Path(credentials, name).is_file() else Path(folder, name)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET_BYTES + 1)

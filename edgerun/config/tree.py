@@ -219,6 +219,11 @@ class Config:
         return mqtt, Chosen("stdout", SINKS["stdout"], self.stdout)
 
 
+def engine_names() -> tuple[str, ...]:
+    """Every engine that can be written into a configuration."""
+    return tuple(ENGINES)
+
+
 def source(type: str, **options: Any) -> Chosen[Source]:
     """A source by its name in the configuration. Raises KeyError and TypeError."""
     return _choose(SOURCES, type, options)

@@ -1,0 +1,213 @@
+"""What this machine has: accelerators, the processor, runtimes. Read from sysfs and the import path, nothing is opened.
+
+``root`` and ``path`` stand in for the real file system and import path, so that a Jetson can be described on a laptop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import importlib.machinery
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path("/")
+EDGETPU_LIBRARY = "libedgetpu.so.1"
+_CORAL_USB = {("1a6e", "089a"): "not initialised yet", ("18d1", "9302"): "initialised"}
+"""Vendor and product before and after the first use, when the stick loads its firmware and comes back renamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked for. ``says`` tells what is there or why it is not, ``remedy`` what to do."""
+
+    kind: Literal["accelerator", "processor", "engine", "camera", "warning"]
+    name: str
+    present: bool
+    says: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The Python modules of which one must be there for an engine, and how to get it."""
+
+    modules: tuple[str, ...]
+    install: str
+
+
+RUNTIMES = {
+    "tflite": Runtime(
+        ("ai_edge_litert", "tflite_runtime"),
+        "pip install ai-edge-litert (on 32-bit Arm: pip install tflite-runtime 'numpy<2')",
+    ),
+    "edgetpu": Runtime(("ai_edge_litert", "tflite_runtime"), "pip install ai-edge-litert, and libedgetpu from apt"),
+    "onnx": Runtime(("onnxruntime",), "pip install onnxruntime"),
+    "openvino": Runtime(("openvino",), "pip install openvino"),
+    "tensorrt": Runtime(
+        ("tensorrt",),
+        "on a Jetson: apt install python3-libnvinfer, and a virtual environment with --system-site-packages",
+    ),
+    "ncnn": Runtime(("ncnn",), "pip install ncnn"),
+    "executorch": Runtime(("executorch",), "pip install executorch torch"),
+    "remote": Runtime(("tritonclient",), "pip install 'tritonclient[http]'"),
+}
+
+
+def look_around(engines: Sequence[str], root: Path = ROOT, path: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Everything but the cameras. ``engines`` are the names to report on."""
+    yield from corals(root)
+    yield jetson(root)
+    yield nvidia_gpu(root)
+    yield processor(root)
+    for name in engines:
+        yield runtime(name, path)
+    yield from namesakes(path)
+
+
+def corals(root: Path = ROOT) -> Iterator[Finding]:
+    """Every Edge TPU, by USB and PCIe; one Finding that says there is none otherwise."""
+    found = [*_usb_corals(root), *_pcie_corals(root)]
+    library = edgetpu_library()
+    for name, node, state in found:
+        if not os.access(node, os.R_OK | os.W_OK):
+            says = f"{state}, but {node} may not be opened by this user"
+            remedy = (
+                "put systemd/60-edgerun-coral.rules into /etc/udev/rules.d, add the user to plugdev, replug it"
+            )
+            yield Finding("accelerator", name, False, says, remedy)
+        elif not library:
+            says = f"{state}, but {EDGETPU_LIBRARY} is not installed"
+            yield Finding("accelerator", name, False, says, "apt install libedgetpu1-std")
+        else:
+            yield Finding("accelerator", name, True, f"{state}; {library}")
+    if not found:
+        remedy = "plug a Coral stick into a USB 3 port, or check with lspci that the kernel sees the card"
+        yield Finding("accelerator", "Coral Edge TPU", False, "none on USB, and no /dev/apex_*", remedy)
+
+
+def _usb_corals(root: Path) -> Iterator[tuple[str, Path, str]]:
+    for device in sorted((root / "sys/bus/usb/devices").glob("*/idVendor")):
+        state = _CORAL_USB.get((_text(device), _text(device.with_name("idProduct"))))
+        if state:
+            bus, number = (int(_text(device.with_name(name)) or 0) for name in ("busnum", "devnum"))
+            speed = int(float(_text(device.with_name("speed")) or 0))
+            slow = f", at {speed} Mbit/s: a USB 3 port is several times faster" if 0 < speed < 5000 else ""
+            node = root / f"dev/bus/usb/{bus:03}/{number:03}"
+            yield f"Coral Edge TPU (USB {device.parent.name})", node, f"there, {state}{slow}"
+
+
+def _pcie_corals(root: Path) -> Iterator[tuple[str, Path, str]]:
+    for node in sorted((root / "dev").glob("apex_*")):
+        heat = _text(root / "sys/class/apex" / node.name / "temp")
+        degrees = f", {int(heat) / 1000:.0f} °C" if heat.lstrip("-").isdecimal() else ""
+        yield f"Coral Edge TPU (PCIe {node.name})", node, f"there{degrees}"
+
+
+def edgetpu_library() -> str:
+    """What libedgetpu says about itself and the devices it sees; empty without the library."""
+    try:
+        library = ctypes.CDLL(EDGETPU_LIBRARY)
+        version, list_devices, free_devices = (
+            library[f"edgetpu_{name}"] for name in ("version", "list_devices", "free_devices")
+        )
+    except (OSError, AttributeError):
+        return ""
+    version.restype = ctypes.c_char_p
+    list_devices.restype, list_devices.argtypes = ctypes.c_void_p, [ctypes.POINTER(ctypes.c_size_t)]
+    free_devices.restype, free_devices.argtypes = None, [ctypes.c_void_p]
+    count = ctypes.c_size_t()
+    devices = list_devices(ctypes.byref(count))
+    if devices:
+        free_devices(devices)
+    named = (version() or b"of an unknown version").decode(errors="replace")
+    return f"libedgetpu {named} sees {count.value} of them"
+
+
+def jetson(root: Path = ROOT) -> Finding:
+    """An NVIDIA Jetson by its release file and its device tree."""
+    release = _text(root / "etc/nv_tegra_release")
+    model = _text(root / "proc/device-tree/model")
+    if not release and "jetson" not in model.lower():
+        return Finding("accelerator", "NVIDIA Jetson", False, "this machine is none")
+    major, _, rest = release.removeprefix("# R").partition(" (release), REVISION: ")
+    version = f", L4T {major}.{rest.split(',')[0]}" if rest else ""
+    return Finding("accelerator", "NVIDIA Jetson", True, (model or "NVIDIA Jetson") + version)
+
+
+def nvidia_gpu(root: Path = ROOT) -> Finding:
+    """A desktop or server GPU by its kernel driver."""
+    driver = _text(root / "proc/driver/nvidia/version")
+    names = [_text(gpu).partition("\n")[0] for gpu in sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))]
+    if not driver:
+        return Finding("accelerator", "NVIDIA GPU", False, "no NVIDIA kernel driver is loaded")
+    models = ", ".join(name.removeprefix("Model:").strip() for name in names) or "there"
+    return Finding("accelerator", "NVIDIA GPU", True, models)
+
+
+def processor(root: Path = ROOT) -> Finding:
+    """Name, cores, memory, and whether it multiplies 8-bit integers quickly."""
+    facts: dict[str, str] = {}
+    for line in _text(root / "proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip().lower(), value.strip())
+    flags = set((facts.get("flags") or facts.get("features") or "").split())
+    name = _text(root / "proc/device-tree/model") or facts.get("model name") or os.uname().machine
+    known = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "i8mm": "i8mm", "asimddp": "dot product"}
+    quick = [said for flag, said in known.items() if flag in flags]
+    memory = next((line for line in _text(root / "proc/meminfo").splitlines() if line.startswith("MemTotal")), "")
+    gigabytes = f", {int(memory.split()[1]) / 1e6:.1f} GB of memory" if memory else ""
+    int8 = f"INT8 instructions: {', '.join(quick)}" if quick else "no INT8 instructions"
+    return Finding("processor", name, True, f"{len(os.sched_getaffinity(0))} cores{gigabytes}, {int8}")
+
+
+def runtime(engine: str, path: Sequence[str] | None = None) -> Finding:
+    """Whether an engine's library can be found; it is not imported."""
+    wanted = RUNTIMES[engine]
+    there = next((module for module in wanted.modules if _find(module, path)), None)
+    if there is None:
+        return Finding("engine", engine, False, f"{' or '.join(wanted.modules)} is not installed", wanted.install)
+    says = f"{there} {_version(there)}".strip()
+    if engine == "edgetpu" and not edgetpu_library():
+        return Finding("engine", engine, False, f"{says}, but no {EDGETPU_LIBRARY}", "apt install libedgetpu1-std")
+    return Finding("engine", engine, True, says)
+
+
+def namesakes(path: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Packages of the index that only share a name with the vendors' libraries, and stand in their way."""
+    for module, marks, about in (
+        ("pycoral", ("utils/edgetpu.py",), "a client for a coral reef atlas"),
+        ("jetson_utils", ("cuda", "../jetson_utils_python*"), "not NVIDIA's"),
+    ):
+        folder = _find(module, path)
+        if folder and not any(True for mark in marks for _ in folder.glob(mark)):
+            says = f"the {module} in {folder} is a namesake from the package index ({about})"
+            yield Finding("warning", module, False, says, f"pip uninstall {module.replace('_', '-')}")
+
+
+def _find(module: str, path: Sequence[str] | None) -> Path | None:
+    """The folder of a top-level package on the import path, without running any of it."""
+    spec = importlib.machinery.PathFinder.find_spec(module, list(path) if path is not None else sys.path)
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or [])
+    return Path(places[0]) if places else Path(spec.origin or ".").parent
+
+
+def _version(module: str) -> str:
+    try:
+        return importlib.metadata.version(module.replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:  # a vendor's own installation
+        return ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
