@@ -1,0 +1,60 @@
+"""Names of classes, from a file or from what a model says about itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgerun.errors import ModelError
+
+MOST = 10_000
+"""Classes beyond this are no detector's."""
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The labels of a text file: one a line, the first line class 0; or numbered lines such as ``17 cat``.
+
+    A class without a name is an empty text. Raises ModelError for a file that is missing, empty or no text.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            text = stream.read(1 << 20)
+    except OSError as error:
+        raise ModelError(f"The labels file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is no labels file: it is not UTF-8 text.") from error
+    labels = parse_labels(text)
+    if not labels:
+        raise ModelError(f"{path} names no class. Write one label a line; the first line is class 0.")
+    if len(labels) > MOST or not all(label.isprintable() for label in labels):
+        raise ModelError(f"{path} is no labels file: it has over {MOST} lines, or control characters.")
+    return labels
+
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """The labels in the text of a labels file; see ``read_labels``."""
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    numbered = [re.fullmatch(r"(\d{1,4})[\s:]+(\S.*)", line) for line in lines if line]
+    if numbered and all(numbered):
+        return _by_number({int(match[1]): match[2] for match in numbered if match})
+    return tuple(lines)
+
+
+def from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The labels that a loaded model brought along (``ModelIO.metadata``), or none: the labels file in a TFLite file,
+    or the ``names`` that Ultralytics' exports carry (a mapping or list in Python's notation)."""
+    if "labels" in metadata:
+        return parse_labels(metadata["labels"])
+    try:
+        names = ast.literal_eval(metadata.get("names", "()"))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if isinstance(names, dict):
+        return _by_number({int(k): str(v) for k, v in names.items() if str(k).isdecimal() and int(k) < MOST})
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+
+
+def _by_number(names: Mapping[int, str]) -> tuple[str, ...]:
+    return tuple(names.get(number, "") for number in range(max(names, default=-1) + 1))

@@ -1,0 +1,60 @@
+"""From what a configuration says to a model file on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgerun.errors import ModelError
+from edgerun.models.catalogue import catalogue
+from edgerun.models.labels import read_labels
+from edgerun.models.store import find, folders, sha256_of
+
+PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model that is there. No labels: the model itself may bring some (``from_metadata``). No head: to be recognised
+    from the model's outputs. ``spares`` are further files of the same model, in formats for other engines."""
+
+    name: str
+    path: Path
+    sha256: str
+    labels: tuple[str, ...] = ()
+    head: str | None = None
+    spares: tuple[Path, ...] = ()
+
+
+def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
+    """The model of a path (with an optional labels file), or else of a name in the catalogue.
+
+    Raises ModelError that says what is missing and how to get it.
+    """
+    if path:
+        return _of_path(Path(path).expanduser(), labels)
+    entries = catalogue(folders())
+    if name not in entries:
+        raise ModelError(f"No model is called {name!r}. Known are: {', '.join(sorted(entries))}.")
+    entry = entries[name]
+    there = [found for file in entry.files if (found := find(file))]
+    if not there:
+        raise ModelError(f"The model {name!r} is not on this machine yet. Get it with: edgerun models pull {name}")
+    return ModelFile(name, there[0], sha256_of(there[0]), entry.labels, entry.head, tuple(there[1:]))
+
+
+def _of_path(path: Path, labels: str) -> ModelFile:
+    if path.suffix.lower() in PICKLES:
+        raise ModelError(
+            f"{path} is a pickle, which could run any program when loaded. Export it first, for instance with: "
+            f"yolo export model={path.name} format=onnx"
+        )
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; the model's file is meant.")
+    names = read_labels(Path(labels).expanduser()) if labels else ()
+    try:
+        return ModelFile(path.stem, path, sha256_of(path), names)
+    except FileNotFoundError:
+        raise ModelError(f"The model file {path} is not there.") from None
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
