@@ -9,7 +9,7 @@ import ast
 from collections.abc import Mapping
 from typing import Final
 
-from edgerun.heads import blazeface, nanodet, picodet
+from edgerun.heads import blazeface, nanodet, picodet, yolox
 from edgerun.heads.candidates import cell_count
 from edgerun.types import ModelIO
 
@@ -17,6 +17,8 @@ _YOLO_STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 """The usual three levels, and the variants with a level more at either end."""
 _MOST_CHOSEN: Final = 1000
 """Models that choose their boxes give 100 to 300."""
+_MOST_TEXT: Final = 1 << 16
+"""Class names beyond this many characters are not read: the file's author may mean harm."""
 _SSD_ANCHORS: Final = 1917
 
 
@@ -129,10 +131,10 @@ def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> st
     fit = []
     if columns in counts and rows > 4:
         fit.append(("yolov8", rows - 4))
-    if rows in counts and columns > 5:
+    if rows == cell_count(io.size, yolox.STRIDES) and columns > 5:
         fit += [("yolox", columns - 5), ("yolov8", columns - 4)]
     if rows == cell_count(io.size, nanodet.STRIDES) and columns > 4 * nanodet.BINS:
-        fit.insert(0, ("nanodet", columns - 4 * nanodet.BINS))
+        fit.append(("nanodet", columns - 4 * nanodet.BINS))
     if label_count is not None:
         fit = [(head, classes) for head, classes in fit if classes == label_count]
     if len(fit) > 1:
@@ -162,8 +164,8 @@ def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:
 def class_count(metadata: Mapping[str, str]) -> int | None:
     """How many classes an Ultralytics model names; None where it names none."""
     try:
-        names = ast.literal_eval(metadata.get("names", ""))
-    except (ValueError, SyntaxError):
+        names = ast.literal_eval(metadata.get("names", "")[:_MOST_TEXT])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return len(names) if isinstance(names, (dict, list, tuple)) else None
 

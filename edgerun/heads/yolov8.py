@@ -8,7 +8,7 @@ Weights: AGPL-3.0.
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -64,9 +64,7 @@ class Yolov8:
 
 def _extra_channels(outputs: Sequence[Array], metadata: Mapping[str, str]) -> int:
     """Channels after the classes: one for each mask prototype, or the keypoints' coordinates."""
-    prototypes = [min(output.shape[1], output.shape[3]) for output in outputs if output.ndim == 4]
-    if prototypes:
-        return prototypes[0]
-    keypoints = metadata.get("kpt_shape")
-    size: tuple[int, ...] = tuple(ast.literal_eval(keypoints)) if keypoints else (0,)
-    return prod(size)
+    for output in outputs:
+        if output.ndim == 4:
+            return int(min(output.shape[1], output.shape[3]))
+    return prod(int(n) for n in re.findall(r"\d+", metadata.get("kpt_shape", "0")))
