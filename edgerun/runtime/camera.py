@@ -9,7 +9,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -40,7 +40,16 @@ class CameraReport:
     reason: str
     fps: float
     asked_fps: float
+    late_fps: float
+    """Frames a second that were passed over because the engine was busy."""
     dropped: dict[str, int]
+
+    @property
+    def overloaded(self) -> str:
+        """In words, when the engine does not keep up with what is asked; else empty."""
+        if self.state != "ok" or not self.asked_fps or self.late_fps < 0.1 * self.asked_fps:
+            return ""
+        return f"overloaded: serving {self.fps:.1f} of {self.asked_fps:g} fps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +78,11 @@ class Outlet:
         self._occupancy = occupancy
         self._class_names = class_names
         self._counts: dict[tuple[str, str], int] = {}
+
+    def forget(self) -> None:
+        """Take back the counts that were published."""
+        for zone, label in self._counts:
+            self._delivery.retain(replace(self._occupancy(zone, label, 0), payload=b""))
 
     def __call__(self, result: Result, job: Job) -> None:
         """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""
@@ -128,6 +142,7 @@ class Camera:
         self._lane = Lane(name, weight, self._finish, lossless=lossless)
         self._failed = 0
         self._finished: deque[float] = deque()
+        self._late = (time.monotonic(), 0, 0.0)
         self._state: CameraState = "offline"
         self._reason = "not opened yet"
         self._since = time.time()
@@ -176,7 +191,15 @@ class Camera:
             self._finished.popleft()
         fps = len(self._finished) / min(_FPS_WINDOW_S, max(1.0, now - self._finished[0])) if self._finished else 0.0
         dropped = {"late": self._lane.dropped, "engine": self._failed}
-        return CameraReport(self._state, self._since, self._reason, fps, self._asked_fps, dropped)
+        return CameraReport(self._state, self._since, self._reason, fps, self._asked_fps, self._late_fps(now), dropped)
+
+    def _late_fps(self, now: float) -> float:
+        """Over the last window that ended."""
+        at, dropped, rate = self._late
+        if now - at > _FPS_WINDOW_S:
+            rate = (self._lane.dropped - dropped) / (now - at)
+            self._late = (now, self._lane.dropped, rate)
+        return rate
 
     def _run(self) -> None:
         backoff_s = _BACKOFF_S[0]

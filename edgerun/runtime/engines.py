@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from edgerun.config.tree import Chosen, engine, head
 from edgerun.errors import ModelError
 from edgerun.heads.recognise import recognise
-from edgerun.models import ModelFile
+from edgerun.models import ModelFile, from_metadata
 from edgerun.stages import Engine, Head
 from edgerun.types import ModelIO
 from edgerun.worker.wire import Load
@@ -53,3 +53,12 @@ def head_chooser(model: ModelFile, chosen: Chosen[Head] | None) -> Callable[[Mod
             raise ModelError(f"{model.path.name}: {error}") from error
 
     return choose
+
+
+def labels_of(model: ModelFile, io: ModelIO) -> tuple[str, ...]:
+    """The class names by id: those given with the model, or those that its own file holds; none: ids stand alone."""
+    return model.labels or from_metadata(io.metadata)
+
+
+def label(labels: Sequence[str], class_id: int) -> str:
+    return labels[class_id] if 0 <= class_id < len(labels) else f"class {class_id}"

@@ -5,19 +5,20 @@ from __future__ import annotations
 from queue import SimpleQueue
 from types import TracebackType
 
-from edgerun.config.tree import ModelChoice
+from edgerun.config import ModelChoice
 from edgerun.errors import EngineError
-from edgerun.models import ModelFile
+from edgerun.models import resolve
 from edgerun.pipeline import Look
 from edgerun.runtime.dispatch import Dispatcher, Job, Lane
-from edgerun.runtime.engines import candidates, head_chooser
+from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.worker.worker import Terms
 
 
 class Session:
     """A model in its child process, asked in turn. Raises EngineError or ModelError when it cannot be loaded."""
 
-    def __init__(self, model: ModelFile, choice: ModelChoice) -> None:
+    def __init__(self, choice: ModelChoice) -> None:
+        model = resolve(choice.name, choice.path, choice.labels)
         self._answers: SimpleQueue[Job] = SimpleQueue()
         self._lane = Lane("session", 1.0, self._answers.put, lossless=True)
         self._dispatcher = Dispatcher(
@@ -37,6 +38,7 @@ class Session:
             self.close()
             raise EngineError(f"{model.path.name} was not loaded within {choice.start_s:g} s")
         self.io = io
+        self.labels = labels_of(model, io)
 
     def infer(self, look: Look) -> Job:
         """The job done: its parts are in the order of the look's regions. Raises EngineError."""

@@ -1,0 +1,109 @@
+"""``edgerun detect``: what a model sees in still images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from edgerun import config
+from edgerun.config.tree import DEFAULT_MODEL
+from edgerun.errors import ConfigError, SourceError
+from edgerun.pipeline import Look
+from edgerun.regions import Region
+from edgerun.runtime.engines import label
+from edgerun.runtime.session import Session
+from edgerun.types import Detections, Frame, Stamp
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    add_model_arguments(parser)
+    parser.add_argument("--score", type=float, default=0.5, metavar="S", help="least score, 0-1 (default 0.5)")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write each image there with its boxes drawn")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--model --labels --engine --head``, as ``model_choice`` reads them."""
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="a catalogue name, or a model file")
+    parser.add_argument("--labels", default="", metavar="FILE", help="one label a line, the first is class 0")
+    parser.add_argument("--engine", default="auto", metavar="E")
+    parser.add_argument("--head", default="auto", metavar="H")
+
+
+def model_choice(args: argparse.Namespace) -> config.ModelChoice:
+    """What the model arguments ask for. Raises ConfigError."""
+    is_file = "/" in args.model or "." in args.model or Path(args.model).exists()
+    named = {"path": args.model} if is_file else {"name": args.model}
+    try:
+        return config.ModelChoice(
+            **named,
+            labels=args.labels,
+            engine=None if args.engine == "auto" else config.engine(args.engine),
+            head=None if args.head == "auto" else config.head(args.head),
+        )
+    except KeyError as error:
+        raise ConfigError(f"there is no engine or head named {error}; see `edgerun devices`") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"--model {args.model}: {error}") from error
+
+
+def run(args: argparse.Namespace) -> int:
+    if not 0 <= args.score <= 1:
+        raise ConfigError(f"--score is {args.score}; it goes from 0 to 1")
+    choice = model_choice(args)
+    results = []
+    with Session(choice) as session:
+        for number, path in enumerate(args.images):
+            frame = _read(path, number)
+            whole = Region((0, 0, frame.stamp.width, frame.stamp.height), "frame")
+            found = session.infer(Look(frame, (whole,))).parts[0][0]
+            found = found.take(found.score >= args.score)
+            results.append(_described(path, found, session.labels))
+            if args.save:
+                _draw(frame, found, results[-1]["objects"], args.save / path.name)
+            if not args.json:
+                _print(results[-1])
+    if args.json:
+        print(json.dumps(results))
+    return 0
+
+
+def _read(path: Path, number: int) -> Frame:
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if image is None:
+        raise SourceError(f"{path} is not there or is no image that can be read (JPEG, PNG, WebP, BMP)")
+    height, width = image.shape[:2]
+    return Frame(Stamp(path.name, number, 0.0, 0.0, width, height), "bgr24", (image,))  # type: ignore[arg-type]  # uint8
+
+
+def _described(path: Path, found: Detections, labels: tuple[str, ...]) -> dict[str, Any]:
+    rows = sorted(zip(found.score.tolist(), found.class_id.tolist(), found.xyxy.tolist(), strict=True), reverse=True)
+    objects = [
+        {
+            "label": label(labels, class_id),
+            "score": round(score, 4),
+            "box_px": [round(edge, 2) for edge in box],
+        }
+        for score, class_id, box in rows
+    ]
+    return {"image": str(path), "objects": objects}
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(f"{result['image']}: {len(result['objects'])} found")
+    for thing in result["objects"]:
+        print(f"  {thing['score']:.2f}  {thing['label']:20} {thing['box_px']}")
+
+
+def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: Path) -> None:
+    from edgerun.images import draw, jpeg, to_bgr
+
+    order = (-found.score).argsort()
+    captions = [f"{thing['label']} {thing['score']:.2f}" for thing in objects]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".jpg").write_bytes(jpeg(draw(to_bgr(frame), found.xyxy[order], captions), 90))

@@ -1,0 +1,63 @@
+"""``edgerun health``: is the running daemon well? For update hooks (RAUC, Mender, greenboot) and for people."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from edgerun.cli.run import DEFAULT_CONFIG
+from edgerun.config import load
+from edgerun.errors import ConfigError, EdgerunError
+from edgerun.runtime.control import ask
+from edgerun.runtime.places import control_socket, state_dir
+
+_SERVICE_SOCKET = Path("/run/edgerun/control.sock")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so many seconds for it to be well")
+    parser.add_argument("--json", action="store_true", help="all the daemon says of itself")
+
+
+def run(args: argparse.Namespace) -> int:
+    until = time.monotonic() + args.wait
+    while True:
+        try:
+            answer = ask(_socket(args.config))
+        except EdgerunError as error:
+            answer = {"healthy": False, "wrong": [str(error)]}
+        if answer["healthy"] or time.monotonic() >= until:
+            break
+        time.sleep(0.5)
+    if args.json:
+        print(json.dumps(answer))
+    else:
+        _print(answer)
+    return 0 if answer["healthy"] else 1
+
+
+def _socket(config: Path) -> Path:
+    if _SERVICE_SOCKET.exists():
+        return _SERVICE_SOCKET
+    try:
+        configured = load(config).state_dir
+    except ConfigError:  # a daemon may well run on the configuration before
+        configured = ""
+    return control_socket(state_dir(configured))
+
+
+def _print(answer: dict[str, Any]) -> None:
+    print("healthy" if answer["healthy"] else "not healthy")
+    for line in answer["wrong"]:
+        print(f"  {line}", file=sys.stderr)
+    for name, camera in answer.get("cameras", {}).items():
+        print(f"  camera {name}: {camera['state']} {camera['fps']:g} fps {camera['reason'] or camera['overloaded']}")
+    for pid, cost in answer.get("processes", {}).items():
+        print(f"  {cost['pss_mb']:7.1f} MB  {pid:>7}  {cost['command'][:90]}")
+    if "pss_mb" in answer:
+        print(f"  {answer['pss_mb']:7.1f} MB  in all (PSS)")

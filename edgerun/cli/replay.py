@@ -1,0 +1,107 @@
+"""``edgerun replay``: a camera's pipeline over a recorded clip, on the clip's own clock, the same every time."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgerun.cli.run import DEFAULT_CONFIG
+from edgerun.config import Config, load, source
+from edgerun.errors import ConfigError
+from edgerun.messages import event_record
+from edgerun.pipeline import Result
+from edgerun.runtime.assembly import pipeline_for
+from edgerun.runtime.engines import label
+from edgerun.runtime.session import Session
+from edgerun.stages import Feed
+from edgerun.types import F32
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    parser.add_argument("--camera", required=True, metavar="NAME", help="whose zones and rules apply")
+    parser.add_argument("--video", required=True, type=Path, metavar="CLIP")
+    parser.add_argument("--fps", type=float, metavar="F", help="frames looked at per second (default: the camera's)")
+    parser.add_argument("--detections", action="store_true", help="also print every frame's objects")
+    parser.add_argument("--expect", type=Path, metavar="FILE", help="compare the events with these JSON lines")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = load(args.config)
+    if args.camera not in config.cameras:
+        raise ConfigError(f"{args.config} has no camera {args.camera!r}; it has {', '.join(config.cameras)}")
+    events = []
+    for record in replay(config, args.camera, args.video, args.fps):
+        if record["type"] == "event":
+            events.append(json.dumps(record))
+            print(events[-1])
+        elif args.detections:
+            print(json.dumps(record))
+    return _compare(args.expect, events) if args.expect else 0
+
+
+def replay(config: Config, camera: str, video: Path, fps: float | None = None) -> Iterator[dict[str, Any]]:
+    """One record per frame looked at, each followed by its events. Raises SourceError for a clip that cannot be
+    read, and what loading the model raises."""
+    options = config.cameras[camera]
+    feed = Feed(camera, fps or options.fps)
+    clip = source("file", path=str(video), loop=False, pace=False).build(feed)
+    with Session(config.model) as session:
+        pipeline = pipeline_for(options, session.labels, session.io.size, fps)
+        for frame in clip.frames():
+            look = pipeline.look(frame)
+            result = pipeline.finish(look, session.infer(look).parts if look.regions else [])
+            yield _frame_record(result, session.labels)
+            for event in result.events:
+                yield {"type": "event", **event_record(event)}
+
+
+def _frame_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:
+    tracks, found = result.tracks, result.detections
+    objects = [
+        _object(track_id, labels, class_id, score, box)
+        for track_id, class_id, score, box in zip(
+            tracks.track_id.tolist(), tracks.class_id.tolist(), tracks.score.tolist(), tracks.xyxy, strict=True
+        )
+    ]
+    objects += [
+        _object(None, labels, class_id, score, box)
+        for class_id, score, box in zip(found.class_id.tolist(), found.score.tolist(), found.xyxy, strict=True)
+    ]
+    return {
+        "type": "frame",
+        "frame": result.stamp.seq + 1,
+        "t": round(result.stamp.captured, 6),
+        "inferences": len(result.look.regions),
+        "objects": objects,
+    }
+
+
+def _object(track_id: int | None, labels: Sequence[str], class_id: int, score: float, box: F32) -> dict[str, Any]:
+    return {
+        "track_id": track_id,
+        "label": label(labels, class_id),
+        "score": round(score, 4),
+        "box_px": [round(edge, 2) for edge in box.tolist()],
+    }
+
+
+def _compare(path: Path, events: list[str]) -> int:
+    """0 when the events are those expected; else a readable difference on stderr, and 1."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        expected = [json.dumps(record) for line in lines if line.strip() for record in [json.loads(line)]]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON lines: {error}") from error
+    expected = [line for line in expected if '"type": "event"' in line]
+    if expected == events:
+        print(f"all {len(events)} events as expected", file=sys.stderr)
+        return 0
+    for line in difflib.unified_diff(expected, events, str(path), "this replay", lineterm="", n=1):
+        print(line, file=sys.stderr)
+    return 1

@@ -1,0 +1,63 @@
+"""A Unix socket on which the daemon answers how it is, for ``edgerun health``. One JSON object per connection."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgerun.errors import EdgerunError
+
+_TIMEOUT_S = 2.0
+
+
+class Control:
+    """Answers with what ``report`` gives. Only the daemon's own user and group may ask."""
+
+    def __init__(self, path: Path, report: Callable[[], Mapping[str, Any]]) -> None:
+        self._path = path
+        self._report = report
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        self._socket.bind(str(path))
+        path.chmod(0o660)
+        self._socket.listen(4)
+        threading.Thread(target=self._run, name="control", daemon=True).start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(_TIMEOUT_S)
+                connection.sendall(json.dumps(self._report()).encode())
+
+
+def ask(path: Path) -> dict[str, Any]:
+    """What the daemon behind the socket says of itself. Raises EdgerunError when none answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_TIMEOUT_S)
+        try:
+            connection.connect(os.fspath(path))
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+            answer: dict[str, Any] = json.loads(b"".join(parts))
+        except (OSError, ValueError) as error:
+            raise EdgerunError(f"no daemon answers at {path}: is it running, and may you ask it? ({error})") from error
+    return answer

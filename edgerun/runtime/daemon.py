@@ -1,0 +1,264 @@
+"""The daemon: what the configuration asks for, assembled, watched over, reloaded and taken down."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from edgerun import logs
+from edgerun.config import CameraOptions, load_isolated
+from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, state
+from edgerun.notify import Notifier
+from edgerun.runtime.assembly import pipeline_for
+from edgerun.runtime.camera import Camera, CameraTerms, Outlet
+from edgerun.runtime.control import Control
+from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.detector import Detector, asked_fps
+from edgerun.runtime.places import control_socket, state_dir
+from edgerun.runtime.reload import Reload
+from edgerun.runtime.report import Report
+from edgerun.runtime.watch import Watch
+from edgerun.sinks.mqtt import MqttSink
+from edgerun.stages import Feed
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_STARTING_TICK_S = 0.05
+_REPORT_S = 60.0
+_SWITCH_INTERVAL_S = 0.0005
+"""Short, so that one thread's long stretch of Python does not hold up another's frame."""
+_READY_ANYWAY_S = 60.0
+"""Cameras may be down when a device boots; after so long without a frame the service manager is told to go on."""
+_DRAIN_S = 3.0
+
+
+class Daemon:
+    """One configuration file at work."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._notifier = Notifier()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._reload_asked = False
+        self._reload: Reload | None = None
+        self._reload_error = ""
+        self._crash: BaseException | None = None
+        self._ready = False
+        self._started = time.monotonic()
+        self._cameras: dict[str, Camera] = {}
+        self._camera_reports: dict[str, tuple[object, float]] = {}
+        self._state_report: tuple[object, float] = (None, 0.0)
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, then return the exit status.
+
+        Raises ConfigError or ModelError when the configuration cannot be served at all.
+        """
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        threading.excepthook = self._thread_died
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._config = load_isolated(self._path)
+        logs.set_up(self._config.log, self._config.secrets())
+        self._state_dir = state_dir(self._config.state_dir)
+        self._state_dir.mkdir(parents=True, exist_ok=True)
+        self._detector = Detector(self._config.model, asked_fps(self._config))
+        try:
+            self._deliver()
+            self._control = Control(control_socket(self._state_dir), self._report)
+            self._watch = Watch(self._loops)
+            self._detector.wait(self._config.model.start_s)
+            self._adopt(self._config.cameras, changed=set())
+            gc.freeze()
+            self._supervise()
+        finally:
+            self._take_down()
+        if self._crash is not None:
+            log.critical("an internal loop crashed; the service manager starts the daemon again", exc_info=self._crash)
+            return 1
+        return 0
+
+    # Assembly
+
+    def _deliver(self) -> None:
+        config = self._config
+        self._topics = Topics(config.mqtt.prefix, config.device)
+        sink = MqttSink(config.mqtt, self._topics)
+        self._delivery = Delivery(self._topics, sink, self._state_dir / "outbox.db", config.outbox)
+        self._delivery.start()
+
+    def _camera(self, name: str, options: CameraOptions) -> Camera:
+        detector = self._detector
+        pipeline = pipeline_for(options, detector.labels, detector.size)
+        model = detector.model
+        outlet = Outlet(
+            self._delivery,
+            partial(DetectionsFormat, self._topics, name, detector.labels, model=model.name, sha256=model.sha256),
+            partial(occupancy, self._topics, name),
+            self._config.model.score,
+        )
+        return Camera(
+            name,
+            partial(options.source.build, Feed(name, options.fps)),
+            pipeline,
+            outlet,
+            detector.dispatcher,
+            CameraTerms(stalled_s=max(options.stalled_s, 3 / options.fps), frozen_s=options.frozen_s),
+            fps=options.fps,
+            weight=options.fps * (options.priority + 1),
+            lossless=not getattr(options.source.options, "pace", True),
+        )
+
+    def _adopt(self, wanted: dict[str, CameraOptions], changed: set[str]) -> None:
+        """Close the cameras that are gone or changed, start those that are missing."""
+        kept = {name for name, options in wanted.items() if options.enabled} - changed
+        closing = [self._cameras.pop(name) for name in list(self._cameras) if name not in kept]
+        for camera in closing:
+            camera.close()
+        for camera in closing:
+            camera.join(_DRAIN_S)
+            camera.outlet.forget()
+        for name, options in wanted.items():
+            if options.enabled and name not in self._cameras:
+                self._cameras[name] = self._camera(name, options)
+                self._cameras[name].start()
+
+    # Watching over
+
+    def _supervise(self) -> None:
+        while not self._stopping and self._crash is None:
+            self._tick()
+            self._wake.wait(_TICK_S if self._ready else _STARTING_TICK_S)
+            self._wake.clear()
+
+    def _tick(self) -> None:
+        self._get_ready()
+        stuck = self._watch.stuck()
+        if not stuck:
+            self._notifier.watchdog()
+        self._tell()
+        if self._reload is not None and self._reload.done:
+            self._switch(self._reload)
+            self._reload = None
+        if self._reload_asked and self._reload is None:
+            self._reload_asked = False
+            self._notifier.reloading()
+            self._reload = Reload(self._path, self._config, self._detector)
+
+    def _get_ready(self) -> None:
+        """Ready means that the first frame went through the engine; but cameras that are down hold nobody up."""
+        if self._ready:
+            return
+        waited_s = time.monotonic() - self._started
+        if any(camera.finished for camera in self._cameras.values()):
+            self._ready = True
+            self._notifier.ready("looking")
+            log.info("looking: first frame after %.1f s", waited_s)
+        elif waited_s > _READY_ANYWAY_S:
+            self._ready = True
+            self._notifier.ready("no frame from any camera yet")
+        else:
+            self._notifier.extend(2 * _TICK_S + 10)
+
+    def _loops(self) -> dict[str, int]:
+        """Progress counters of the internal loops. A camera's is not among them: it may be down for good reason."""
+        loops = {"delivery": self._delivery.progress}
+        for worker in self._detector.dispatcher.workers:
+            loops[f"worker {worker.number}"] = worker.progress
+        return loops
+
+    def _tell(self) -> None:
+        """Publish what changed in the states, and all of it now and then."""
+        now = time.monotonic()
+        for name, camera in self._cameras.items():
+            report = camera.report()
+            key = (report.state, report.reason)
+            told, at = self._camera_reports.get(name, (None, 0.0))
+            if key != told or now - at > _REPORT_S:
+                self._camera_reports[name] = (key, now)
+                self._delivery.retain(
+                    camera_state(
+                        self._topics, name, report.state, since=report.since, fps=report.fps, dropped=report.dropped
+                    )
+                )
+        report = self._assess()
+        key = report.key()
+        if key != self._state_report[0] or now - self._state_report[1] > _REPORT_S:
+            self._state_report = (key, now)
+            self._delivery.retain(state(self._topics, report.payload()))
+
+    def _assess(self) -> Report:
+        return Report(
+            detector=self._detector,
+            cameras={name: camera.report() for name, camera in self._cameras.items()},
+            delivery=self._delivery.snapshot(),
+            stuck=self._watch.stuck(),
+            reload_error=self._reload_error,
+            ready=self._ready,
+        )
+
+    def _report(self) -> dict[str, Any]:
+        return self._assess().health()
+
+    # Reloading
+
+    def _switch(self, reload: Reload) -> None:
+        """Take over what a reload prepared. A file that cannot be served changes nothing."""
+        if reload.error is not None:
+            self._reload_error = str(reload.error)
+            log.error("the configuration stays as it was: %s", reload.error)
+            self._notifier.ready("reload refused, running on the configuration before")
+            return
+        self._reload_error = ""
+        before, self._config = self._config, reload.config
+        logs.set_up(self._config.log, self._config.secrets())
+        everything = reload.detector is not None
+        if (before.mqtt, before.device, before.outbox) != (self._config.mqtt, self._config.device, self._config.outbox):
+            everything = True
+            self._adopt({}, changed=set())
+            self._delivery.close(_DRAIN_S)
+            self._deliver()
+            self._camera_reports.clear()
+            self._state_report = (None, 0.0)
+        if reload.detector is not None:
+            self._adopt({}, changed=set())
+            self._detector.close()
+            self._detector = reload.detector
+        wanted = self._config.cameras
+        changed = {name for name in wanted if everything or wanted[name] != before.cameras.get(name)}
+        self._adopt(wanted, changed)
+        log.info("the configuration was reloaded; cameras started again: %s", ", ".join(sorted(changed)) or "none")
+        self._notifier.ready("looking")
+
+    # Ending
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._reload_asked = True
+        else:
+            self._stopping = True
+        self._wake.set()
+
+    def _thread_died(self, death: threading.ExceptHookArgs) -> None:
+        self._crash = death.exc_value
+        self._wake.set()
+
+    def _take_down(self) -> None:
+        self._notifier.stopping()
+        for camera in self._cameras.values():
+            camera.close()
+        for part in ("_detector", "_control"):
+            if hasattr(self, part):
+                getattr(self, part).close()
+        if hasattr(self, "_delivery"):
+            self._delivery.close(_DRAIN_S)

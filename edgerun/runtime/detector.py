@@ -1,0 +1,72 @@
+"""The model, its workers and what they are called: the part of the daemon that looks."""
+
+from __future__ import annotations
+
+import os
+
+from edgerun.config import Config, ModelChoice
+from edgerun.errors import EngineError
+from edgerun.models import ModelFile, resolve
+from edgerun.runtime.dispatch import Dispatcher
+from edgerun.runtime.engines import candidates, head_chooser, labels_of
+from edgerun.types import ModelIO
+from edgerun.worker.worker import Terms
+
+
+class Detector:
+    """One model being served. Starting returns at once; ``wait`` tells when it serves."""
+
+    def __init__(self, choice: ModelChoice, asked_fps: float) -> None:
+        self.choice = choice
+        self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
+        self.dispatcher = Dispatcher(
+            candidates(self.model, choice.engine),
+            Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
+            choice.workers or _workers_for(asked_fps),
+            head_chooser(self.model, choice.head),
+        )
+        self.dispatcher.start()
+
+    def wait(self, timeout_s: float) -> ModelIO:
+        """Raises EngineError or ModelError when it cannot be loaded or takes too long."""
+        io = self.dispatcher.wait_loaded(timeout_s)
+        if io is None:
+            why = next((reason for reason in self.dispatcher.reasons if reason), "")
+            raise EngineError(f"{self.model.name} is not served after {timeout_s:g} s: {why}", retriable=True)
+        return io
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height that the model looks at. Raises as ``wait`` does."""
+        return self.wait(self.choice.start_s).size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names by id. Raises as ``wait`` does."""
+        return labels_of(self.model, self.wait(self.choice.start_s))
+
+    @property
+    def engine(self) -> str:
+        """The engine that serves, or is being tried."""
+        return self.dispatcher.workers[0].candidate.name
+
+    def close(self) -> None:
+        self.dispatcher.close()
+
+
+def asked_fps(config: Config) -> float:
+    """Inferences a second that the cameras ask for at least; 0 when one goes as fast as it can."""
+    cameras = [camera for camera in config.cameras.values() if camera.enabled]
+    if any(not getattr(camera.source.options, "pace", True) for camera in cameras):
+        return 0.0
+    return sum(camera.fps for camera in cameras)
+
+
+_FPS_OF_ONE_WORKER = 30.0
+
+
+def _workers_for(asked_fps: float) -> int:
+    """One worker while it can be expected to keep up: each further one costs its memory. 0 fps: as fast as it goes."""
+    if asked_fps and asked_fps <= _FPS_OF_ONE_WORKER:
+        return 1
+    return max(1, min(4, len(os.sched_getaffinity(0))))

@@ -1,0 +1,105 @@
+"""What the daemon says of itself: the ``state`` payload, and the answer to ``edgerun health``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgerun import __version__
+from edgerun.messages import iso
+from edgerun.runtime.camera import CameraReport
+from edgerun.runtime.delivery import DeliveryCounts
+from edgerun.runtime.detector import Detector
+from edgerun.runtime.footprint import processes, pss_mb
+
+STARTED = time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How everything is at one moment."""
+
+    detector: Detector
+    cameras: Mapping[str, CameraReport]
+    delivery: DeliveryCounts
+    stuck: list[str]
+    reload_error: str
+    ready: bool
+
+    def key(self) -> object:
+        """Changes when a reader of the state should hear of it at once."""
+        return (
+            {name: (camera.state, camera.reason, camera.overloaded) for name, camera in self.cameras.items()},
+            self.detector.model.sha256,
+            self.detector.engine,
+            self.detector.dispatcher.reasons,
+            (self.delivery.degraded, self.delivery.connected, self.delivery.error, self.delivery.evicted),
+            self.stuck,
+            self.reload_error,
+        )
+
+    def payload(self) -> dict[str, Any]:
+        """The ``state`` message, without what every message has."""
+        return {
+            "version": __version__,
+            "since": iso(STARTED),
+            "model": {"name": self.detector.model.name, "sha256": self.detector.model.sha256},
+            "engine": self.detector.engine,
+            "workers": self._workers(),
+            "cameras": {
+                name: {
+                    "state": camera.state,
+                    "reason": camera.reason,
+                    "fps": round(camera.fps, 2),
+                    "asked_fps": camera.asked_fps,
+                    "overloaded": camera.overloaded,
+                }
+                for name, camera in self.cameras.items()
+            },
+            "outbox": {
+                "depth": self.delivery.depth,
+                "unclaimed": self.delivery.unclaimed,
+                "evicted": self.delivery.evicted,
+                "degraded": self.delivery.degraded,
+            },
+            "mqtt": {"connected": self.delivery.connected, "error": self.delivery.error},
+            "stuck": self.stuck,
+            "reload_error": self.reload_error,
+        }
+
+    def health(self) -> dict[str, Any]:
+        """For update hooks and people: the state, what is wrong with it, and what it costs."""
+        wrong = self._wrong()
+        costs = {str(pid): {"command": name, "pss_mb": round(pss_mb(pid), 1)} for pid, name in processes().items()}
+        return {
+            "healthy": not wrong,
+            "wrong": wrong,
+            **self.payload(),
+            "delivery": asdict(self.delivery),
+            "pid": os.getpid(),
+            "processes": costs,
+            "pss_mb": round(sum(cost["pss_mb"] for cost in costs.values()), 1),
+        }
+
+    def _workers(self) -> list[dict[str, Any]]:
+        dispatcher = self.detector.dispatcher
+        return [
+            {"engine": worker.candidate.name, "serving": not reason, "reason": reason, "restarts": worker.restarts}
+            for worker, reason in zip(dispatcher.workers, dispatcher.reasons, strict=True)
+        ]
+
+    def _wrong(self) -> list[str]:
+        wrong = [f"the loop {name!r} does not advance" for name in self.stuck]
+        wrong += [f"worker {n}: {reason}" for n, reason in enumerate(self.detector.dispatcher.reasons) if reason]
+        if not self.ready:
+            wrong.append("no frame has been looked at yet")
+        if self.cameras and all(camera.state != "ok" for camera in self.cameras.values()):
+            wrong.append("no camera is ok")
+        if self.delivery.degraded:
+            wrong.append("the outbox cannot be written")
+        if not self.delivery.connected:
+            wrong.append(f"not connected to the broker: {self.delivery.error}")
+        return wrong

@@ -1,0 +1,83 @@
+"""Stages that do what a test says. They live in a module so that an engine's process can import them, too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgerun.errors import EngineError, ModelError
+from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeEngineOptions:
+    """``fault`` happens at the inference of that number, counting from the process's start (the trial run is 1)."""
+
+    fault: str = ""
+    at: int = 0
+    once: Path | None = None
+    """The fault happens only while this file is not there; it is made then."""
+    size: int = 8
+    name: str = "fake"
+
+
+class FakeEngine:
+    """Gives back the mean of its picture, and its process id."""
+
+    def __init__(self, options: FakeEngineOptions, model: Path) -> None:
+        self._options = options
+        self._calls = 0
+        if options.fault == "load":
+            raise EngineError("this accelerator is not plugged in", retriable=True)
+        if options.fault == "wrong model":
+            raise ModelError("this is a poem, not a model")
+        if options.fault == "crash on load":
+            sys.stderr.write("libfake: cannot map the device\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        picture = TensorSpec("picture", (1, options.size, options.size, 3), "uint8")
+        self.io = ModelIO((picture,), (TensorSpec("mean", (1,), "float32"), TensorSpec("pid", (-1,), "int64")))
+
+    def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        self._calls += 1
+        if self._calls == self._options.at and self._is_due():
+            self._fail()
+        return [np.array([tensors[0].mean()], np.float32), np.array([os.getpid()], np.int64)]
+
+    def close(self) -> None: ...
+
+    def _is_due(self) -> bool:
+        once = self._options.once
+        if once is None:
+            return True
+        if once.exists():
+            return False
+        once.touch()
+        return True
+
+    def _fail(self) -> None:
+        match self._options.fault:
+            case "error":
+                raise EngineError("the delegate refused")
+            case "hang":
+                time.sleep(600)
+            case fault:
+                os.kill(os.getpid(), signal.Signals[fault])
+
+
+class FakeHead:
+    """Says one box over the region, its score the picture's mean over 255."""
+
+    def layout(self, io: ModelIO) -> InputLayout:
+        return InputLayout()
+
+    def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
+        score = np.array([float(outputs[0][0]) / 255], np.float32)
+        return Detections(np.array([fit.region], np.float32), score, np.zeros(1, np.int32))

@@ -1,0 +1,165 @@
+"""An engine in its child process: it answers, and it comes back from everything that can happen to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from edgerun.errors import EdgerunError
+from edgerun.worker.process import Reply
+from edgerun.worker.wire import Load
+from edgerun.worker.worker import SLOTS, Candidate, Terms, Worker
+from tests.fakes import FakeEngine, FakeEngineOptions
+
+PATIENCE_S = 30.0
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.served = threading.Semaphore(0)
+        self.replies: SimpleQueue[Reply] = SimpleQueue()
+        self.losses: SimpleQueue[str] = SimpleQueue()
+
+    def loaded(self, worker: Worker) -> None:
+        self.served.release()
+
+    def replied(self, worker: Worker, reply: Reply) -> None:
+        self.replies.put(reply)
+
+    def lost(self, worker: Worker, error: EdgerunError) -> None:
+        self.losses.put(str(error))
+
+
+def candidate(**options: object) -> Candidate:
+    made = FakeEngineOptions(**options)  # type: ignore[arg-type]  # whatever the test asks for
+    return Candidate(made.name, Load(FakeEngine, made, Path("fake.model"), SLOTS))
+
+
+@contextmanager
+def working(*candidates: Candidate, terms: Terms | None = None) -> Iterator[tuple[Worker, Heard]]:
+    heard = Heard()
+    worker = Worker(0, candidates, terms or Terms(), heard)
+    worker.start()
+    try:
+        yield worker, heard
+    finally:
+        worker.close()
+
+
+def ask(worker: Worker, heard: Heard, value: int, slot: int = 0) -> Reply:
+    worker.slot(slot).inputs[0][:] = value
+    worker.submit(slot)
+    return heard.replies.get(timeout=PATIENCE_S)
+
+
+def loaded(heard: Heard) -> None:
+    assert heard.served.acquire(timeout=PATIENCE_S)
+
+
+def test_answers_lie_in_the_slot_they_were_asked_for() -> None:
+    with working(candidate()) as (worker, heard):
+        loaded(heard)
+        for slot, value in enumerate((10, 20, 30)):
+            assert ask(worker, heard, value, slot) == Reply(slot, pytest.approx(0, abs=5), "")
+            mean, pid = worker.slot(slot).outputs()
+            assert mean.tolist() == [value]
+            assert pid.tolist() == [worker.pid]
+
+
+@pytest.mark.parametrize("fault", ["SIGSEGV", "SIGFPE", "SIGABRT", "SIGKILL"])
+def test_a_crash_in_an_inference_is_told_in_words_and_the_request_is_answered_all_the_same(
+    fault: str, tmp_path: Path
+) -> None:
+    with working(candidate(fault=fault, at=3, once=tmp_path / "once")) as (worker, heard):
+        loaded(heard)
+        assert ask(worker, heard, 1).reason == ""
+        assert ask(worker, heard, 7).reason == ""
+        assert worker.slot(0).outputs()[0].tolist() == [7]
+        assert fault in heard.losses.get(timeout=PATIENCE_S)
+        assert worker.restarts == 1
+
+
+def test_a_picture_that_crashes_the_engine_every_time_is_given_up_after_two_tries() -> None:
+    with working(candidate(fault="SIGSEGV", at=2)) as (worker, heard):
+        loaded(heard)
+        assert "SIGSEGV" in ask(worker, heard, 7).reason
+
+
+def test_a_hung_inference_is_killed_at_its_deadline_and_asked_again(tmp_path: Path) -> None:
+    hanging = candidate(fault="hang", at=2, once=tmp_path / "once")
+    with working(hanging, terms=Terms(deadline_s=0.5)) as (worker, heard):
+        loaded(heard)
+        assert ask(worker, heard, 9).reason == ""
+        assert worker.slot(0).outputs()[0].tolist() == [9]
+        assert "no answer within" in heard.losses.get(timeout=PATIENCE_S)
+
+
+def test_a_refused_inference_is_a_reason_not_a_restart() -> None:
+    with working(candidate(fault="error", at=2)) as (worker, heard):
+        loaded(heard)
+        assert ask(worker, heard, 1).reason == "the delegate refused"
+        assert ask(worker, heard, 2).reason == ""
+        assert worker.restarts == 0
+
+
+def test_the_daemon_hears_what_a_dying_library_printed() -> None:
+    with working(candidate(fault="crash on load")) as (_, heard):
+        assert "libfake: cannot map the device" in heard.losses.get(timeout=PATIENCE_S)
+
+
+def test_the_next_candidate_serves_where_the_first_cannot() -> None:
+    with working(candidate(fault="wrong model", name="first"), candidate(name="second")) as (worker, heard):
+        loaded(heard)
+        assert worker.candidate.name == "second"
+        assert "this is a poem" in heard.losses.get(timeout=PATIENCE_S)
+
+
+def test_with_no_candidate_left_the_reason_stays_to_be_read() -> None:
+    with working(candidate(fault="wrong model")) as (worker, heard):
+        assert "this is a poem" in heard.losses.get(timeout=PATIENCE_S)
+        assert worker.exhausted
+
+
+def test_the_first_candidate_is_taken_back_when_it_is_there_again(tmp_path: Path) -> None:
+    """A device that is unplugged and plugged in again; the second candidate has another input size."""
+    gone = tmp_path / "unplugged"
+    first = candidate(name="first", fault="SIGABRT", at=1, once=gone)
+    second = candidate(name="second", size=4)
+    with working(first, second, terms=Terms(retry_primary_s=0.5)) as (worker, heard):
+        loaded(heard)
+        served = [worker.candidate.name]
+        while served[-1] != "first":
+            loaded(heard)
+            served.append(worker.candidate.name)
+        assert ask(worker, heard, 5).reason == ""
+        assert worker.io.size == (8, 8)
+
+
+def test_a_spare_takes_over_without_loading_again() -> None:
+    with working(candidate(), terms=Terms(spare=True)) as (worker, heard):
+        loaded(heard)
+        ask(worker, heard, 1)
+        first = worker.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        loaded(heard)
+        assert ask(worker, heard, 2).reason == ""
+        assert worker.pid != first
+
+
+def test_closing_leaves_no_process_behind() -> None:
+    with working(candidate()) as (worker, heard):
+        loaded(heard)
+        pid = worker.pid
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
