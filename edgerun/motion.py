@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Gt, Interval
 
-from edgerun.types import F32, U8, Stamp
+from edgerun.types import F32, U8, Array, Stamp
 
 Polygon: TypeAlias = tuple[tuple[float, float], ...]
 GROW = np.ones((5, 5), np.uint8)
@@ -68,7 +68,7 @@ class MotionGate:
     def reset(self) -> None:
         """Forget the background, as after a restart of the camera."""
         self._background: npt.NDArray[np.float32] | None = None
-        self._before: U8 | None = None
+        self._before: Array | None = None
         self._at = 0.0
         self._moved_at = float("-inf")
         self._settled_at = float("-inf")
