@@ -1,8 +1,9 @@
-"""What deserves an alert: rules over tracks, zones and lines."""
+"""What deserves an alert: rules over tracks, zones and lines. Pure; forgets who is gone."""
 
 from __future__ import annotations
 
+from edgerun.rules.book import RuleBook
 from edgerun.rules.options import RuleOptions
 from edgerun.rules.schedule import Place
 
-__all__ = ["Place", "RuleOptions"]
+__all__ = ["Place", "RuleBook", "RuleOptions"]

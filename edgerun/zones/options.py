@@ -1,7 +1,7 @@
-"""Who is inside which zone, who passed which line, and where on the ground somebody stands.
+"""What zones, lines and the ground can be told. All are drawn in 0-1 of the picture.
 
-Zones and lines are drawn in 0-1 of the picture and compiled to pixels once its size is known. What decides is one
-point of a track's box, the anchor: by default the middle of its lower edge, where a person touches the ground.
+What decides is one point of a track's box, the anchor: by default the middle of its lower edge, where a person
+touches the ground.
 """
 
 from __future__ import annotations

@@ -1,0 +1,137 @@
+"""All rules of one camera, from tracks to events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgerun.rules.combinations import Combinations
+from edgerun.rules.counts import Counts
+from edgerun.rules.filters import Filters
+from edgerun.rules.ledger import Ledger, Scene
+from edgerun.rules.memory import Memory
+from edgerun.rules.moments import Moments
+from edgerun.rules.options import RuleOptions
+from edgerun.rules.pace import Pace
+from edgerun.rules.schedule import Place
+from edgerun.rules.stays import Stays
+from edgerun.types import Event, Stamp, Tracks
+from edgerun.zones import Ground, GroundOptions, LineOptions, Rows, ZoneOptions, Zones
+
+
+class RuleBook:
+    """The rules of one camera.
+
+    All times are the stamps' ``captured``; only schedules read ``wall``. A silence of the camera counts as at most
+    ``memory.MAX_GAP_S`` seconds of anybody's presence or absence. The same tracks and stamps give the same events.
+
+    Raises ValueError for a rule about a zone, line, label or rule that is not there, for one about sunrise without
+    coordinates, and for one about speed without a ground.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[RuleOptions],
+        zones: Mapping[str, ZoneOptions],
+        lines: Mapping[str, LineOptions],
+        labels: Sequence[str],
+        place: Place | None = None,
+        ground: GroundOptions | None = None,
+    ) -> None:
+        _check(rules, zones, lines, ground)
+        paced = any(rule.is_paced for rule in rules)
+        self._memory, self._zones = Memory(), Zones(zones, lines)
+        self._filters = Filters(rules, labels)
+        self._pace = Pace(Ground(ground)) if ground is not None and paced else None
+        scene = Scene(self._memory, self._zones, self._filters, self._pace)
+        self._ledger = Ledger(rules, labels, place, scene)
+        self._moments, self._stays = Moments(scene, self._ledger), Stays(scene, self._ledger)
+        self._counts, self._combinations = Counts(scene, self._ledger), Combinations(self._ledger)
+        self._tables: list[Rows] = [self._memory, self._zones, self._filters, self._ledger, self._moments, self._stays]
+        if self._pace is not None:
+            self._tables.append(self._pace)
+        named = {label for rule in rules for label in rule.labels} or (set(labels) if len(labels) == 1 else set())
+        self._occupancy = {(zone, label): 0 for zone in zones for label in labels if label in named}
+
+    def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]:
+        """Take one frame's tracks: the events of this frame, in the order of the rules."""
+        memory, size = self._memory, (stamp.width, stamp.height)
+        memory.tick(stamp.captured)
+        added = memory.assign(tracks, stamp)
+        if added:
+            for table in self._tables:
+                table.grow(added)
+        memory.update(tracks, stamp, added is not None)
+        self._zones.update(memory.table["xyxy"], memory.seen, memory.credit, memory.now, size)
+        self._zones.leave(memory.ended)
+        self._filters.update(memory, stamp, added is not None)
+        if self._pace is not None:
+            self._pace.update(memory, stamp)
+        self._ledger.turn(stamp)
+        self._moments.update()
+        self._stays.update()
+        self._counts.update()
+        self._combinations.update(stamp)
+        if np.count_nonzero(memory.ended):
+            kept = ~memory.ended
+            for table in self._tables:
+                table.keep(kept)
+        return self._events()
+
+    def finish(self, stamp: Stamp) -> list[Event]:
+        """End all open episodes, as when the camera is taken out of service, and forget everything."""
+        self._ledger.turn(stamp)
+        self._stays.finish()
+        self._counts.finish()
+        events = self._events()
+        self.reset()
+        return events
+
+    def reset(self) -> None:
+        """Forget all tracks, cooldowns and open episodes, without a word."""
+        for table in self._tables:
+            table.clear()
+        self._counts.clear()
+        self._combinations.clear()
+
+    def occupancy(self) -> dict[tuple[str, str], int]:
+        """How many are inside each zone now, by ``(zone, label)``. It has a zero for each label that a rule names or
+        that was once inside."""
+        table, names = self._memory.table, self._zones.names
+        now = dict.fromkeys(self._occupancy, 0)
+        for row, column in np.argwhere(self._zones.inside).tolist():
+            key = (names[column], self._ledger.label(int(table["class_id"][row])))
+            now[key] = now.get(key, 0) + 1
+        self._occupancy = now
+        return dict(now)
+
+    def zones_of(self) -> list[tuple[str, ...]]:
+        """The zones that each track of the last update is inside of, one tuple for each of its rows."""
+        names = self._zones.names
+        inside = self._zones.inside[self._memory.at].tolist()
+        return [tuple(name for name, within in zip(names, row, strict=True) if within) for row in inside]
+
+    def _events(self) -> list[Event]:
+        pages = sorted(self._ledger.pages, key=lambda page: page[0])
+        return [event for number, event in pages if not self._ledger.rules[number].silent]
+
+
+def _check(
+    rules: Sequence[RuleOptions],
+    zones: Mapping[str, ZoneOptions],
+    lines: Mapping[str, LineOptions],
+    ground: GroundOptions | None,
+) -> None:
+    names = [rule.name for rule in rules]
+    for rule in rules:
+        if names.count(rule.name) > 1:
+            raise ValueError(f"two rules are named {rule.name!r}; each needs a name of its own")
+        for kind, name, known in (("zone", rule.zone, zones), ("line", rule.line, lines)):
+            if name and name not in known:
+                have = f"it has {', '.join(known)}" if known else "it has none"
+                raise ValueError(f"rule {rule.name!r}: the camera has no {kind} {name!r}; {have}")
+        if rule.is_paced and ground is None:
+            raise ValueError(
+                f"rule {rule.name!r} asks for a speed, so the camera needs its ground: four measured points"
+            )

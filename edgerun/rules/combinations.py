@@ -1,0 +1,70 @@
+"""Rules about other rules: all of them, within some seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgerun.rules.ledger import Ledger
+from edgerun.types import Event, Stamp, TrackedObject
+
+
+@dataclass(slots=True)
+class _Combination:
+    number: int
+    members: tuple[int, ...]
+    happened: dict[int, Event] = field(default_factory=dict)
+    """The latest alert of each member that has served for no alert of this rule yet."""
+
+
+class Combinations:
+    """True when each member has an open episode, or gave an alert in the last seconds. It is told at a member's alert,
+    once; a momentary alert serves once only, an open episode as long as it lasts."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        names = {rule.name: number for number, rule in enumerate(ledger.rules) if rule.when != "all"}
+        self._combinations = []
+        for number, rule in enumerate(ledger.rules):
+            if rule.when != "all":
+                continue
+            for name in rule.all:
+                if name not in names:
+                    raise ValueError(f"rule {rule.name!r}: {name!r} in all is no other rule of this camera")
+            self._combinations.append(_Combination(number, tuple(names[name] for name in rule.all)))
+        self._open: dict[int, dict[int, Event]] = {}
+
+    def clear(self) -> None:
+        """Forget what happened."""
+        self._open.clear()
+        for combination in self._combinations:
+            combination.happened.clear()
+
+    def update(self, stamp: Stamp) -> None:
+        """Take the alerts of this frame from the ledger, and add to them."""
+        if not self._combinations or not self._ledger.pages:
+            return
+        pages = list(self._ledger.pages)
+        for number, event in pages:
+            open_ = self._open.setdefault(number, {})
+            if event.phase == "start":
+                open_[event.episode] = event
+            elif event.phase == "end":
+                open_.pop(event.episode, None)
+        new = {number for number, event in pages if event.phase != "end"}
+        for combination in self._combinations:
+            combination.happened.update((n, event) for n, event in pages if n in combination.members)
+            if new.intersection(combination.members):
+                self._tell(combination, stamp)
+
+    def _tell(self, combination: _Combination, stamp: Stamp) -> None:
+        number, within_s = combination.number, self._ledger.rules[combination.number].seconds
+        served = []
+        for member in combination.members:
+            event = next(reversed(self._open.get(member, {}).values()), combination.happened.get(member))
+            lasting = bool(self._open.get(member))
+            if event is None or not (lasting or stamp.captured - event.stamp.captured <= within_s + 1e-6):
+                return
+            served.append(event)
+        objects: dict[int, TrackedObject] = {item.track_id: item for event in served for item in event.objects}
+        if self._ledger.awake(number) and self._ledger.open(number, "instant", tuple(objects.values()), len(objects)):
+            combination.happened.clear()

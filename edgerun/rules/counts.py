@@ -1,0 +1,62 @@
+"""Rules about how many are in a zone: count and absent (none at all). They start and end once for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgerun.rules.ledger import Ledger, Scene
+
+
+class Counts:
+    """The number must hold for the rule's seconds while it is awake; the episode ends as soon as it does not hold."""
+
+    def __init__(self, scene: Scene, ledger: Ledger) -> None:
+        chosen = [(number, rule) for number, rule in enumerate(ledger.rules) if rule.when in ("count", "absent")]
+        self._scene, self._ledger = scene, ledger
+        self._numbers = [number for number, _ in chosen]
+        self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
+        self._least = [rule.at_least or 0 for _, rule in chosen]
+        self._most = [
+            0 if rule.when == "absent" else math.inf if rule.at_most is None else rule.at_most for _, rule in chosen
+        ]
+        self._seconds = [rule.seconds - 1e-6 for _, rule in chosen]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is open."""
+        self._since: list[float | None] = [None] * len(self._numbers)
+        self._episode = [0] * len(self._numbers)
+
+    def update(self) -> None:
+        """Take one frame, into the ledger."""
+        if not self._numbers:
+            return
+        inside = self._scene.zones.inside[:, self._zone] & self._scene.filters.passed[:, self._numbers]
+        now = self._scene.memory.now
+        for index, count in enumerate(np.add.reduce(inside, axis=0, dtype=np.int64).tolist()):
+            number = self._numbers[index]
+            if not self._least[index] <= count <= self._most[index] or not self._ledger.awake(number):
+                self._since[index] = None
+                if self._episode[index]:
+                    self._close(index, np.flatnonzero(inside[:, index]).tolist())
+                continue
+            since = self._since[index]
+            if since is None:
+                since = self._since[index] = now
+            if not self._episode[index] and now - since >= self._seconds[index] and self._ledger.cool(number):
+                objects = self._ledger.describe(np.flatnonzero(inside[:, index]).tolist())
+                self._episode[index] = self._ledger.open(number, "start", objects, count)
+
+    def finish(self) -> None:
+        """End what is open."""
+        inside = self._scene.zones.inside[:, self._zone] & self._scene.filters.passed[:, self._numbers]
+        for index, episode in enumerate(self._episode):
+            if episode:
+                self._close(index, np.flatnonzero(inside[:, index]).tolist())
+
+    def _close(self, index: int, rows: Sequence[int]) -> None:
+        self._ledger.close(self._numbers[index], self._episode[index], self._ledger.describe(rows), len(rows))
+        self._episode[index] = 0

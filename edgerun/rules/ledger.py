@@ -1,0 +1,117 @@
+"""What every alert goes through: whether the rule is awake and has cooled down, and how the event is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgerun.rules.filters import Filters
+from edgerun.rules.memory import Memory
+from edgerun.rules.options import RuleOptions
+from edgerun.rules.pace import Pace
+from edgerun.rules.schedule import Place, Schedule
+from edgerun.types import Event, Phase, Stamp, TrackedObject
+from edgerun.zones import Rows, Zones
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that rules look at, each part of it kept up to date."""
+
+    memory: Memory
+    zones: Zones
+    filters: Filters
+    pace: Pace | None
+
+
+class Ledger(Rows):
+    """Schedules, cooldowns and episodes of R rules. Cooldowns run on the frames' own clock, gaps included."""
+
+    def __init__(self, rules: Sequence[RuleOptions], labels: Sequence[str], place: Place | None, scene: Scene) -> None:
+        super().__init__([("alerted", "f8", (len(rules),))])
+        self.blank["alerted"] = -np.inf
+        self.rules = tuple(rules)
+        self._labels = tuple(labels)
+        self._schedules = [Schedule(rule.schedule, place) if rule.schedule else None for rule in rules]
+        self._scene = scene
+        self._alerted = [-np.inf] * len(rules)
+        self._episode = 0
+        self._stamp = Stamp("", 0, 0.0, 0.0, 1, 1)
+        self.pages: list[tuple[int, Event]] = []
+        """The events of this frame, each with its rule's number."""
+
+    def turn(self, stamp: Stamp) -> None:
+        """Begin a frame."""
+        self._stamp = stamp
+        self.pages = []
+
+    def clear(self) -> None:
+        """Forget the cooldowns. Episodes go on counting."""
+        super().clear()
+        self._alerted = [-np.inf] * len(self.rules)
+
+    def label(self, class_id: int) -> str:
+        """A class's name; its number where the model has no name for it."""
+        return self._labels[class_id] if 0 <= class_id < len(self._labels) else str(class_id)
+
+    def awake(self, rule: int) -> bool:
+        """Whether the rule's schedule is open."""
+        schedule = self._schedules[rule]
+        return schedule is None or schedule.awake(self._stamp.wall)
+
+    def cool(self, rule: int) -> bool:
+        """Whether the rule's last alert is long enough ago."""
+        return self._stamp.captured - self._alerted[rule] >= self.rules[rule].cooldown_s
+
+    def describe(self, rows: Sequence[int]) -> tuple[TrackedObject, ...]:
+        """Rows as an event tells of them."""
+        table = self._scene.memory.table[list(rows)]
+        scores = self._scene.memory.scores()[list(rows)] if len(rows) else ()
+        return tuple(
+            TrackedObject(
+                int(row["track_id"]), self.label(int(row["class_id"])), float(score), tuple(row["xyxy"].tolist())
+            )
+            for row, score in zip(table, scores, strict=True)
+        )
+
+    def about(self, rule: int, row: int, phase: Phase, direction: str = "") -> int:
+        """Open an episode about one row, unless the rule or the track still cools down: its number, or 0."""
+        wait_s = self.rules[rule].track_cooldown_s
+        now = self._stamp.captured
+        if not self.cool(rule) or (wait_s and now - self.table["alerted"][row, rule] < wait_s):
+            return 0
+        self.table["alerted"][row, rule] = now
+        return self.open(rule, phase, self.describe([row]), 1, direction)
+
+    def open(self, rule: int, phase: Phase, objects: tuple[TrackedObject, ...], count: int, direction: str = "") -> int:
+        """Open an episode, or tell of an instant, unless the rule still cools down: its number, or 0."""
+        if not self.cool(rule):
+            return 0
+        self._alerted[rule] = self._stamp.captured
+        self._episode += 1
+        self._write(rule, phase, self._episode, objects, count, direction)
+        return self._episode
+
+    def close(self, rule: int, episode: int, objects: tuple[TrackedObject, ...], count: int) -> None:
+        """End an episode."""
+        self._write(rule, "end", episode, objects, count, "")
+
+    def _write(
+        self, rule: int, phase: Phase, episode: int, objects: tuple[TrackedObject, ...], count: int, direction: str
+    ) -> None:
+        told = self.rules[rule]
+        event = Event(
+            kind=told.when,
+            rule=told.name,
+            phase=phase,
+            episode=episode,
+            stamp=self._stamp,
+            zone=told.zone,
+            line=told.line,
+            direction=direction,
+            objects=objects,
+            count=count,
+        )
+        self.pages.append((rule, event))

@@ -1,0 +1,239 @@
+"""What is remembered of each track, and who is the same although the id changed.
+
+A tracker loses somebody behind a post and gives a new id a moment later. For rules that is one visit: a new id that
+appears near to where one was lost takes over its row. So a row is one somebody, as far as can be told, and ``ended``
+says when it is really over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerun.boxes import containment
+from edgerun.types import F32, I64, Mask, Stamp, Tracks
+from edgerun.zones import Rows
+
+F64 = npt.NDArray[np.float64]
+
+MAX_GAP_S = 3.0
+"""A longer silence of the camera, or of one track, counts as this much: nobody knows what happened in it. Cameras that
+look less often than that are measured by their own usual pace."""
+REJOIN_S = 1.5
+"""How long after a track's end a new id close by still is the same somebody."""
+REJOIN_REST_S = 3.0
+"""The same for what was at rest. Time in which somebody stands before it does not count."""
+REJOIN_EDGE_S = 0.7
+"""The same for what was last seen moving at the picture's edge, counted from there: it most likely went out, and who
+comes in at the same place is somebody else."""
+REST_S = 10.0
+"""From how many seconds of stillness on something is at rest."""
+_REACH, _PACE_S = 0.5, 0.5
+"""How far from where it was lost a new id may appear: in box sizes, and in box sizes more for each second up to two. A
+person walks about one size, the root of the box's area, a second (1.4 m/s; 0.6 m x 1.7 m)."""
+_LIKENESS = 2.5
+"""By which factor the areas of two boxes of the same somebody may differ."""
+_EDGE = 0.01
+"""How near to the picture's edge a box touches it, as a part of the picture's size."""
+_STIR, _STIR_S = 0.3, 0.5
+"""What is off its place by this part of its size, for so many seconds, has moved: one bad box is no move, and a
+detector's boxes tremble by about a tenth."""
+_COVER = 0.3
+"""The part of a box that somebody before it must hide to excuse that it is not seen."""
+_SCORES = 15
+"""The score of a track is the median of so many sightings, the latest."""
+
+
+class Memory(Rows):
+    """One row per somebody.
+
+    After an update, for N rows: ``seen`` bool (N,), found in this frame; ``credit`` f64 (N,), the seconds since it was
+    last seen as far as they count; ``ended`` bool (N,), over for good and dropped next; ``stirred`` bool (N,), moved
+    from where it had been still; ``rested`` f64 (N,), the seconds it has been still, or had been until it stirred.
+    """
+
+    def __init__(self) -> None:
+        super().__init__([
+            ("track_id", "i8"),
+            ("class_id", "i4"),
+            ("xyxy", "f4", (4,)),
+            ("seen_at", "f8"),
+            ("gone_at", "f8"),  # since when no track has this id; inf: one has
+            ("scores", "f4", (_SCORES,)),
+            ("sightings", "i8"),
+            ("place", "f8", (2,)),  # the middle of the box where it is still
+            ("still", "f8"),  # seconds at that place
+            ("astray", "f8"),  # since when it is off its place; inf: it is not
+        ])  # fmt: skip
+        self.blank["seen_at"] = self.blank["gone_at"] = self.blank["astray"] = np.inf
+        self.blank["scores"] = np.nan
+        self.now = 0.0
+        """Seconds that count, see MAX_GAP_S."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop all rows, and forget the pace of the frames."""
+        super().clear()
+        self._captured: float | None = None
+        self._steps: deque[float] = deque(maxlen=5)
+        self._step, self._limit, self._stalled = 0.0, MAX_GAP_S, False
+        self._key = b""
+        self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
+        self.at: I64 = np.zeros(0, np.int64)
+        """The row of each track of the last update, i64 (M,)."""
+        self.seen = self.ended = self.stirred = np.zeros(0, np.bool_)
+        self.credit: F64 = np.zeros(0)
+        self.rested: F64 = np.zeros(0)
+
+    def keep(self, kept: Mask) -> None:
+        """Drop rows; those of present tracks are never among them."""
+        super().keep(kept)
+        self.at = (np.cumsum(kept) - 1)[self.at]
+
+    def tick(self, captured: float) -> None:
+        """Let the time go on to a frame's."""
+        step = 0.0 if self._captured is None else max(0.0, captured - self._captured)
+        self._captured = captured
+        self._limit = MAX_GAP_S
+        if step > MAX_GAP_S and self._steps:
+            self._limit = max(MAX_GAP_S, 2 * sorted(self._steps)[len(self._steps) // 2])
+        self._steps.append(step)
+        self._stalled = step > self._limit
+        self._step = min(step, self._limit)
+        self.now += self._step
+
+    def assign(self, tracks: Tracks, stamp: Stamp) -> int | None:
+        """Find each track's row: how many new ones ``grow`` must add at the end; None where nothing changed."""
+        key = tracks.track_id.tobytes() + tracks.class_id.tobytes()
+        if key == self._key and not self._unmet:
+            return None
+        self._key = key
+        count = first_new = len(self.table)
+        row_of = {i: row for row, i in enumerate(self.table["track_id"].tolist())}
+        ids = tracks.track_id.tolist()
+        seen = dict(zip(ids, tracks.seen.tolist(), strict=True))
+        self._unmet &= seen.keys()
+        unmet = [i for i in ids if seen[i] and (i not in row_of or i in self._unmet)]
+        for i, row in self._rejoin(tracks, unmet, seen, stamp):
+            old = int(self.table["track_id"][row])
+            if i in row_of:  # the row in which it coasted was never used
+                self.table["track_id"][row_of[i]] = -1
+            row_of.pop(old, None)
+            row_of[i] = row
+            self.table["track_id"][row] = i
+        for i in ids:
+            if i not in row_of:
+                row_of[i] = count
+                count += 1
+                if not seen[i]:
+                    self._unmet.add(i)
+        self._unmet.difference_update(unmet)
+        self.at = np.array([row_of[i] for i in ids], np.int64)
+        return count - first_new
+
+    def _rejoin(
+        self, tracks: Tracks, unmet: list[int], seen: dict[int, bool], stamp: Stamp
+    ) -> Iterator[tuple[int, int]]:
+        """Ids that are new, and the rows of those who were lost near to where they appear; nearest first."""
+        t = self.table
+        held = [not seen.get(i, False) for i in t["track_id"].tolist()]
+        lost = np.flatnonzero(np.array(held, np.bool_) & (t["sightings"] > 0))
+        if not unmet or not len(lost):
+            return
+        ids = tracks.track_id.tolist()
+        new = np.array([ids.index(i) for i in unmet])
+        gap = self.now - t["seen_at"][lost]
+        still = t["still"][lost] >= REST_S
+        edge = self._at_edge(stamp)[lost]
+        reach = _REACH + _PACE_S * np.where(still | edge, 0, np.minimum(gap, 2))
+        size = np.sqrt(_area(t["xyxy"][lost]))
+        way = _middle(tracks.xyxy[new])[:, None] - _middle(t["xyxy"][lost])
+        distance = np.hypot(way[..., 0], way[..., 1]) / np.maximum(size, 1)
+        ratio = np.sqrt(_area(tracks.xyxy[new]))[:, None] / np.maximum(size, 1)
+        fits = (distance <= reach) & (ratio**2 < _LIKENESS) & (ratio**-2 < _LIKENESS)
+        fits &= (tracks.class_id[new][:, None] == t["class_id"][lost]) & (~edge | (gap <= REJOIN_EDGE_S))
+        for flat in np.argsort(np.where(fits, distance, np.inf), axis=None, kind="stable"):
+            i, j = divmod(int(flat), len(lost))
+            if fits[i, j]:
+                fits[i, :] = fits[:, j] = False
+                yield unmet[i], int(lost[j])
+
+    def update(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
+        """Take one frame; ``changed``: ``assign`` found new rows for the tracks."""
+        t, at = self.table, self.at
+        t["xyxy"][at] = tracks.xyxy
+        self.seen = seen = np.zeros(len(t), np.bool_)
+        seen[at] = tracks.seen
+        found = at[tracks.seen]
+        self.credit = np.where(seen & (t["sightings"] > 0), np.minimum(self.now - t["seen_at"], self._limit), 0.0)
+        if changed:
+            t["track_id"][at], t["class_id"][at] = tracks.track_id, tracks.class_id
+            present = np.zeros(len(t), np.bool_)
+            present[at] = True
+            t["gone_at"] = np.where(present, np.inf, np.minimum(t["gone_at"], self.now))
+            first = seen & (t["sightings"] == 0)
+            t["place"][first] = _middle(t["xyxy"][first])
+        t["scores"][found, t["sightings"][found] % _SCORES] = tracks.score[tracks.seen]
+        t["sightings"] += seen
+        t["seen_at"][found] = self.now
+        self._update_rest()
+        self._update_ends(stamp)
+
+    def _update_rest(self) -> None:
+        t, seen = self.table, self.seen
+        way = _middle(t["xyxy"]) - t["place"]
+        off = (way[:, 0] ** 2 + way[:, 1] ** 2 > _STIR**2 * _area(t["xyxy"])) & seen
+        np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=seen)
+        t["still"] += np.where(off, 0.0, self.credit)
+        self.stirred = off & (self.now - t["astray"] >= _STIR_S)
+        self.rested = t["still"]
+        if np.count_nonzero(self.stirred):
+            self.rested = t["still"].copy()
+            t["place"][self.stirred] = _middle(t["xyxy"][self.stirred])
+            t["still"][self.stirred], t["astray"][self.stirred] = 0.0, np.inf
+
+    def _update_ends(self, stamp: Stamp) -> None:
+        t = self.table
+        gone = t["gone_at"] < np.inf
+        self.ended = np.zeros(len(t), np.bool_)
+        if not np.count_nonzero(gone):
+            return
+        resting = t["still"] >= REST_S
+        excused = gone & self._stalled & (t["gone_at"] < self.now)
+        if np.count_nonzero(gone & resting) and np.count_nonzero(self.seen):
+            hidden = containment(t["xyxy"], t["xyxy"][self.seen]).max(axis=1) > _COVER
+            excused |= gone & resting & hidden
+        t["gone_at"][excused] += self._step
+        over = self.now - t["gone_at"] >= np.where(resting, REJOIN_REST_S, REJOIN_S)
+        over |= self._at_edge(stamp) & (self.now - t["seen_at"] > REJOIN_EDGE_S)
+        self.ended = gone & (over | (t["sightings"] == 0))
+
+    def _at_edge(self, stamp: Stamp) -> Mask:
+        """Which rows were moving and touched the picture's edge when last seen."""
+        size = np.array([stamp.width, stamp.height], np.float32)
+        box = self.table["xyxy"]
+        touching = (box[:, :2] <= _EDGE * size) | (box[:, 2:] >= (1 - _EDGE) * size)
+        edge: Mask = touching.any(axis=1) & (self.table["still"] < 1)
+        return edge
+
+    def scores(self) -> F32:
+        """The score of each row, f32 (N,): the median of its latest sightings."""
+        count = np.minimum(self.table["sightings"], _SCORES)
+        ordered = np.sort(self.table["scores"], axis=1)  # what is not there yet comes last
+        every = np.arange(len(ordered))
+        low, high = np.maximum(count - 1, 0) // 2, count // 2
+        medians: F32 = (ordered[every, low] + ordered[every, high]) / 2
+        return medians
+
+
+def _middle(xyxy: F32) -> F64:
+    middle: F64 = (xyxy[:, :2] + xyxy[:, 2:]) * np.float64(0.5)
+    return middle
+
+
+def _area(xyxy: F32) -> F32:
+    area: F32 = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    return area

@@ -1,0 +1,81 @@
+"""Rules about a moment: enter, exit, cross, speed, removed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerun.rules.ledger import Ledger, Scene
+from edgerun.types import Mask
+from edgerun.zones import Rows
+
+_DIRECTIONS = {1: "left_to_right", -1: "right_to_left"}
+_KINDS = ("enter", "exit", "cross", "speed", "removed")
+
+
+class Moments(Rows):
+    """What happened is due until the track passes the rule's filters, so somebody whose score rises only later is told
+    of late rather than never. What happens while the rule is asleep or cools down is never told."""
+
+    def __init__(self, scene: Scene, ledger: Ledger) -> None:
+        self._rules = [(number, rule) for number, rule in enumerate(ledger.rules) if rule.when in _KINDS]
+        super().__init__([("due", "i1", (len(self._rules),))])
+        self._scene, self._ledger = scene, ledger
+        zones, lines = scene.zones.names, scene.zones.line_names
+        self._column = [lines.index(r.line) if r.when == "cross" else zones.index(r.zone) for _, r in self._rules]
+        self._least_rest_s = min((r.seconds for _, r in self._rules if r.when == "removed"), default=np.inf)
+
+    def update(self) -> None:
+        """Take one frame, into the ledger."""
+        zones, memory = self._scene.zones, self._scene.memory
+        moved = (memory.stirred | memory.ended) & (memory.rested >= self._least_rest_s - 1e-6)
+        changes = (zones.entered, zones.left, zones.crossed, self.table["due"], moved)
+        if not any(map(np.count_nonzero, changes)):
+            return
+        for index, (number, rule) in enumerate(self._rules):
+            column = self._column[index]
+            if rule.when == "exit":
+                self._tell(number, zones.left[:, column])
+            elif rule.when == "removed":
+                there = zones.inside[:, column] | zones.left[:, column]
+                self._tell(number, moved & there & (memory.rested >= rule.seconds - 1e-6))
+            else:
+                self._update_due(index, number, column)
+
+    def _tell(self, number: int, rows: Mask) -> None:
+        """Alert of rows at once, as far as they pass the filters."""
+        chosen = np.flatnonzero(rows & self._scene.filters.passed[:, number] & self._paced(number)[0])
+        if len(chosen) and self._ledger.awake(number):
+            for row in chosen.tolist():
+                self._ledger.about(number, row, "instant")
+
+    def _update_due(self, index: int, number: int, column: int) -> None:
+        zones, rule, due = self._scene.zones, self._ledger.rules[number], self.table["due"][:, index]
+        new: npt.NDArray[np.int8]
+        if rule.when == "cross":
+            new = zones.crossed[:, column]
+            if rule.direction != "both":
+                new = np.where(new == (1 if rule.direction == "left_to_right" else -1), new, 0).astype(np.int8)
+        else:
+            new = zones.entered[:, column].view(np.int8)
+            due[zones.left[:, column]] = 0
+        if np.count_nonzero(new) and (rule.when == "speed" or self._ledger.awake(number)):
+            np.copyto(due, new, where=new != 0)
+        if not np.count_nonzero(due):
+            return
+        fits, known = self._paced(number)
+        if rule.when != "speed":  # it was too fast or too slow at that moment, and what it does later is no matter
+            due[known & ~fits] = 0
+        for row in np.flatnonzero((due != 0) & self._scene.filters.passed[:, number] & fits).tolist():
+            if rule.when != "speed" or self._ledger.awake(number):
+                self._ledger.about(number, row, "instant", _DIRECTIONS[int(due[row])] if rule.line else "")
+                due[row] = 0
+
+    def _paced(self, number: int) -> tuple[Mask, Mask]:
+        """Which rows have the speed the rule asks for, and of which it is known."""
+        rule, pace = self._ledger.rules[number], self._scene.pace
+        if pace is None or not rule.is_paced:
+            every = np.ones(len(self.table), np.bool_)
+            return every, every
+        fits = (pace.kmh >= rule.min_speed_kmh) & (pace.kmh <= rule.max_speed_kmh)
+        return fits, ~np.isnan(pace.kmh)

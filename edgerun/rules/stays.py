@@ -1,0 +1,56 @@
+"""Rules about somebody who stays: dwell and stationary. They start and end with each track."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgerun.rules.ledger import Ledger, Scene
+from edgerun.zones import Rows
+
+
+class Stays(Rows):
+    """One episode for each row and rule. It starts only in a frame in which the track was seen, and ends when the track
+    leaves the zone, moves (stationary) or is over, or when the rule falls asleep."""
+
+    def __init__(self, scene: Scene, ledger: Ledger) -> None:
+        chosen = [(number, rule) for number, rule in enumerate(ledger.rules) if rule.when in ("dwell", "stationary")]
+        super().__init__([("episode", "i8", (len(chosen),))])
+        self._scene, self._ledger = scene, ledger
+        self._numbers = [number for number, _ in chosen]
+        self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
+        self._seconds = np.array([rule.seconds for _, rule in chosen]) - 1e-6
+        self._still = np.array([rule.when == "stationary" for _, rule in chosen], np.bool_)
+        self._scheduled = [(i, number) for i, (number, rule) in enumerate(chosen) if rule.schedule]
+
+    def update(self) -> None:
+        """Take one frame, into the ledger."""
+        if not self._numbers:
+            return
+        memory, zones, episode = self._scene.memory, self._scene.zones, self.table["episode"]
+        inside = zones.inside[:, self._zone]
+        time = np.where(self._still, memory.table["still"][:, None], zones.table["stay"][:, self._zone])
+        holds = inside & (time >= self._seconds)
+        active = episode > 0
+        ends = active & ~holds
+        for index, number in self._scheduled:
+            if not self._ledger.awake(number):
+                holds[:, index] = False
+                ends[:, index] = active[:, index]
+        if np.count_nonzero(ends):
+            for row, index in np.argwhere(ends).tolist():
+                self._close(row, index)
+        starts = holds & ~active & memory.seen[:, None] & self._scene.filters.passed[:, self._numbers]
+        if np.count_nonzero(starts):
+            for row, index in np.argwhere(starts).tolist():
+                episode[row, index] = self._ledger.about(self._numbers[index], row, "start")
+
+    def finish(self) -> None:
+        """End what is open."""
+        for row, index in np.argwhere(self.table["episode"] > 0).tolist():
+            self._close(row, index)
+
+    def _close(self, row: int, index: int) -> None:
+        self._ledger.close(
+            self._numbers[index], int(self.table["episode"][row, index]), self._ledger.describe([row]), 1
+        )
+        self.table["episode"][row, index] = 0
