@@ -1,0 +1,28 @@
+"""Addresses of cameras in words that may be read by anyone."""
+
+from __future__ import annotations
+
+import re
+
+_SECRET_PARAMETER = re.compile(r"(?i)\b((?:pass|pwd|token|key|secret|auth)\w*=)[^&\s]+")
+
+
+def redacted(url: str) -> str:
+    """The URL without its secrets: ``rtsp://cam:***@host/path``, and ``***`` for what looks like one in its query.
+
+    A password that holds an unescaped ``@`` is covered up to the last one.
+    """
+    head, at, tail = url.rpartition("@")
+    if at and "://" in head:
+        scheme, _, userinfo = head.partition("://")
+        user, colon, _ = userinfo.partition(":")
+        url = f"{scheme}://{user}{':***' if colon else ''}@{tail}"
+    return _SECRET_PARAMETER.sub(r"\1***", url)
+
+
+def need_scheme(url: str, *schemes: str) -> None:
+    """Raises ValueError, without the URL's secrets, unless it begins with one of the schemes and names a host."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in schemes or not rest.strip("/"):
+        wanted = " or ".join(f"{s}://" for s in schemes)
+        raise ValueError(f"the URL must begin with {wanted} and name a host, got {redacted(url)!r}")

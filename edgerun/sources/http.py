@@ -1,0 +1,220 @@
+"""A network camera over HTTP: an MJPEG stream (multipart), or a JPEG picture fetched again and again.
+
+Which of the two a URL gives is seen from the Content-Type of its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Gt
+
+from edgerun.errors import SourceError
+from edgerun.sources._address import need_scheme, redacted
+from edgerun.sources._av import JpegReader
+from edgerun.sources._pace import Limiter
+from edgerun.stages import Feed
+from edgerun.types import Frame
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+    from urllib.request import OpenerDirector
+
+_LARGEST_JPEG = 32 << 20
+_CHUNK = 64 << 10
+_DAMAGED_IN_A_ROW = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    url: str = field(repr=False)
+    """``http://user:password@host/stream.mjpg`` or the address of a single JPEG, which is then fetched at the
+    camera's ``fps`` (once a second where that is 0). Basic and digest login are known."""
+    verify_tls: bool = True
+    """Refuse ``https://`` cameras whose certificate nobody vouches for."""
+    timeout_s: Annotated[float, Gt(0)] = 5.0
+    """How long connecting, and then each picture, may take before the camera counts as unreachable."""
+
+    def __post_init__(self) -> None:
+        need_scheme(self.url, "http", "https")
+
+
+class Http:
+    """Frames are stamped when they have arrived; ``seq`` counts the frames given."""
+
+    def __init__(self, options: HttpOptions, feed: Feed) -> None:
+        self._options = options
+        self._feed = feed
+        self._name = redacted(options.url)
+        self._closed = threading.Event()
+        self._seq = itertools.count()
+        self._lock = threading.Lock()
+        self._response: HTTPResponse | None = None
+
+    def frames(self) -> Iterator[Frame]:
+        reader = JpegReader()
+        damaged = 0
+        for encoded in self._jpegs():
+            picture = reader.read(encoded)
+            damaged = 0 if picture else damaged + 1
+            if damaged > _DAMAGED_IN_A_ROW:
+                raise SourceError(f"{self._name} sends something that is not a JPEG picture")
+            if picture and not self._closed.is_set():
+                yield picture.frame(self._feed.camera, next(self._seq), time.monotonic(), time.time())
+
+    def close(self) -> None:
+        """Wakes a reader that waits for the camera."""
+        self._closed.set()
+        with self._lock:
+            # shutting down a duplicate ends the connection and leaves closing to the thread that reads
+            if self._response and not self._response.isclosed():
+                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._response.fileno())) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def _jpegs(self) -> Iterator[bytes]:
+        """Each JPEG that is due, until closed. Raises SourceError."""
+        from http.client import HTTPException
+
+        opener, address = _opener(self._options)
+        try:
+            while not self._closed.is_set():
+                asked = time.monotonic()
+                with opener.open(address, timeout=self._options.timeout_s) as response:
+                    yield from self._answer(response)
+                self._closed.wait(max(asked + 1 / (self._feed.fps or 1.0) - time.monotonic(), 0))
+        except (OSError, HTTPException, UnicodeError) as error:
+            if not self._closed.is_set():
+                raise SourceError(f"{self._name} {_words(error, self._options.timeout_s)}") from None
+
+    def _answer(self, response: HTTPResponse) -> Iterator[bytes]:
+        with self._lock:
+            self._response = response
+        try:
+            body = _Body(response, self._options.timeout_s)
+            kind = response.headers.get_content_type()
+            if kind.startswith("multipart/"):
+                limiter = Limiter(self._feed.fps)
+                for jpeg in body.parts(str(response.headers.get_param("boundary"))):
+                    if limiter.due(time.monotonic()):
+                        yield jpeg
+                if not self._closed.is_set():
+                    raise SourceError(f"{self._name} ended the stream")
+            elif kind.startswith("image/"):
+                yield body.whole()
+            else:
+                raise SourceError(f"{self._name} gives {kind}, which is neither a JPEG picture nor an MJPEG stream")
+        finally:
+            with self._lock:
+                self._response = None
+
+
+class _Body:
+    """Reads an answer's body; each picture has ``timeout_s``, however its bytes trickle in."""
+
+    def __init__(self, response: HTTPResponse, timeout_s: float) -> None:
+        self._response = response
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+
+    def whole(self) -> bytes:
+        return b"".join(self._chunks(_LARGEST_JPEG))
+
+    def parts(self, boundary: str) -> Iterator[bytes]:
+        """The parts of a multipart body, until it ends.
+
+        A part begins after a line that starts with ``--``, since cameras differ in what they announce as boundary,
+        and ends by its Content-Length or at the next boundary.
+        """
+        fence = b"--" + boundary.strip('"').lstrip("-").encode("latin-1", "replace")
+        line = self._line()
+        while line:
+            self._deadline = time.monotonic() + self._timeout_s
+            while line and not line.startswith(b"--"):
+                line = self._line()
+            length = None
+            while line := self._line().strip():
+                name, _, value = line.partition(b":")
+                if name.strip().lower() == b"content-length" and value.strip().isdigit():
+                    length = int(value)
+            if length is not None:
+                part, line = b"".join(self._chunks(min(length, _LARGEST_JPEG))), self._line()
+            else:
+                part, line = self._until(fence)
+            if part:
+                yield part
+
+    def _until(self, fence: bytes) -> tuple[bytes, bytes]:
+        lines: list[bytes] = []
+        size = 0
+        while (line := self._line()) and not line.startswith(fence) and size < _LARGEST_JPEG:
+            lines.append(line)
+            size += len(line)
+        return b"".join(lines), line
+
+    def _chunks(self, count: int) -> Iterator[bytes]:
+        while count > 0 and (chunk := self._response.read1(min(count, _CHUNK))):
+            count -= len(chunk)
+            self._check()
+            yield chunk
+
+    def _line(self) -> bytes:
+        line = self._response.readline(_CHUNK)
+        self._check()
+        return line
+
+    def _check(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise TimeoutError
+
+
+def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
+    """What opens the URL, and the URL without its user and password."""
+    import ssl
+    from urllib import parse, request
+
+    parts = parse.urlsplit(options.url)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    logins = request.HTTPPasswordMgrWithDefaultRealm()
+    if parts.username is not None:
+        logins.add_password(None, address, parse.unquote(parts.username), parse.unquote(parts.password or ""))
+    tls = ssl.create_default_context()
+    if not options.verify_tls:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    opener = request.build_opener(
+        request.ProxyHandler({}),  # cameras are on this network, whatever the environment says
+        request.HTTPSHandler(context=tls),
+        request.HTTPBasicAuthHandler(logins),
+        request.HTTPDigestAuthHandler(logins),
+    )
+    return opener, address
+
+
+def _words(error: Exception, timeout_s: float) -> str:
+    import ssl
+    from urllib.error import HTTPError, URLError
+
+    if isinstance(error, HTTPError):
+        known = {
+            401: "refuses the user name or password",
+            403: "refuses the user name or password",
+            404: "has no such page; check the path in its URL",
+        }
+        return known.get(error.code, f"answers {error.code} {error.reason}")
+    cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
+    if isinstance(cause, TimeoutError):
+        return f"gives no picture within {timeout_s:g} s"
+    if isinstance(cause, ConnectionRefusedError):
+        return "refuses the connection; check host and port"
+    if isinstance(cause, socket.gaierror):
+        return "has a host name that nobody knows; check the URL"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "has a certificate that nobody vouches for; `verify_tls: false` accepts it"
+    return f"cannot be read: {getattr(cause, 'strerror', None) or type(cause).__name__}"

@@ -1,0 +1,85 @@
+"""A folder of still pictures as a camera."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt, MinLen
+
+from edgerun.errors import SourceError
+from edgerun.sources._pace import ClipClock, Limiter
+from edgerun.stages import Feed
+from edgerun.types import Frame, Stamp
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesOptions:
+    path: Annotated[str, MinLen(1)]
+    """A folder, whose pictures are taken in order of their names, or a pattern such as ``/data/*.jpg``."""
+    rate_fps: Annotated[float, Gt(0)] = 1.0
+    """How many pictures make a second of the camera's time."""
+    loop: bool = False
+    """Begin again at the end, with time going on."""
+    pace: bool = True
+    """Give pictures at that rate. Without it they come as fast as they are taken, with times counted by the rate."""
+    recorded_at_s: Annotated[float, Ge(0)] = 0.0
+    """Unix time of the first picture, used by schedules and messages where it is not paced."""
+
+
+class Images:
+    """``seq`` is the picture's place in the order, from 0, rising on through loops."""
+
+    def __init__(self, options: ImagesOptions, feed: Feed) -> None:
+        self._options = options
+        self._feed = feed
+        self._closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        options = self._options
+        paths = _pictures(options.path)
+        clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
+        limiter = Limiter(self._feed.fps)
+        seq = 0
+        while not self._closed.is_set():
+            for path in paths:
+                time_s = seq / options.rate_fps
+                if limiter.due(time_s):
+                    yield self._frame(path, seq, clock, time_s)
+                seq += 1
+                if self._closed.is_set():
+                    return
+            if not options.loop:
+                return
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _frame(self, path: Path, seq: int, clock: ClipClock, time_s: float) -> Frame:
+        import cv2
+
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise SourceError(f"{path} is not a picture that can be read", retriable=False)
+        captured, wall = clock.stamp(time_s)
+        height, width = bgr.shape[:2]
+        stamp = Stamp(self._feed.camera, seq, captured, wall, width, height)
+        return Frame(stamp, "bgr24", (np.asarray(bgr, np.uint8),))
+
+
+def _pictures(path: str) -> list[Path]:
+    """Raises SourceError where there are none."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        found = [file for file in place.iterdir() if file.suffix.lower() in _SUFFIXES]
+    else:
+        found = list(place.parent.glob(place.name))
+    if not found:
+        raise SourceError(f"there are no pictures at {path}", retriable=False)
+    return sorted(found)
