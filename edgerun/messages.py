@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgerun.types import F32, Detections, Event, Message, Stamp, Tracks
+from edgerun.types import F32, Detections, Event, Gap, Message, Stamp, Tracks
 
 SCHEMA = 1
 """The version of all payloads; it rises when a field changes its meaning or goes away, never for an addition."""
@@ -67,6 +67,168 @@ class Topics:
         return f"{self.base}/{camera}/alerts/last"
 
     def gaps(self, camera: str) -> str:
+        """Where the ranges of ``seq`` stand that will never be delivered."""
+        return f"{self.base}/{camera}/alerts/gaps"
+
+    def snapshot(self, camera: str) -> str:
+        return f"{self.base}/{camera}/snapshot"
+
+    def occupancy(self, camera: str, zone: str, label: str) -> str:
+        """Characters that a topic level may not hold become ``_`` in the label."""
+        return f"{self.base}/{camera}/{zone}/{label.translate(_FORBIDDEN)}"
+
+
+def iso(wall: float) -> str:
+    """Seconds since the epoch as ``2026-11-22T06:18:00.123456Z``."""
+    return datetime.fromtimestamp(wall, timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def to_json(payload: Mapping[str, Any]) -> bytes:
+    """Compact JSON in UTF-8. Raises ValueError for NaN and infinities, which JSON has not."""
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class DetectionsFormat:
+    """Writes the detections of one camera with one model; what does not change from frame to frame is made once.
+
+    Strings come out of the JSON encoder, only numbers are formatted here: 9 us for five objects, against 34 us
+    through ``json.dumps``.
+    """
+
+    def __init__(
+        self, topics: Topics, camera: str, labels: Sequence[str], *, model: str, sha256: str, engine: str
+    ) -> None:
+        self._topic = topics.detections(camera)
+        self._labels = [_quoted(label) for label in labels]
+        self._zones: dict[tuple[str, ...], str] = {}
+        self._head = f'{{"schema":{SCHEMA},"device":{_quoted(topics.device)},"camera":{_quoted(camera)},'
+        self._model = (
+            f'"model":{{"name":{_quoted(model)},"sha256":{_quoted(sha256)}}},"engine":{_quoted(engine)},"inference_ms":'
+        )
+
+    def message(
+        self,
+        stamp: Stamp,
+        tracks: Tracks,
+        zones: Sequence[tuple[str, ...]],
+        loose: Detections,
+        *,
+        inference_ms: float | None,
+        published: float,
+    ) -> Message:
+        """One frame looked at.
+
+        ``zones`` names the zones that each row of ``tracks`` is in; ``loose`` are detections that belong to no
+        confirmed track, they go out without an id. ``inference_ms`` is None for a frame in which nothing moved and
+        nothing was inferred. ``published`` is in seconds since the epoch.
+        """
+        rows = self._tracks(stamp, tracks, zones) + self._loose(stamp, loose)
+        spent = "null" if inference_ms is None else f"{inference_ms:.3f}"
+        payload = (
+            f'{self._head}"frame":{stamp.seq},"captured":"{iso(stamp.wall)}","published":"{iso(published)}",'
+            f'"size":[{stamp.width},{stamp.height}],{self._model}{spent},"objects":[{",".join(rows)}]}}'
+        )
+        return Message(self._topic, payload.encode("utf-8", "replace"), expiry_s=_DETECTIONS_EXPIRY_S)
+
+    def _tracks(self, stamp: Stamp, tracks: Tracks, zones: Sequence[tuple[str, ...]]) -> list[str]:
+        if not len(tracks):
+            return []
+        columns = zip(
+            tracks.track_id.tolist(),
+            tracks.class_id.tolist(),
+            tracks.score.tolist(),
+            relative(tracks.xyxy, stamp).tolist(),
+            zones,
+            tracks.seen.tolist(),
+            strict=True,
+        )
+        return [
+            _TRACK % (track_id, self._label(class_id), score, *box, self._names(inside), "true" if seen else "false")
+            for track_id, class_id, score, box, inside, seen in columns
+        ]
+
+    def _loose(self, stamp: Stamp, loose: Detections) -> list[str]:
+        if not len(loose):
+            return []
+        columns = zip(loose.class_id.tolist(), loose.score.tolist(), relative(loose.xyxy, stamp).tolist(), strict=True)
+        return [_LOOSE % (self._label(class_id), score, *box) for class_id, score, box in columns]
+
+    def _label(self, class_id: int) -> str:
+        return self._labels[class_id] if 0 <= class_id < len(self._labels) else f'"class {class_id}"'
+
+    def _names(self, zones: tuple[str, ...]) -> str:
+        if zones not in self._zones:
+            self._zones[zones] = json.dumps(zones, separators=(",", ":"))
+        return self._zones[zones]
+
+
+def relative(xyxy: F32, stamp: Stamp) -> F32:
+    """Boxes ``(N,4)`` in pixels to 0-1 of the frame, clipped; what is not a number becomes 0, as JSON has no NaN."""
+    size = np.array([stamp.width, stamp.height] * 2, np.float32)
+    boxes: F32 = np.fmin(np.fmax(xyxy / size, np.float32(0)), np.float32(1))
+    return boxes
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """What an alert and a replay both tell of an event; nothing in it depends on when or where it runs."""
+    stamp = event.stamp
+    zones = [event.zone] if event.zone else []
+    boxes = relative(np.array([thing.xyxy for thing in event.objects], np.float32).reshape(-1, 4), stamp).tolist()
+    return {
+        "rule": event.rule,
+        "kind": event.kind,
+        "phase": event.phase,
+        "episode": event.episode,
+        "camera": stamp.camera,
+        "frame": stamp.seq,
+        "zone": event.zone,
+        "line": event.line,
+        "direction": event.direction,
+        "objects": [
+            {
+                "track_id": thing.track_id,
+                "label": thing.label,
+                "score": round(thing.score, 4),
+                "box": [round(side, 5) for side in box],
+                "zones": zones,
+            }
+            for thing, box in zip(event.objects, boxes, strict=True)
+        ],
+        "count": event.count,
+    }
+
+
+def alert_body(device: str, event: Event, *, uid: str, alert: str, seq: int) -> bytes:
+    """The part of an alert that never changes, as it is stored: JSON without its closing brace.
+
+    ``uid`` is the message's own id, ``alert`` the one that ties a start to its end.
+    """
+    record = event_record(event)
+    phase = record.pop("phase")
+    del record["episode"]
+    body = {"schema": SCHEMA, "id": uid, "alert": alert, "seq": seq, "camera": record.pop("camera"), "type": phase}
+    return to_json(body | {"device": device, "captured": iso(event.stamp.wall)} | record)[:-1]
+
+
+def alert(topics: Topics, camera: str, body: bytes, *, published: float, replayed: bool) -> Message:
+    """A stored alert on its way out. ``replayed`` says that it may have been published before."""
+    return Message(topics.alerts(camera), _sent(body, published, replayed), qos=1)
+
+
+def last_alert(topics: Topics, camera: str, body: bytes, *, published: float) -> Message:
+    """The newest alert, for those who come late."""
+    return Message(topics.last_alert(camera), _sent(body, published, False), qos=1, retain=True)
+
+
+def _sent(body: bytes, published: float, replayed: bool) -> bytes:
+    return b'%s,"published":"%s","replayed":%s}' % (body, iso(published).encode(), b"true" if replayed else b"false")
+
+
+def gaps(self, camera: str) -> str:
         """Where the ranges of ``seq`` stand that will never be delivered."""
         return f"{self.base}/{camera}/alerts/gaps"
 

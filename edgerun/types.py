@@ -222,3 +222,14 @@ class Message:
     retain: bool = False
     expiry_s: int = 0
     correlation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of an alert's ``seq``, both ends included, of which ``count`` will never be delivered."""
+
+    first: int
+    last: int
+    count: int
+    reason: Literal["evicted", "damaged"]
+    wall: float

@@ -1,0 +1,96 @@
+"""A damaged outbox: set the file aside, and find what is still whole in it."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgerun.outbox.rows import MARKS_ID, Row, Settled, Trace, scan, unpack
+
+_KEPT = 2
+_LIMIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What a damaged file gave. ``waiting`` rows were not delivered, as far as the file tells; ``last_seq`` is the
+    highest seq seen of each camera, ``lost`` the seqs that were begun and are not whole."""
+
+    waiting: list[Row] = field(default_factory=list)
+    last_seq: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, set[int]] = field(default_factory=dict)
+
+
+def set_aside(path: Path, wall: float) -> list[Path]:
+    """Rename the file and its log to ``*.corrupt-<time>``, delete all but the two newest such. The new names."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(wall)) + f".{int(wall * 1e6) % 1_000_000:06d}"
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    for suffix in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    for suffix in ("-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()
+    older = sorted(found for found in path.parent.glob(f"{path.name}.corrupt-*") if not found.name.endswith("-wal"))
+    for name in older[:-_KEPT]:
+        for file in (name, name.with_name(name.name + "-wal")):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                file.unlink()
+    return [file for file in (aside, aside.with_name(aside.name + "-wal")) if file.is_file()]
+
+
+def rescue(files: Iterable[Path]) -> Salvage:
+    """All rows found anywhere in the files, less those known as delivered. Takes a few seconds at the most."""
+    files = list(files)
+    until = time.monotonic() + _LIMIT_S
+    settled = Settled()
+    whole: dict[int, Row] = {}
+    broken: dict[int, Trace] = {}
+    for trace in _traces(files, until):
+        if trace.row is None:
+            broken[trace.id] = trace
+            continue
+        settled.add(trace.row)
+        if trace.id != MARKS_ID:
+            whole[trace.id] = trace.row
+    long = broken.keys() - whole.keys() - {MARKS_ID}
+    whole.update(_through_sqlite(files, long, until))
+    done = settled.among(whole.keys() | broken.keys())
+    found = Salvage([whole[number] for number in sorted(whole.keys() - done) if whole[number].body])
+    begun = [(row.camera, row.seq) for row in whole.values()] + [(broken[n].camera, broken[n].seq) for n in long]
+    for camera, seq in begun:
+        found.last_seq[camera] = max(seq, found.last_seq.get(camera, 0))
+    for number in long - done - whole.keys():
+        found.lost.setdefault(broken[number].camera, set()).add(broken[number].seq)
+    return found
+
+
+def _traces(files: Iterable[Path], until: float) -> Iterator[Trace]:
+    for file in files:
+        if file.stat().st_size == 0:
+            continue
+        with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as image:
+            for trace in scan(image):
+                if time.monotonic() > until:
+                    return
+                yield trace
+
+
+def _through_sqlite(files: list[Path], ids: Iterable[int], until: float) -> dict[int, Row]:
+    """Rows longer than a page, which only SQLite can put together, as far as it still finds them."""
+    found: dict[int, Row] = {}
+    if not files:
+        return found
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(files[0])) as damaged:
+        for number in sorted(ids):
+            if time.monotonic() > until:
+                break
+            with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+                for (blob,) in damaged.execute("SELECT row FROM alerts WHERE id=?", (number,)):
+                    found[number] = unpack(blob)
+    return found

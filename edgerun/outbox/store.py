@@ -1,0 +1,318 @@
+"""The queue itself, used by the one thread that opened it.
+
+An alert is safe once its commit returned (write-ahead log, ``synchronous=FULL``). Delivered ones are deleted in
+batches, because that wears an SD card least; the newest row of a camera never, because the next ``seq`` is told
+from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, cast
+
+from annotated_types import Interval
+
+from edgerun.errors import SinkError
+from edgerun.outbox.ballast import Ballast
+from edgerun.outbox.database import PAGE, Database, Work, is_full
+from edgerun.outbox.gaps import Gaps
+from edgerun.outbox.rows import MARKS_ID, Row, Settled, pack, ranges, unpack
+from edgerun.outbox.salvage import Salvage, rescue, set_aside
+
+log = logging.getLogger(__name__)
+
+HISTORY = 200
+"""Delivered alerts that are kept so that they can be asked for again."""
+_BATCH = 200
+_EVICT = 64
+_MARKS_S = 5.0
+_BALLAST_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxOptions:
+    """How alerts are kept until they are delivered."""
+
+    max_mb: Annotated[int, Interval(ge=1, le=4096)] = 32
+    """Largest size of the outbox file in MB; beyond it the oldest alerts give way and a gap record names them.
+    One MB holds about 1,900 alerts of 400 bytes."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """An alert that waits. ``row`` is its id in the file; 0 while it is only in memory, then ``body`` is here."""
+
+    camera: str
+    seq: int
+    body: bytes = b""
+    row: int = 0
+    offered: bool = False
+    """It may have been published before."""
+
+
+class Outbox:
+    """The file at ``path``; ``open`` first. Methods raise SinkError when the disk fails them; ``broken`` then tells
+    that only ``open`` again can help."""
+
+    def __init__(self, path: Path, options: OutboxOptions) -> None:
+        self._path = path
+        self._max_pages = options.max_mb * (1 << 20) // PAGE
+        self._ballast = Ballast(path.with_name(path.name + ".ballast"))
+        self._database: Database | None = None
+        self._clear()
+        self.last_seq: dict[str, int] = {}
+        self.gaps = Gaps()
+        self.broken = False
+        self._ballast_due = 0.0
+        self.quarantined = 0
+
+    def _clear(self) -> None:
+        self._waiting: dict[int, None] = {}
+        self._delivered: dict[int, None] = {}
+        self._newest: dict[str, int] = {}
+        self._unmarked: list[int] = []
+        self._unmarked_since = 0.0
+        self._next_id = MARKS_ID + 1
+
+    @property
+    def is_open(self) -> bool:
+        return self._database is not None
+
+    def open(self) -> list[Entry]:
+        """What still waits, in the order of acceptance. A damaged file is set aside and what is whole in it taken
+        over; that takes seconds at the most, whatever the file holds."""
+        self.close()
+        self._clear()
+        self.broken = False
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._path.parent, os.W_OK) or (
+                self._path.is_file() and not os.access(self._path, os.W_OK)
+            ):
+                raise PermissionError("may not be written")
+            entries = self._load_or_salvage()
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            self._ballast.release()
+            raise SinkError(f"the outbox {self._path} cannot be opened: {error}") from error
+        self._ballast.restore()
+        return entries
+
+    def _load_or_salvage(self) -> list[Entry]:
+        wal = self._path.with_name(self._path.name + "-wal")
+        try:
+            # SQLite would throw the log away if it found an empty file beside it.
+            if wal.exists() and (not self._path.is_file() or self._path.stat().st_size == 0):
+                raise ValueError("the file is gone, its log is not")
+            return self._load()
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            if isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or is_full(error)):
+                raise
+            log.error("the outbox %s is damaged (%s): a new one is made of what is whole in it", self._path, error)
+        self.close()
+        self._clear()
+        self.quarantined += 1
+        salvage = rescue(set_aside(self._path, time.time()))
+        self._load()
+        self._adopt(salvage)
+        return self._load()
+
+    def _load(self) -> list[Entry]:
+        """Open, read every row. Raises sqlite3.Error, ValueError or TypeError when anything is not as it was left."""
+        self.close()
+        self._clear()
+        database = self._database = Database(self._path, self._max_pages)
+        settled = Settled()
+        entries: dict[int, Entry] = {}
+        for number, blob in database.read("SELECT id, row FROM alerts ORDER BY id"):
+            row = unpack(cast(bytes, blob))
+            if row.id != number:
+                raise ValueError("a row is not in its place")
+            settled.add(row)
+            self._next_id = row.id + 1
+            if row.id == MARKS_ID:
+                continue
+            entries[row.id] = Entry(row.camera, row.seq, row=row.id, offered=True)
+            self._newest[row.camera] = row.id
+            self.last_seq[row.camera] = max(row.seq, self.last_seq.get(row.camera, 0))
+        self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
+        self._delivered = dict.fromkeys(sorted(settled.among(entries)))
+        self._waiting = {number: None for number in entries if number not in self._delivered}
+        return [entries[number] for number in self._waiting]
+
+    def _adopt(self, salvage: Salvage) -> None:
+        """Put what was saved into the new file, and for each camera a row that keeps its seq."""
+        saved: list[Row] = []
+        for row in salvage.waiting:
+            saved.append(Row(self._next_id + len(saved), row.camera, row.seq, (), row.body))
+        keepers = [
+            Row(self._next_id + len(saved) + n, camera, seq, (), b"")
+            for n, (camera, seq) in enumerate(salvage.last_seq.items())
+        ]
+        for camera, lost in salvage.lost.items():
+            self.gaps.add(camera, lost, "damaged", time.time())
+        marks = Row(MARKS_ID, "-", 0, ranges(row.id for row in keepers), b"")
+        self._opened().write([_insert([*saved, *keepers, marks]), *self.gaps.work()])
+
+    def next_seq(self, camera: str) -> int:
+        """A seq that was never given out before."""
+        self.last_seq[camera] = self.last_seq.get(camera, 0) + 1
+        return self.last_seq[camera]
+
+    def add(self, entries: Sequence[Entry], busy: Collection[int] = ()) -> set[int]:
+        """Commit alerts that are only in memory: they are accepted when this returns. If others have to give way,
+        the answer names their rows; those in ``busy`` are spared."""
+        evicted: set[int] = set()
+        new = [
+            Row(self._next_id + n, entry.camera, entry.seq, ranges(self._unmarked) if n == 0 else (), entry.body)
+            for n, entry in enumerate(entries)
+        ]
+        while not self._write([_insert(new)], durable=True):
+            victims = self._make_room(busy)
+            if not victims and not self._ballast.release():
+                raise SinkError(f"the outbox {self._path} has no room: the disk is full")
+            evicted |= victims
+        self._unmarked.clear()
+        self._next_id += len(new)
+        for entry, row in zip(entries, new, strict=True):
+            entry.row, entry.body = row.id, b""
+            self._waiting[row.id] = None
+            self._newest[row.camera] = row.id
+        return evicted - {MARKS_ID}
+
+    def _make_room(self, busy: Collection[int]) -> set[int]:
+        """In a file at its cap, delete what is delivered, else what waits longest. The rows deleted."""
+        if not self._at_cap():
+            return set()
+        spared = {*busy, *self._newest.values()}
+        delivered = [number for number in self._delivered if number not in spared]
+        if delivered:
+            return {MARKS_ID} if self._delete(delivered) else set()
+        victims = [number for number in islice(self._waiting, len(spared) + _EVICT) if number not in spared][:_EVICT]
+        for number in victims:
+            row = self._row(number)
+            if row is not None:
+                self.gaps.add(row.camera, [row.seq], "evicted", time.time())
+        if not victims or not self._delete(victims, self.gaps.work()):
+            return set()
+        log.warning("the outbox is at its cap: the %d oldest alerts gave way", len(victims))
+        return set(victims)
+
+    def _at_cap(self) -> bool:
+        try:
+            return self._opened().at_cap()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def body(self, entry: Entry) -> bytes | None:
+        """An alert's body; None when its row is gone or not as it was written, which the gap record then tells."""
+        if entry.body:
+            return entry.body
+        row = self._row(entry.row)
+        if row is None and entry.row in self._waiting:
+            log.error("alert %d of %s is damaged in the outbox", entry.seq, entry.camera)
+            self.gaps.add(entry.camera, [entry.seq], "damaged", time.time())
+            self._delete([entry.row], self.gaps.work())
+        return row.body if row else None
+
+    def _row(self, number: int) -> Row | None:
+        try:
+            for (blob,) in self._opened().read("SELECT row FROM alerts WHERE id=?", number):
+                return unpack(cast(bytes, blob))
+        except ValueError:
+            pass
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return None
+
+    def settle(self, entry: Entry) -> None:
+        """An alert was delivered. It is marked so with the next commit, or by ``tick``."""
+        if self._waiting.pop(entry.row, 0) is None:
+            self._delivered[entry.row] = None
+            self._unmarked.append(entry.row)
+            self._unmarked_since = self._unmarked_since if len(self._unmarked) > 1 else time.monotonic()
+
+    def tick(self) -> None:
+        """Housekeeping, about once a second: write marks that found no commit to ride on, delete what is old."""
+        if len(self._delivered) >= HISTORY + _BATCH:
+            newest = set(self._newest.values())
+            old = sorted(self._delivered)[:-HISTORY]
+            self._delete([number for number in old if number not in newest])
+        elif self._unmarked and time.monotonic() - self._unmarked_since > _MARKS_S:
+            self._mark()
+        if time.monotonic() > self._ballast_due:
+            self._ballast_due = time.monotonic() + _BALLAST_S
+            self._ballast.restore()
+
+    def history(self, camera: str, since_seq: int) -> list[Entry]:
+        """Delivered alerts that are still here, oldest first; of all cameras when ``camera`` is empty."""
+        rows = [row for number in sorted(self._delivered) if (row := self._row(number)) is not None and row.body]
+        return [
+            Entry(row.camera, row.seq, row=row.id, offered=True)
+            for row in rows
+            if row.seq >= since_seq and camera in ("", row.camera)
+        ]
+
+    def close(self) -> None:
+        """Write what is still to be marked, and let go of the file."""
+        if self._database is None:
+            return
+        try:
+            if self._unmarked:
+                self._mark()
+        except SinkError as error:
+            log.warning("%s", error)
+        finally:
+            self._database.close()
+            self._database = None
+
+    def _mark(self) -> None:
+        if self._write([_insert([self._marks()])], durable=False):
+            self._unmarked.clear()
+
+    def _marks(self, without: Collection[int] = ()) -> Row:
+        floor = next((number for number in self._waiting if number not in without), self._next_id)
+        return Row(MARKS_ID, "-", floor, ranges(number for number in self._delivered if number > floor), b"")
+
+    def _delete(self, numbers: Sequence[int], more: Sequence[Work] = ()) -> bool:
+        """Delete rows, with all marks that they carried written anew. False when there was no room even for that."""
+        spans = ranges(numbers)
+        gone = set(numbers)
+        work = [("DELETE FROM alerts WHERE id BETWEEN ? AND ?", spans), _insert([self._marks(gone)]), *more]
+        if not self._write(work, durable=False):
+            return False
+        self._unmarked.clear()
+        for number in numbers:
+            self._waiting.pop(number, None)
+            self._delivered.pop(number, None)
+        return True
+
+    def _write(self, work: Sequence[Work], *, durable: bool) -> bool:
+        """False when there is no room. Raises SinkError for any other failure."""
+        try:
+            self._opened().write(work, durable=durable)
+        except sqlite3.Error as error:
+            if is_full(error):
+                return False
+            raise self._failed(error) from error
+        return True
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise SinkError(f"the outbox {self._path} is not open")
+        return self._database
+
+    def _failed(self, error: sqlite3.Error) -> SinkError:
+        self.broken = True
+        return SinkError(f"the outbox {self._path} failed: {error}")
+
+
+def _insert(new: Sequence[Row]) -> Work:
+    return "INSERT OR REPLACE INTO alerts VALUES (?,?)", [(row.id, pack(row)) for row in new]
