@@ -40,27 +40,29 @@ def refuse_unsafe_onnx(path: Path) -> None:
     """Raise ModelError when the file is no whole ONNX model, or one that reaches outside itself."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                _walk(view, path)
-            finally:
-                view.release()
+            _walk(mapped, path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise ModelError(f"{path}: not a whole ONNX model ({error}). Pull or export it again.") from error
 
 
-def _walk(view: memoryview, path: Path) -> None:
-    pending = [("Model", 0, len(view), 0)]
+def _walk(file: mmap.mmap, path: Path) -> None:
+    pending = [("Model", 0, len(file), 0)]
     graphs = 0
     while pending:
         message, start, end, depth = pending.pop()
         if depth > _MAX_DEPTH:
             raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
         known = _FIELDS[message]
-        for number, wire, value, stop in _fields(view, start, end):
-            _refuse(message, number, wire, view[value:stop], value, path)
+        for number, wire, value, stop in _fields(file, start, end):
+            if message == "Tensor":
+                _refuse_outside(number, wire, value, path)
+            elif message == "Node" and number == _NODE_OP_TYPE and file[value:stop] == b"EPContext":
+                raise ModelError(
+                    f"{path}: carries a program compiled elsewhere (an EPContext node), which would run as native "
+                    "code. Use the plain ONNX model; edgerun compiles it here."
+                )
             if wire == _BYTES and number in known:
                 graphs += known[number] == "Graph"
                 pending.append((known[number], value, stop, depth + 1))
@@ -68,34 +70,28 @@ def _walk(view: memoryview, path: Path) -> None:
         raise ValueError("it has no graph")
 
 
-def _refuse(message: str, number: int, wire: int, value: memoryview, varint: int, path: Path) -> None:
-    external = message == "Tensor" and (number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and varint == 1))
-    if external and (wire == _BYTES or number == _TENSOR_LOCATION):
+def _refuse_outside(number: int, wire: int, value: int, path: Path) -> None:
+    if (number == _TENSOR_EXTERNAL and wire == _BYTES) or (number == _TENSOR_LOCATION and value == 1):
         raise ModelError(
             f"{path}: keeps weights in another file, which is refused because the name could lead anywhere. "
             "Save it as one file: onnx.save(model, path, save_as_external_data=False)."
         )
-    if message == "Node" and number == _NODE_OP_TYPE and wire == _BYTES and bytes(value) == b"EPContext":
-        raise ModelError(
-            f"{path}: carries a program compiled elsewhere (an EPContext node), which would run as native code. "
-            "Use the plain ONNX model; edgerun compiles it here."
-        )
 
 
-def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(file: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Each field of one message as ``(number, wire type, begin, end)``; a varint's value stands in ``begin``."""
     at = start
     while at < end:
-        key, at = _varint(view, at, end)
+        key, at = _varint(file, at, end)
         number, wire = key >> 3, key & 7
         if number == 0:
             raise ValueError("it is no protobuf")
         if wire == _VARINT:
-            value, at = _varint(view, at, end)
+            value, at = _varint(file, at, end)
             yield number, wire, value, value
             continue
         if wire == _BYTES:
-            length, at = _varint(view, at, end)
+            length, at = _varint(file, at, end)
         elif wire in (_FIXED64, _FIXED32):
             length = 8 if wire == _FIXED64 else 4
         else:
@@ -106,12 +102,12 @@ def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
         at += length
 
 
-def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+def _varint(file: mmap.mmap, at: int, end: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= end:
             raise ValueError("it is cut short")
-        byte = view[at]
+        byte = file[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
