@@ -24,6 +24,7 @@ class FakeEngineOptions:
     at: int = 0
     once: Path | None = None
     """The fault happens only while this file is not there; it is made then."""
+    delay_s: float = 0.0
     size: int = 8
     name: str = "fake"
 
@@ -47,6 +48,7 @@ class FakeEngine:
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         self._calls += 1
+        time.sleep(self._options.delay_s)
         if self._calls == self._options.at and self._is_due():
             self._fail()
         return [np.array([tensors[0].mean()], np.float32), np.array([os.getpid()], np.int64)]

@@ -1,0 +1,189 @@
+"""Many cameras, few workers: newest frames, in order, in fair shares, and nothing lost that was promised."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from edgerun.errors import ModelError
+from edgerun.pipeline import Look
+from edgerun.regions import Region
+from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.stages import Head
+from edgerun.types import Frame, ModelIO, Stamp
+from edgerun.worker.worker import Terms
+from tests.fakes import FakeHead
+from tests.test_worker import candidate
+
+PATIENCE_S = 30.0
+
+
+def frame(camera: str, seq: int, value: int = 100) -> Frame:
+    stamp = Stamp(camera, seq, float(seq), float(seq), 64, 48)
+    return Frame(stamp, "rgb24", (np.full((48, 64, 3), value, np.uint8),))
+
+
+def look(camera: str, seq: int, regions: int = 1, value: int = 100) -> Look:
+    return Look(frame(camera, seq, value), tuple(Region((8 * n, 0, 8 * n + 8, 48), "motion") for n in range(regions)))
+
+
+class Shelf:
+    """Finished jobs of one lane."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self._changed = threading.Condition()
+
+    def put(self, job: Job) -> None:
+        with self._changed:
+            self.jobs.append(job)
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[Job]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.jobs) >= count, PATIENCE_S), f"only {len(self.jobs)}"
+            return list(self.jobs)
+
+    @property
+    def frames(self) -> list[int]:
+        return [job.look.frame.stamp.seq for job in self.jobs]
+
+
+def fake_head(io: ModelIO) -> Head:
+    return FakeHead()
+
+
+@contextmanager
+def dispatching(workers: int = 1, **options: object) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher([candidate(**options)], Terms(deadline_s=2.0), workers, fake_head)
+    dispatcher.start()
+    try:
+        assert dispatcher.wait_loaded(PATIENCE_S)
+        yield dispatcher
+    finally:
+        dispatcher.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_lossless_lane_finishes_every_frame_in_order_with_all_its_regions(workers: int) -> None:
+    shelf = Shelf()
+    lane = Lane("clip", 1.0, shelf.put, lossless=True)
+    with dispatching(workers) as dispatcher:
+        dispatcher.add(lane)
+        for seq in range(60):
+            dispatcher.offer(lane, look("clip", seq, regions=seq % 4))
+        jobs = shelf.wait(60)
+    assert shelf.frames == list(range(60))
+    assert lane.dropped == 0
+    for seq, job in enumerate(jobs):
+        assert sorted(region.xyxy[0] for _, region in job.parts) == [8 * n for n in range(seq % 4)]
+        assert all(found.score[0] == pytest.approx(100 / 255, abs=0.01) for found, _ in job.parts)
+
+
+def test_a_live_lane_keeps_the_newest_frame_and_counts_what_it_passed_over() -> None:
+    shelf = Shelf()
+    lane = Lane("live", 1.0, shelf.put)
+    with dispatching() as dispatcher:
+        dispatcher.add(lane)
+        for worker in dispatcher.workers:
+            assert worker.pid
+            os.kill(worker.pid, signal.SIGSTOP)
+        for seq in range(10):
+            dispatcher.offer(lane, look("live", seq))
+        for worker in dispatcher.workers:
+            assert worker.pid
+            os.kill(worker.pid, signal.SIGCONT)
+        shelf.wait(3)
+    assert shelf.frames == [0, 1, 9]
+    assert lane.dropped == 7
+
+
+def test_held_frames_finish_without_the_engine_and_never_displace_one_that_waits_for_it() -> None:
+    shelf = Shelf()
+    lane = Lane("live", 1.0, shelf.put)
+    with dispatching() as dispatcher:
+        dispatcher.add(lane)
+        dispatcher.offer(lane, look("live", 0, regions=0))
+        assert shelf.frames == [0]
+        pid = dispatcher.workers[0].pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        for seq in (1, 2, 3):
+            dispatcher.offer(lane, look("live", seq))
+        dispatcher.offer(lane, look("live", 4, regions=0))
+        os.kill(pid, signal.SIGCONT)
+        shelf.wait(4)
+    assert shelf.frames == [0, 1, 2, 3]
+
+
+def test_in_overload_each_lane_is_served_in_proportion_to_its_weight() -> None:
+    shelves = {name: Shelf() for name in ("a", "b", "c")}
+    weights = {"a": 10.0, "b": 10.0, "c": 30.0}
+    with dispatching(delay_s=0.004) as dispatcher:
+        lanes = {name: Lane(name, weights[name], shelves[name].put) for name in shelves}
+        for lane in lanes.values():
+            dispatcher.add(lane)
+        stop = threading.Event()
+
+        def flood(name: str) -> None:
+            seq = 0
+            while not stop.is_set():
+                dispatcher.offer(lanes[name], look(name, seq))
+                seq += 1
+                time.sleep(0.001)
+
+        threads = [threading.Thread(target=flood, args=(name,)) for name in lanes]
+        for thread in threads:
+            thread.start()
+        shelves["c"].wait(150)
+        served = {name: len(shelf.jobs) for name, shelf in shelves.items()}
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert served["a"] == pytest.approx(served["b"], rel=0.15)
+    assert served["c"] == pytest.approx(3 * served["a"], rel=0.15)
+
+
+def test_a_killed_worker_loses_no_frame_of_a_lossless_lane() -> None:
+    shelf = Shelf()
+    lane = Lane("clip", 1.0, shelf.put, lossless=True)
+    with dispatching() as dispatcher:
+        dispatcher.add(lane)
+        for seq in range(40):
+            if seq == 20:
+                assert dispatcher.workers[0].pid
+                os.kill(dispatcher.workers[0].pid, signal.SIGKILL)
+            dispatcher.offer(lane, look("clip", seq))
+        jobs = shelf.wait(40)
+    assert shelf.frames == list(range(40))
+    assert not any(job.reason for job in jobs)
+
+
+def test_a_model_that_no_head_reads_is_told_at_the_start() -> None:
+    def refuse(io: ModelIO) -> Head:
+        raise ModelError("these outputs are of no detector that edgerun knows; write `head:`")
+
+    dispatcher = Dispatcher([candidate()], Terms(), 1, refuse)
+    dispatcher.start()
+    try:
+        with pytest.raises(ModelError, match="write `head:`"):
+            dispatcher.wait_loaded(PATIENCE_S)
+    finally:
+        dispatcher.close()
+
+
+def test_a_missing_engine_is_waited_for_no_longer_than_asked() -> None:
+    dispatcher = Dispatcher([candidate(fault="load")], Terms(), 1, fake_head)
+    dispatcher.start()
+    try:
+        assert dispatcher.wait_loaded(0.8) is None
+        assert "not plugged in" in dispatcher.reasons[0]
+    finally:
+        dispatcher.close()
