@@ -14,10 +14,10 @@ from edgerun.boxes import iou
 from edgerun.images import luma
 from edgerun.motion import MotionGate, MotionOptions
 from edgerun.regions import Region, RegionOptions, RegionPlanner
-from edgerun.rules import RuleBook, RuleOptions
+from edgerun.rules import Place, RuleBook, RuleOptions
 from edgerun.tracking import Tracker, TrackerOptions
 from edgerun.types import Detections, Event, Frame, Stamp, Tracks
-from edgerun.zones import LineOptions, ZoneOptions
+from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
 FLOOR_SCORE = 0.1
 """Detections below are noise for every detector met so far; the tracker's second stage uses those above."""
@@ -68,19 +68,25 @@ class PipelineOptions:
     zones: Mapping[str, ZoneOptions]
     lines: Mapping[str, LineOptions]
     rules: Sequence[RuleOptions]
+    ground: GroundOptions | None
+    place: Place | None
 
 
 class Pipeline:
-    """``class_names`` are the model's, by class id; ``options.labels`` are those to keep (none given: all)."""
+    """``class_names`` are the model's, by class id; ``options.labels`` are those to keep (none given: all).
+
+    Raises ValueError for rules that cannot work with this model.
+    """
 
     def __init__(self, options: PipelineOptions, class_names: Sequence[str], model_size: tuple[int, int]) -> None:
         self._gate = MotionGate(options.motion, options.fps) if options.motion.enabled else None
         self._planner = RegionPlanner(options.regions, model_size)
         self._tracker = Tracker(options.fps, options.tracker)
-        self._rules = RuleBook(options.rules, options.zones, options.lines, class_names)
+        self._rules = RuleBook(options.rules, options.zones, options.lines, class_names, options.place, options.ground)
         wanted = [i for i, name in enumerate(class_names) if name in options.labels]
         self._wanted = np.array(wanted, np.int32) if options.labels else None
         self._tracks = Tracks.empty()
+        self._stamp: Stamp | None = None
 
     def look(self, frame: Frame) -> Look:
         """Decide what of this frame is worth an inference."""
@@ -99,6 +105,10 @@ class Pipeline:
         else:
             detections = Detections.empty()
             tracks = self._tracker.hold(stamp)
-        self._tracks = tracks
+        self._tracks, self._stamp = tracks, stamp
         events = self._rules.update(tracks, stamp)
         return Result(look, detections, tracks, self._rules.zones_of(), events, self._rules.occupancy())
+
+    def end(self) -> list[Event]:
+        """What has begun ends with the last frame, as the camera is taken out of service."""
+        return self._rules.finish(self._stamp) if self._stamp else []

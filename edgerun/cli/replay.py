@@ -52,13 +52,15 @@ def replay(config: Config, camera: str, video: Path, fps: float | None = None) -
     feed = Feed(camera, fps or options.fps)
     clip = source("file", path=str(video), loop=False, pace=False).build(feed)
     with Session(config.model) as session:
-        pipeline = pipeline_for(options, session.labels, session.io.size, fps)
+        pipeline = pipeline_for(config, camera, session.labels, session.io.size, fps)
         for frame in clip.frames():
             look = pipeline.look(frame)
             result = pipeline.finish(look, session.infer(look).parts if look.regions else [])
             yield _frame_record(result, session.labels)
             for event in result.events:
                 yield {"type": "event", **event_record(event)}
+        for event in pipeline.end():
+            yield {"type": "event", **event_record(event)}
 
 
 def _frame_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from edgerun.config import CameraOptions
+from edgerun.config import Config
+from edgerun.errors import ConfigError
 from edgerun.pipeline import Pipeline, PipelineOptions
 
 
 def pipeline_for(
-    camera: CameraOptions, class_names: tuple[str, ...], model_size: tuple[int, int], fps: float | None = None
+    config: Config, name: str, class_names: tuple[str, ...], model_size: tuple[int, int], fps: float | None = None
 ) -> Pipeline:
-    """``fps`` stands in for the camera's own, in replays."""
+    """``fps`` stands in for the camera's own, in replays. Raises ConfigError for what does not fit the model."""
+    camera = config.cameras[name]
     options = PipelineOptions(
         fps=fps or camera.fps,
         labels=camera.labels,
@@ -19,5 +21,10 @@ def pipeline_for(
         zones=camera.zones,
         lines=camera.lines,
         rules=camera.rules,
+        ground=camera.ground,
+        place=config.place,
     )
-    return Pipeline(options, class_names, model_size)
+    try:
+        return Pipeline(options, class_names, model_size)
+    except ValueError as error:
+        raise ConfigError(f"camera {name}: {error}") from error

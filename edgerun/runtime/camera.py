@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -99,13 +99,17 @@ class Outlet:
                 published=time.time(),
             )
         )
-        for event in result.events:
-            self._delivery.accept(event, partial(self._picture, result.look.frame, event))
+        self.tell(result.events, result.look.frame)
         if result.occupancy != self._counts:
             for (zone, label), count in result.occupancy.items():
                 if self._counts.get((zone, label)) != count:
                     self._delivery.retain(self._occupancy(zone, label, count))
             self._counts = result.occupancy
+
+    def tell(self, events: Sequence[Event], frame: Frame | None = None) -> None:
+        """Hand events on as alerts, with a picture if there is a frame."""
+        for event in events:
+            self._delivery.accept(event, partial(self._picture, frame, event) if frame else None)
 
     @staticmethod
     def _picture(frame: Frame, event: Event) -> bytes:
@@ -177,6 +181,11 @@ class Camera:
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
+
+    def end(self) -> None:
+        """After ``join``: what has begun ends, and is told."""
+        with self._lane.finishing:
+            self.outlet.tell(self._pipeline.end())
 
     def pause(self, paused: bool) -> None:
         """A paused camera stays connected; its frames are not looked at."""

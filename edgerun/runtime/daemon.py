@@ -99,7 +99,7 @@ class Daemon:
 
     def _camera(self, name: str, options: CameraOptions) -> Camera:
         detector = self._detector
-        pipeline = pipeline_for(options, detector.labels, detector.size)
+        pipeline = pipeline_for(self._config, name, detector.labels, detector.size)
         model = detector.model
         outlet = Outlet(
             self._delivery,
@@ -127,6 +127,7 @@ class Daemon:
             camera.close()
         for camera in closing:
             camera.join(_DRAIN_S)
+            camera.end()
             camera.outlet.forget()
         for name, options in wanted.items():
             if options.enabled and name not in self._cameras:
@@ -257,6 +258,9 @@ class Daemon:
         self._notifier.stopping()
         for camera in self._cameras.values():
             camera.close()
+        for camera in self._cameras.values():
+            camera.join(_DRAIN_S)
+            camera.end()
         for part in ("_detector", "_control"):
             if hasattr(self, part):
                 getattr(self, part).close()
