@@ -86,7 +86,7 @@ def calibration(clips: list[Path], frames: int) -> list[F32]:
 
 def convert(graph: Path, samples: list[F32] | None, float_outputs: bool) -> bytes:
     """The cut graph as TFLite: float without ``samples``, else every tensor and operation in 8 bits."""
-    import tensorflow as tf  # type: ignore[import-not-found,import-untyped]  # in an environment of its own
+    import tensorflow as tf  # type: ignore[import-untyped]  # in an environment of its own
 
     converter = tf.compat.v1.lite.TFLiteConverter.from_frozen_graph(
         str(graph), input_arrays=[INPUT], output_arrays=OUTPUTS, input_shapes={INPUT: [1, SIDE, SIDE, 3]}
