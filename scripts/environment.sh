@@ -43,11 +43,11 @@ prepare() { # prepare EXTRAS: the environment with edgerun[EXTRAS] in it
     if [[ -x $environment/bin/python ]] && grep -qsxF "$stamp" "$environment/edgerun-stamps"; then
         return
     fi
-    python=$(find_python)
+    python=$(find_python) || return 1
     if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv || return 1
         echo "making $environment" >&2
-        "$python" -m venv --clear "$environment"
+        "$python" -m venv --clear "$environment" || return 1
     fi
     echo "installing edgerun[$extras] (a minute or two)" >&2
     log=$(mktemp)

@@ -241,7 +241,7 @@ def _fill_one(loc: Loc, node: Node, folder: Path, environ: Mapping[str, str]) ->
     try:
         if isinstance(node.value, str):
             _expand(node, environ)
-        elif isinstance(node.value, dict) and len(node.value) == 1:
+        elif isinstance(node.value, dict) and len(node.value) == 1 and loc:
             _fetch(node, node.value, folder, environ)
     except LookupError as error:
         node.unknown = True

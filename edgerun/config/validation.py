@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgerun.config.text import Loc, Node, Problem, dotted
 from edgerun.config.tree import Config
+from edgerun.rules.schedule import Schedule
 
 CAMERA_TOPICS = ("status", "state", "cmd", "ack")
 """What stands beside the cameras under a device's topic."""
@@ -25,6 +26,7 @@ def _adapter() -> TypeAdapter[Config]:
     return TypeAdapter(Config)
 
 
+@cache
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON Schema (2020-12), with every field's description."""
     schema = _adapter().json_schema()
@@ -39,6 +41,8 @@ def validate(root: Node) -> tuple[Config | None, list[Problem]]:
         config = _adapter().validate_python(root.plain())
     except ValidationError as error:
         problems += _explain(error, root)
+    else:
+        problems += _contradictions(config, root)
     problems.sort(key=lambda problem: problem.line)
     return (None if problems else config), problems
 
@@ -58,20 +62,43 @@ def _references(root: Node) -> Iterator[Problem]:
 
 def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
     rules = camera.get("rules")
+    written = rules.value if rules and isinstance(rules.value, list) else []
+    names = [name.value for rule in written if (name := rule.get("name")) and isinstance(name.value, str)]
     seen: set[str] = set()
-    for index, rule in enumerate(rules.value if rules and isinstance(rules.value, list) else []):
+    for index, rule in enumerate(written):
         for kind in ("zone", "line"):
             pointer = rule.get(kind)
             there = dict(_items(camera.get(f"{kind}s")))
             if pointer and isinstance(pointer.value, str) and pointer.value not in there:
                 message = f"this camera has no {kind} {pointer.value!r}{_hint(pointer.value, there)}"
                 yield Problem(pointer.line, dotted((*here, "rules", index, kind)), message)
+        others = rule.get("all")
+        for position, other in enumerate(others.value if others and isinstance(others.value, list) else []):
+            if isinstance(other.value, str) and other.value not in names:
+                message = f"this camera has no rule {other.value!r}{_hint(other.value, names)}"
+                yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
         name = rule.get("name")
         if name and isinstance(name.value, str):
             if name.value in seen:
                 message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
                 yield Problem(name.line, dotted((*here, "rules", index, "name")), message)
             seen.add(name.value)
+
+
+def _contradictions(config: Config, root: Node) -> Iterator[Problem]:
+    """What is right by itself and wrong together."""
+    for camera_name, camera in config.cameras.items():
+        for index, rule in enumerate(camera.rules):
+            node, loc = _locate(root, ("cameras", camera_name, "rules", index))
+            if rule.is_paced and camera.ground is None:
+                yield Problem(
+                    node.line, dotted(loc), "asks for a speed, and this camera has no ground to measure it on"
+                )
+            try:
+                if rule.schedule:
+                    Schedule(rule.schedule, config.place)
+            except ValueError as error:
+                yield Problem(node.line, dotted((*loc, "schedule")), f"{error}; write them into place")
 
 
 def _items(node: Node | None) -> Iterable[tuple[str, Node]]:
@@ -85,7 +112,10 @@ def _taken(node: Node, loc: Loc, names: Iterable[str]) -> Problem:
 def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
     """One problem per place: the several complaints of a union about one value become one sentence."""
     places: dict[Loc, tuple[Node, list[str]]] = {}
-    for one in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    for one in errors:
+        if one["type"] == "too_short" and any(_is_below(other["loc"], one["loc"]) for other in errors):
+            continue  # only because wrong entries were not counted
         names_a_key = one["type"] in ("missing", "unexpected_keyword_argument")
         node, loc = _locate(root, one["loc"][:-1] if names_a_key else one["loc"])
         if node.unknown:
@@ -96,6 +126,10 @@ def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
         places.setdefault(loc, (node, []))[1].append(message)
     for loc, (node, messages) in places.items():
         yield Problem(node.line, dotted(loc), " or ".join(dict.fromkeys(messages)))
+
+
+def _is_below(loc: Loc, other: Loc) -> bool:
+    return len(loc) > len(other) and loc[: len(other)] == other
 
 
 def _locate(root: Node, loc: Iterable[str | int]) -> tuple[Node, Loc]:
@@ -133,8 +167,8 @@ _SAYS = {  # what pydantic-core's error types say to whoever wrote the file; the
     "string_pattern_mismatch": "must be 1 to 32 of a-z, 0-9, _ and -",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} entries, has {actual_length}",
-    "too_long": "must have at most {max_length} entries, has {actual_length}",
+    "too_short": "must hold {min_length} or more, holds {actual_length}",
+    "too_long": "must hold {max_length} at most, holds {actual_length}",
     "dict_type": "must be a mapping (key: value)",
     "dataclass_type": "must be a mapping (key: value)",
     "list_type": "must be a list",
@@ -157,8 +191,8 @@ def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
     if kind not in _SAYS:
         return str(one["msg"]).replace("Input should", "must").replace("Value should", "must")
     if kind.startswith("union_tag"):
-        types = filter(None, map(_type_of, _variants(root, loc, any_type=True)))
-        context = {**context, "tags": ", ".join(types)}
+        names = [name for one in _variants(root, loc, any_type=True) for name in one.get("enum", [_type_of(one)])]
+        context = {**context, "tags": ", ".join(dict.fromkeys(filter(None, names)))}
     said = _SAYS[kind].format(**context)
     if kind.startswith(_ECHO) and isinstance(node.value, str) and not node.outside:
         said += f", not {node.value[:_SHOWN]!r}"
@@ -166,7 +200,7 @@ def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
 
 
 def _variants(root: Node, loc: Loc, any_type: bool = False) -> list[dict[str, Any]]:
-    """The object schemas that could stand at a place; where a ``type`` is written, the one it names."""
+    """The schemas that could stand at a place; where a ``type`` is written, the one it names."""
     schema = json_schema()
     node: Node | None = root
     level = [schema]
@@ -178,7 +212,7 @@ def _variants(root: Node, loc: Loc, any_type: bool = False) -> list[dict[str, An
                 one for one in objects if one.get("properties", {}).get("type", {}).get("const") == written.value
             ]
         if part is None:
-            return [one for one in objects if one.get("type") == "object"]
+            return objects
         level = [child for one in objects for child in _children(one, part)]
         node = node.get(part) if node else None
     return []

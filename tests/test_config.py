@@ -1,0 +1,413 @@
+"""A configuration is either typed options, or every problem it has with its line."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import time
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from edgerun import config
+from edgerun.config import Chosen, Config, text, validation
+from edgerun.errors import ConfigError
+from edgerun.secrets import Secret
+
+CAMERA = "cameras:\n  porch:\n    source: {type: file, path: clip.mp4}\n"
+"""Three lines; what a test adds to the camera starts in line 4."""
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "edgerun.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def told(folder: Path, content: str | bytes) -> list[str]:
+    """The problems as lines, without the file's name."""
+    return [problem.text("") for problem in config.problems(write(folder, content))]
+
+
+CONTRACT = """
+device: porch-pi
+mqtt:
+  host: 192.168.1.10
+  port: 1883
+  username: edgerun
+  password: {file: mqtt_password}
+  tls: {ca: /etc/edgerun/ca.pem}
+  prefix: edgerun
+  home_assistant: true
+model:
+  name: person-ssdlite-int8
+  engine: auto
+  head: auto
+  score: 0.5
+cameras:
+  porch:
+    source: {type: rtsp, url: "rtsp://cam:${CAM_PASSWORD}@10.0.0.5/stream2"}
+    fps: 5
+    motion: {enabled: true}
+    zones:
+      path: {polygon: [[0.10, 0.55], [0.62, 0.50], [0.70, 1.0], [0.05, 1.0]]}
+    lines:
+      gate: {from: [0.2, 0.7], to: [0.8, 0.7]}
+    rules:
+      - {name: visitor, when: enter, zone: path, labels: [person], min_score: 0.6, cooldown_s: 30}
+      - {name: loiterer, when: dwell, zone: path, labels: [person], seconds: 20}
+      - {name: crossing, when: cross, line: gate, direction: both}
+      - {name: crowd, when: count, zone: path, labels: [person], at_least: 4, seconds: 3}
+      - {name: night, when: enter, zone: path, labels: [person], schedule: "22:00-06:00"}
+      - {name: left-alone, when: absent, zone: path, labels: [person], seconds: 600}
+"""
+
+
+def test_the_contracts_example_is_typed_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CONTRACT.md shows can be written, environment and secret files included."""
+    monkeypatch.setenv("CAM_PASSWORD", "s3cret")
+    (tmp_path / "mqtt_password").write_text("hunter2\n")
+    loaded = config.load(write(tmp_path, CONTRACT))
+    porch = loaded.cameras["porch"]
+    assert loaded.device == "porch-pi"
+    assert porch.source.type == "rtsp"
+    assert porch.source.options.url == "rtsp://cam:s3cret@10.0.0.5/stream2"
+    assert porch.lines["gate"].from_ == (0.2, 0.7)
+    assert [rule.when for rule in porch.rules] == ["enter", "dwell", "cross", "count", "enter", "absent"]
+    assert loaded.mqtt.password == Secret("hunter2")
+    assert loaded.model.engine is None
+    assert loaded.model.head is None
+
+
+def test_a_source_is_all_that_must_be_written(tmp_path: Path) -> None:
+    """Everything else has a safe default; the device's name is one that fits a topic."""
+    loaded = config.load(write(tmp_path, CAMERA))
+    assert text.re.fullmatch(r"[a-z0-9_-]{1,32}", loaded.device)
+    assert loaded.cameras["porch"].fps == 5
+    assert loaded.model.name == "person-ssdlite-int8"
+
+
+def test_an_engine_is_a_name_or_a_mapping(tmp_path: Path) -> None:
+    """``engine: tflite`` is ``engine: {type: tflite}``, and the choice builds the plugin."""
+    short = config.load(write(tmp_path, CAMERA + "model: {engine: tflite, head: yolox}"))
+    spelled = config.load(write(tmp_path, CAMERA + "model: {engine: {type: tflite}, head: {type: yolox}}"))
+    assert short == spelled
+    assert isinstance(short.model.engine, Chosen)
+    assert short.model.engine == config.engine("tflite")
+    assert short.model.head is not None
+    assert type(short.model.head.build()).__name__ == "Yolox"
+
+
+def test_text_stays_text(tmp_path: Path) -> None:
+    """YAML 1.1's surprises do not happen: the schema decides what a scalar means."""
+    rule = "{name: no, when: count, zone: on, labels: [off, 12, yes], at_least: 2, schedule: 22:00-06:00}"
+    zones = "    zones: {on: {polygon: [[0, 0], [1, 0], [1, 1]]}}\n    enabled: no\n"
+    camera = config.load(write(tmp_path, CAMERA + f"    rules: [{rule}]\n" + zones)).cameras["porch"]
+    assert camera.rules[0].name == "no"
+    assert camera.rules[0].labels == ("off", "12", "yes")
+    assert camera.rules[0].schedule == "22:00-06:00"
+    assert camera.enabled is False
+    assert "on" in camera.zones
+
+
+def test_a_key_without_a_value_counts_as_not_written(tmp_path: Path) -> None:
+    """A heading whose entries are all commented out is no error."""
+    assert config.load(write(tmp_path, CAMERA + "    zones:\n    rules: null\nmodel:\n"))
+
+
+PORCH = ":5: cameras.porch."
+ZONE = CAMERA + "    zones:\n      a: "
+RULE = CAMERA + "    rules:\n      - "
+RULE_IN_ZONE = CAMERA + "    zones: {a: {polygon: [[0,0],[1,0],[1,1]]}}\n    rules:\n      - "
+
+BAD = [
+    # unknown keys
+    (CAMERA + "    fsp: 5", ":4: cameras.porch.fsp: unknown key; did you mean fps? (there are: source, "),
+    (CAMERA + "modle: {}", ":4: modle: unknown key; did you mean model?"),
+    (CAMERA.replace("path:", "pat:"), ":3: cameras.porch.source.pat: unknown key; did you mean path?"),
+    (CAMERA + "model: {engine: {type: tflite, thread: 2}}", ":4: model.engine.thread: unknown key; did you"),
+    (CAMERA + "mqtt:\n  hots: x", ":5: mqtt.hots: unknown key; did you mean host?"),
+    # wrong types and values
+    (CAMERA + "    fps: many", ":4: cameras.porch.fps: must be a number, not 'many'"),
+    (CAMERA + "    fps: -1", ":4: cameras.porch.fps: must be greater than 0, not '-1'"),
+    (CAMERA + "    fps: true", ":4: cameras.porch.fps: must be a number, not 'true'"),
+    (CAMERA + "    fps: [5]", ":4: cameras.porch.fps: must be a number"),
+    (CAMERA + "    fps: nan", ":4: cameras.porch.fps: must be a finite number"),
+    (CAMERA + "    fps: .inf", ":4: cameras.porch.fps: must be a number"),
+    (CAMERA + "    fps: 1e999", ":4: cameras.porch.fps: must be a finite number"),
+    (CAMERA + "    priority: 1.5", ":4: cameras.porch.priority: must be a whole number"),
+    (CAMERA + "    enabled: perhaps", ":4: cameras.porch.enabled: must be true or false, not 'perhaps'"),
+    (CAMERA + "    rules: {}", ":4: cameras.porch.rules: must be a list"),
+    (CAMERA + "    zones: []", ":4: cameras.porch.zones: must be a mapping (key: value)"),
+    (CAMERA + "mqtt: yes", ":4: mqtt: must be a mapping (key: value)"),
+    (CAMERA + "device: Porch Pi", ":4: device: must be 1 to 32 of a-z, 0-9, _ and -, not 'Porch Pi'"),
+    (CAMERA + "log: {level: loud}", ":4: log.level: must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
+    (CAMERA + "place: {timezone: Mars/Olympus}", ":4: place: timezone 'Mars/Olympus' is not known here"),
+    # cameras and sources
+    ("device: a", ":1: cameras: is missing, and has no default"),
+    ("cameras: {}", ":1: cameras: must hold 1 or more"),
+    ("cameras:\n  porch:\n    fps: 5", ":2: cameras.porch.source: is missing, and has no default"),
+    ("cameras:\n  porch:\n    source: {path: x}", ":3: cameras.porch.source: needs a type: one of "),
+    ("cameras:\n  porch:\n    source: {type: rstp}", ":3: cameras.porch.source: has no type 'rstp': one of "),
+    ("cameras:\n  porch:\n    source: x", ":3: cameras.porch.source: must be a mapping (key: value) with a type"),
+    ("cameras:\n  porch:\n    source: {type: file}", ":3: cameras.porch.source.path: is missing"),
+    (CAMERA.replace("porch", "po/rch"), ":2: cameras.po/rch: must be 1 to 32 of a-z"),
+    (CAMERA.replace("porch", "status"), ":2: cameras.status: this name is taken by a topic"),
+    (CAMERA.replace("porch", "cmd"), ":2: cameras.cmd: this name is taken by a topic"),
+    (CAMERA.replace("porch", "a" * 33), f":2: cameras.{'a' * 33}: must be 1 to 32 of a-z"),
+    # zones, lines and rules
+    (CAMERA + "    zones:\n      alerts: {polygon: [[0,0],[1,0],[1,1]]}", PORCH + "zones.alerts: this name is taken"),
+    (ZONE + "{polygon: [[0,0],[1,1]]}", PORCH + "zones.a.polygon: must hold 3 or more, holds 2"),
+    (ZONE + "{polygon: [[0,0],[1,0],[1,1.2]]}", PORCH + "zones.a.polygon[2][1]: must be at most 1"),
+    (ZONE + "{polygon: [[0,0],[1,1],[1,0],[0,1]]}", PORCH + "zones.a: the polygon has no area"),
+    (ZONE + "{polygon: [[0],[1,0],[1,1]]}", PORCH + "zones.a.polygon[0][1]: is missing"),
+    (CAMERA + "    lines:\n      a: {from: [0,0], to: [0,0]}", PORCH + "lines.a: a line needs two different points"),
+    (RULE + "{name: v, when: enter, zone: paht}", PORCH + "rules[0].zone: this camera has no zone 'paht'"),
+    (RULE + "{name: v, when: cross, line: x}", PORCH + "rules[0].line: this camera has no line 'x'"),
+    (RULE + "{name: v, when: entre, zone: x}", PORCH + "rules[0].when: must be 'enter', "),
+    (RULE + "{name: v, when: enter}", PORCH + "rules[0]: a rule with when: enter needs zone"),
+    (RULE_IN_ZONE + "{name: v, when: enter, zone: a, schedule: late}",
+     ":6: cameras.porch.rules[0]: schedule: 'late' is no day"),
+    (RULE_IN_ZONE + "{name: v, when: enter, zone: a, schedule: sunset-sunrise}",
+     ":6: cameras.porch.rules[0].schedule: schedule 'sunset-sunrise' needs"),
+    (RULE_IN_ZONE + "{name: v, when: enter, zone: a, min_speed_kmh: 30}",
+     ":6: cameras.porch.rules[0]: asks for a speed"),
+    (RULE_IN_ZONE + "{name: v, when: enter, zone: a}\n      - {name: v, when: exit, zone: a}",
+     ":7: cameras.porch.rules[1].name: a rule above is called 'v' too"),
+    (RULE + "{name: v, when: all, all: [x, y], seconds: 3}", PORCH + "rules[0].all[0]: this camera has no rule 'x'"),
+    # models
+    (CAMERA + "model: {name: a, path: b}", ":4: model: has both a name and a path"),
+    (CAMERA + "model: {labels: b}", ":4: model: has labels without a path"),
+    (CAMERA + "model: {engine: tflight}", ":4: model.engine: has no type 'tflight': one of auto, "),
+    # the file itself
+    ("", ":1: file: is empty"),
+    ("# nothing\n", ":1: file: is empty"),
+    ("- a\n- b", ":1: file: must be a mapping"),
+    ("just words", ":1: file: must be a mapping"),
+    (CAMERA + "a: b: c", ":4: file: is not valid YAML"),
+    (CAMERA + "\tfps: 5", ":4: file: is not valid YAML"),
+    (CAMERA + "model: [", ":5: file: is not valid YAML"),
+    (CAMERA + "model: \x01", "file: is not valid YAML"),
+    ("a: 1\nb: \xe4".encode("latin-1"), ":2: file: is not UTF-8 text; save it as UTF-8"),
+    ("\xff\xfea\x00:\x00".encode("latin-1"), ":1: file: is not UTF-8"),
+    ("a: " + "x" * 262144, ":1: file: is larger than 256 KB"),
+    ("a: &x {b: 1}\nc: *x", ":1: a: holds a YAML anchor"),
+    ("a: 1\nc: *x", ":2: c: holds a YAML alias"),
+    (CAMERA + "mqtt: !!python/object/apply:os.system [ls]", ":4: mqtt: holds a YAML tag"),
+    ("a: " + "[" * 40 + "]" * 40, "is nested deeper than 32 levels"),
+    ("[" * 100000, "is nested deeper than 32 levels"),
+    ("{a: " * 20000, "is nested deeper than 32 levels"),
+    (CAMERA + "device: a\ndevice: b", ":5: file: the key 'device' stands here twice (first in line 4)"),
+    (CAMERA + "    zones:\n      1: {}", PORCH + "zones: the key 1 is not a text; write it in quotes"),
+    (CAMERA + "? [a, b]\n: c", ":4: file: a key must be a text"),
+    (CAMERA + "---\na: b", ":4: file: holds a second document"),
+    (CAMERA + "    fps: ${fps", ":4: cameras.porch.fps: an environment variable is written ${NAME}"),
+    (CAMERA + "    fps: ${fps:-5}", ":4: cameras.porch.fps: an environment variable is written ${NAME}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "said"), BAD, ids=range(len(BAD)))
+def test_bad_input_is_told_with_its_line(tmp_path: Path, content: str | bytes, said: str) -> None:
+    """Each is one line that says where, what, and what is allowed; nothing is loaded."""
+    lines = told(tmp_path, content)
+    assert any(said in line for line in lines), lines
+    assert all("\n" not in line for line in lines)
+    with pytest.raises(ConfigError):
+        config.load(tmp_path / "edgerun.yaml")
+
+
+def test_every_problem_is_told_at_once_in_order(tmp_path: Path) -> None:
+    """Mending a file is one round, not ten."""
+    lines = told(
+        tmp_path,
+        CAMERA + "    fps: x\n    zones: {a: {polygon: [[0,0],[1,0],[2,1]]}}\n"
+        "    rules:\n      - {name: v, when: enter, zone: b}\nmqtt: {hots: x}\ndevice: A B\n",
+    )
+    assert [line.split(":")[1] for line in lines] == ["4", "5", "7", "8", "9"]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """Missing files and folders are told like any other problem."""
+    assert "cannot be read: No such file" in config.problems(tmp_path / "no.yaml")[0].message
+    assert "cannot be read: Is a directory" in config.problems(tmp_path)[0].message
+
+
+def test_what_this_machine_lacks_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop without the device's secrets can check the file; the daemon names what it misses."""
+    monkeypatch.delenv("CAM_PASSWORD", raising=False)
+    path = write(tmp_path, CONTRACT)
+    found = config.problems(path)
+    assert [(problem.path, problem.missing_here) for problem in found] == [
+        ("mqtt.password", True),
+        ("cameras.porch.source.url", True),
+    ]
+    with pytest.raises(ConfigError, match="the environment variable CAM_PASSWORD is not set"):
+        config.load(path)
+
+
+def test_secrets_come_from_where_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials directory first, then a path; the environment; the text itself."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "pw").write_text("from credentials\n")
+    (tmp_path / "pw").write_text("from the folder\n")
+    monkeypatch.setenv("PW", "12345")
+
+    def password(written: str) -> Secret | None:
+        return config.load(write(tmp_path, CAMERA + f"mqtt:\n  password: {written}")).mqtt.password
+
+    assert password("{file: pw}") == Secret("from the folder")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    assert password("{file: pw}") == Secret("from credentials")
+    assert password(f"{{file: {tmp_path}/pw}}") == Secret("from the folder")
+    assert password("{env: PW}") == Secret("12345")
+    assert password("${PW}") == Secret("12345")
+    assert password("'$${PW}'") == Secret("${PW}")
+    assert password("12345") == Secret("12345")
+
+
+def test_secrets_do_not_print(tmp_path: Path) -> None:
+    """Neither in a repr, a str or a format; problems never repeat text from outside the file."""
+    secret = Secret("hunter2")
+    assert "hunter2" not in f"{secret} {secret!r} {secret!s} {[secret]}"
+    (tmp_path / "pw").write_text("hunter2")
+    lines = told(tmp_path, CAMERA + "    fps: {file: pw}\ndevice: {file: pw}\nlog: {level: {file: pw}}\n")
+    assert len(lines) == 2
+    assert "hunter2" not in "".join(lines)
+
+
+def test_it_comes_through_a_process_of_its_own(tmp_path: Path) -> None:
+    """The daemon gets the same options, or the same error, without ever importing YAML or pydantic."""
+    good = write(tmp_path, CAMERA + "model: {engine: tflite}")
+    program = (
+        "import sys, pickle\nfrom pathlib import Path\nfrom edgerun import config\n"
+        f"loaded = config.load_isolated(Path({str(good)!r}))\n"
+        "heavy = {'yaml', 'pydantic', 'pydantic_core', 'rich', 'jsonschema'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.stdout.buffer.write(pickle.dumps(loaded))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert pickle.loads(done.stdout) == config.load(good)
+
+    bad = write(tmp_path, CAMERA + "    fps: 0")
+    with pytest.raises(ConfigError, match=r"edgerun.yaml:4: cameras.porch.fps: must be greater than 0, not '0'"):
+        config.load_isolated(bad)
+
+
+def test_options_stay_frozen_and_comparable(tmp_path: Path) -> None:
+    """A reload restarts only what differs, so equal files must give equal options."""
+    path = write(tmp_path, CONTRACT.replace("${CAM_PASSWORD}", "x").replace("{file: mqtt_password}", "x"))
+    first, second = config.load(path), config.load(path)
+    assert first == second
+    assert pickle.loads(pickle.dumps(first)) == first
+    changed = config.load(write(tmp_path, path.read_text().replace("fps: 5", "fps: 6")))
+    assert changed.cameras["porch"] != first.cameras["porch"]
+    assert changed.mqtt == first.mqtt
+
+
+# the schema
+
+
+def test_the_schema_agrees_with_the_checks(tmp_path: Path) -> None:
+    """An editor that knows the schema accepts what edgerun accepts."""
+    import jsonschema
+    import yaml
+
+    schema = config.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(CONTRACT), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"cameras": {"a": {"source": {"type": "file", "path": "x", "pth": "y"}}}}, schema)
+
+
+def test_every_field_is_described() -> None:
+    """The reference and editors' hints come from these sentences."""
+
+    def undescribed(node: Any, path: str) -> list[str]:
+        found = []
+        if isinstance(node, dict):
+            for name, one in node.get("properties", {}).items():
+                if "description" not in one and "const" not in one:
+                    found.append(f"{path}.{name}")
+            for key, child in node.items():
+                found += undescribed(child, f"{path}.{key}")
+        elif isinstance(node, list):
+            for child in node:
+                found += undescribed(child, path)
+        return found
+
+    assert undescribed(config.json_schema(), "") == []
+
+
+def test_everything_in_the_tree_is_frozen() -> None:
+    """No part of a configuration changes after it was read."""
+
+    def open_ones(value: Any) -> list[str]:
+        if not is_dataclass(value) or isinstance(value, type):
+            return []
+        frozen = type(value).__dataclass_params__.frozen  # type: ignore[attr-defined]  # not in the stubs
+        inner = [one for part in fields(value) for one in open_ones(getattr(value, part.name))]
+        return inner if frozen else [type(value).__name__, *inner]
+
+    root = text.parse((CAMERA + "model: {engine: tflite, head: yolox}").encode())
+    loaded, problems = validation.validate(root)
+    assert loaded is not None, problems
+    assert open_ones(loaded) == []
+    assert asdict(loaded)["cameras"]["porch"]["source"]["type"] == "file"
+
+
+# hostile texts
+
+SCALARS = st.one_of(st.text(max_size=8), st.integers(), st.floats(), st.booleans(), st.none())
+NAMES = st.sampled_from(
+    ["cameras", "porch", "source", "type", "file", "path", "zones", "polygon", "rules", "name", "when", "zone", "all",
+     "mqtt", "model", "engine", "head", "device", "env", "outbox", "labels", "lines", "from", "to", "ground", "place"]
+)  # fmt: skip
+TREES = st.recursive(
+    SCALARS | NAMES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=6),
+    max_leaves=24,
+)
+
+
+def survives(raw: bytes) -> None:
+    """Any text is either a Config or problems; nothing else comes out, and soon."""
+    start = time.process_time()
+    try:
+        root = text.parse(raw)
+    except text.RefusedError as refused:
+        assert refused.problem.line >= 1
+    else:
+        outside = text.fill_in(root, Path("/nonexistent"), {})
+        loaded, problems = validation.validate(root)
+        assert isinstance(loaded, Config) or problems or outside
+    assert time.process_time() - start < 20  # a hang, not a speed
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(NAMES, TREES, max_size=6))
+@example({"cameras": {"porch": {"source": {"type": "file", "path": 1}, "rules": {"all": 3}, "zones": [None]}}})
+def test_no_tree_gets_through_unchecked(tree: Any) -> None:
+    """Whatever stands where, it is a problem and never an exception."""
+    survives(json.dumps(tree).encode())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | st.text("{}[]:,-&*!|>'\"#%@`?\n \tab1~$", max_size=120).map(str.encode))
+def test_no_text_gets_through_unchecked(raw: bytes) -> None:
+    """Nor any bytes."""
+    survives(raw)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(CONTRACT) - 1), st.sampled_from(["", "\n", "  ", ":", "{", "]", "-", "${", "~", "\0"]))
+def test_no_slip_of_the_pen_gets_through_unchecked(at: int, typed: str) -> None:
+    """Nor one wrong key pressed in a good file."""
+    survives((CONTRACT[:at] + typed + CONTRACT[at + 1 :]).encode())
