@@ -86,8 +86,8 @@ class Request:
 class SinkListener(Protocol):
     """Whom a sink tells of its connection; called from the sink's own thread, so it only takes notes."""
 
-    def connected(self, window: int) -> None:
-        """Up, and ``window`` offers may be unanswered at a time."""
+    def connected(self, window: int, session: int) -> None:
+        """Up; ``window`` offers may be unanswered at a time. ``session`` is this connection's number."""
         ...
 
     def disconnected(self, reason: str) -> None:
@@ -110,8 +110,9 @@ class Sink(Protocol):
         """Best effort, from any thread, never blocks; False when it had to be dropped."""
         ...
 
-    def offer(self, message: Message, token: int) -> bool:
-        """Send so that ``answered(token, ...)`` follows, unless the connection goes first; False when not connected."""
+    def offer(self, message: Message, token: int, session: int) -> bool:
+        """Send so that ``answered(token, ...)`` follows, unless the connection goes first. False when the session
+        is over."""
         ...
 
     def reconnect(self, reason: str) -> None:

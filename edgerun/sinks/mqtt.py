@@ -1,0 +1,191 @@
+"""MQTT: a thread that connects, keeps the connection, and comes back by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from annotated_types import Interval, MinLen
+
+from edgerun.errors import SinkError
+from edgerun.sinks.mqtt_connection import Connection
+from edgerun.sinks.mqtt_endpoint import Endpoint
+from edgerun.stages import SinkListener
+from edgerun.types import Message
+
+log = logging.getLogger(__name__)
+
+Verb: TypeAlias = Literal["ping", "reload", "pause", "resume", "snapshot", "set", "replay", "test_alert"]
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 3.0
+"""With the connect timeout, edgerun is back well within 5 s of the broker."""
+_REFUSED_PAUSE_S = 10.0
+_STEADY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """How the connection to the broker is encrypted."""
+
+    ca: str = ""
+    """File with the certificates that are trusted. Default: those of the system."""
+    cert: str = ""
+    """File with this device's own certificate, for brokers that ask for one."""
+    key: str = ""
+    """File with the key of `cert`."""
+    insecure: bool = False
+    """Trust any certificate. Whoever stands between can then read and change everything."""
+
+    def __post_init__(self) -> None:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("needs both cert and key, or neither")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttOptions:
+    """The broker, and what is published there."""
+
+    host: Annotated[str, MinLen(1)] = "127.0.0.1"
+    """Name or address of the broker; with `embedded`, the address that the own broker listens at."""
+    port: Annotated[int, Interval(ge=1, le=65535)] = 1883
+    """Port of the broker; brokers with TLS mostly listen at 8883."""
+    embedded: bool = False
+    """Run a broker inside edgerun, in a process of its own (`pip install edgerun[demo]`). It keeps nothing over a
+    restart, so a broker of its own (Mosquitto) is better where alerts must arrive."""
+    username: str = ""
+    """User name at the broker. Empty: none is given."""
+    password: str = ""
+    """Its password: a literal, `{env: NAME}` or `{file: NAME}`."""
+    tls: TlsOptions | None = None
+    """Encrypt the connection; `tls: {}` trusts the system's certificates."""
+    version: Literal["5", "3.1.1"] = "5"
+    """MQTT version. With 3.1.1 a broker cannot say that it refused an alert or that nobody listened."""
+    client_id: str = ""
+    """Name of the MQTT client; no two devices may share one. Default: `edgerun-<device>`."""
+    keepalive_s: Annotated[int, Interval(ge=5, le=300)] = 15
+    """The broker counts the device as offline after one and a half times so long without a sign of life."""
+    prefix: Annotated[str, MinLen(1)] = "edgerun"
+    """First part of all topics."""
+    home_assistant: bool = False
+    """Announce cameras, zones and counts to Home Assistant."""
+    discovery_prefix: Annotated[str, MinLen(1)] = "homeassistant"
+    """Home Assistant's own prefix."""
+    commands: bool | tuple[Verb, ...] = False
+    """Take commands at `<prefix>/<device>/cmd/<verb>`: all of them, or those listed. Whoever may publish there can
+    give them, so set the broker's access rules first."""
+
+    def __post_init__(self) -> None:
+        for name in ("prefix", "discovery_prefix"):
+            text: str = getattr(self, name)
+            if any(sign in text for sign in "+#\0") or not all(text.split("/")) or text.startswith("$"):
+                raise ValueError(f"has a {name} that is no topic: no + or #, no empty level, no $ at the start")
+        if self.embedded and self.tls is not None:
+            raise ValueError("has both embedded and tls; the embedded broker has no TLS, use Mosquitto for that")
+        if self.password and not self.username:
+            raise ValueError("has a password without a username")
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The commands that are taken."""
+        if isinstance(self.commands, bool):
+            return Verb.__args__ if self.commands else ()  # type: ignore[attr-defined]  # Literal's runtime attribute
+        return self.commands
+
+
+class MqttSink:
+    """``will`` is what the broker says when we are gone; ``subscriptions`` are the topics that requests come at."""
+
+    def __init__(
+        self, options: MqttOptions, device: str, will: Message | None = None, subscriptions: tuple[str, ...] = ()
+    ) -> None:
+        self._endpoint = Endpoint(
+            host=_reachable(options.host) if options.embedded else options.host,
+            port=options.port,
+            client_id=options.client_id or f"edgerun-{device}",
+            username=options.username,
+            password=options.password,
+            tls=options.tls is not None,
+            ca=options.tls.ca if options.tls else "",
+            cert=options.tls.cert if options.tls else "",
+            key=options.tls.key if options.tls else "",
+            insecure=options.tls.insecure if options.tls else False,
+            v5=options.version == "5" and not options.embedded,
+            keepalive_s=options.keepalive_s,
+            will=will,
+            subscriptions=subscriptions,
+        )
+        if options.version != "5" and not options.embedded:
+            log.warning("MQTT 3.1.1: the broker cannot say that it refused an alert, or that nobody listens")
+        self._connection: Connection | None = None
+        self._session = 0
+        self._closing = threading.Event()
+        self._wake_end, self._wake_start = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread: threading.Thread | None = None
+
+    def open(self, listener: SinkListener) -> None:
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="mqtt", daemon=True)
+        self._thread.start()
+
+    def send(self, message: Message) -> bool:
+        connection = self._connection
+        return connection is not None and connection.send(message)
+
+    def offer(self, message: Message, token: int, session: int) -> bool:
+        connection = self._connection
+        return connection is not None and session == self._session and connection.offer(message, token)
+
+    def reconnect(self, reason: str) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.give_up(reason)
+
+    def close(self) -> None:
+        """Say goodbye, so that the last will stays unsaid. Waits for the thread, but not for a hanging connect."""
+        self._closing.set()
+        connection = self._connection
+        if connection is not None:
+            connection.say_goodbye()
+        os.write(self._wake_start, b"x")
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _run(self, listener: SinkListener) -> None:
+        pause, said = _FIRST_PAUSE_S, ""
+        while not self._closing.is_set():
+            began = time.monotonic()
+            reason, retriable = self._serve(listener)
+            if self._closing.is_set():
+                break
+            listener.disconnected(reason)
+            if reason != said:
+                log.warning("MQTT: %s", reason)
+                said = reason
+            if time.monotonic() - began > _STEADY_S:
+                pause, said = _FIRST_PAUSE_S, ""
+            self._closing.wait(random.uniform(0.5, 1.0) * (pause if retriable else _REFUSED_PAUSE_S))
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _serve(self, listener: SinkListener) -> tuple[str, bool]:
+        """One connection from its beginning to its end: why it ended, and whether to come back soon."""
+        self._session += 1
+        connection = Connection(self._endpoint, self._session, listener, self._wake_start)
+        try:
+            connection.open()
+            self._connection = connection
+            return connection.serve(self._wake_end), True
+        except SinkError as error:
+            return str(error), error.retriable
+        finally:
+            self._connection = None
+            connection.drop()
+
+
+def _reachable(host: str) -> str:
+    """Where a broker answers that listens at ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

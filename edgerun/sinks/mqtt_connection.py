@@ -1,0 +1,273 @@
+"""One connection to a broker, from its first packet to its last.
+
+Every connection has a paho client of its own, so that nothing of the last one is repeated behind our back: at a
+reconnect paho sends all it holds, past the limit that the broker set. All calls to paho are made under one lock;
+a message is written to the socket by the thread that brings it, with no hop in between, and what the socket does not
+take is written later by ``serve``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, cast
+
+from edgerun.sinks import mqtt_words as words
+from edgerun.sinks.mqtt_endpoint import Endpoint, tls_context, tune
+from edgerun.stages import Request, SinkListener, Verdict
+from edgerun.types import Message
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+_CONNECT_S = 4.0
+_CONNACK_S = 5.0
+_NO_SUBSCRIBERS = 0x10
+_LARGEST_REQUEST = 64 * 1024
+_TOPIC_ROOM = 256
+"""Bytes a packet needs beside topic and payload, at the most."""
+
+
+class Connection:
+    """``open``, then ``serve`` until it ends, then ``drop``: in one thread. The rest from any thread.
+
+    ``wake`` is written to when ``serve`` must look up from its wait.
+    """
+
+    def __init__(self, endpoint: Endpoint, session: int, listener: SinkListener, wake: int) -> None:
+        self._endpoint = endpoint
+        self._session = session
+        self._listener = listener
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._client = self._new_client()
+        self._up = False
+        self._end = ""
+        self._connack: tuple[ReasonCode, Properties] | None = None
+        self._tokens: dict[int, int] = {}
+        self._largest = 1 << 28
+        self._expiry: dict[int, Properties] = {}
+
+    def _new_client(self) -> Client:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        endpoint = self._endpoint
+        version = MQTTProtocolVersion.MQTTv5 if endpoint.v5 else MQTTProtocolVersion.MQTTv311
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            endpoint.client_id,
+            clean_session=None if endpoint.v5 else True,
+            protocol=version,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_S
+        if endpoint.username:
+            client.username_pw_set(endpoint.username, endpoint.password)
+        if endpoint.will is not None:
+            client.will_set(endpoint.will.topic, endpoint.will.payload, endpoint.will.qos, endpoint.will.retain)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    def open(self) -> None:
+        """Connect and send the first packet. Raises SinkError with a sentence on what stood against it."""
+        endpoint = self._endpoint
+        try:
+            if endpoint.tls:
+                self._client.tls_set_context(tls_context(endpoint))
+            if endpoint.v5:
+                self._client.connect(
+                    endpoint.host,
+                    endpoint.port,
+                    endpoint.keepalive_s,
+                    clean_start=True,
+                    properties=_connect_properties(),
+                )
+            else:
+                self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
+            self._socket = cast(socket.socket, self._client.socket())
+            tune(self._socket)
+        except (OSError, ValueError) as error:
+            raise words.unreachable(error, endpoint.host, endpoint.port) from error
+
+    def serve(self, wake_end: int) -> str:
+        """Read, write and keep alive until the connection ends; why it did. Raises SinkError when the broker turned
+        us away."""
+        poll = select.poll()
+        poll.register(wake_end, select.POLLIN)
+        opened = time.monotonic()
+        while not self._end:
+            with self._lock:
+                if self._client.socket() is None:
+                    break
+                poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+            ready = dict(poll.poll(1000))
+            if ready.pop(wake_end, 0):
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake_end, 4096)
+            self._turn(*ready.values())
+            self._after_connack()
+            if not self._up and time.monotonic() - opened > _CONNACK_S:
+                raise words.silent(self._endpoint.host, self._endpoint.port)
+        self._up = False
+        return self._end or words.LOST
+
+    def _turn(self, events: int = 0) -> None:
+        try:
+            with self._lock:
+                if events & ~select.POLLOUT:
+                    self._client.loop_read()
+                    while isinstance(self._socket, ssl.SSLSocket) and self._pending(self._socket):
+                        self._client.loop_read()
+                if events & select.POLLOUT:
+                    self._client.loop_write()
+                self._client.loop_misc()
+        except (ValueError, LookupError, TypeError, AttributeError, struct.error, OSError) as error:
+            # What paho raises on a packet that is no MQTT; there is no telling in advance.
+            self._end = f"the broker sent what is no MQTT ({error})"
+
+    def _pending(self, sock: ssl.SSLSocket) -> bool:
+        """Whether bytes were read from the socket that poll knows nothing of."""
+        return self._client.socket() is not None and sock.pending() > 0
+
+    def _after_connack(self) -> None:
+        if self._up or self._connack is None:
+            return
+        reason, properties = self._connack
+        if reason.is_failure:
+            raise words.refused(reason.value, str(reason), self._endpoint.v5, self._endpoint.username)
+        self._largest = getattr(properties, "MaximumPacketSize", self._largest)
+        with self._lock:
+            for topic in self._endpoint.subscriptions:
+                self._client.subscribe(topic, 1)
+        self._up = True
+        self._listener.connected(getattr(properties, "ReceiveMaximum", 65535), self._session)
+
+    def send(self, message: Message) -> bool:
+        """False when it is too large, or when earlier messages still wait for the socket."""
+        if not self._up or not self._fits(message):
+            return False
+        with self._lock:
+            if self._client.want_write():
+                return False
+            return self._publish(message) is not None
+
+    def offer(self, message: Message, token: int) -> bool:
+        if not self._up:
+            return False
+        if not self._fits(message):
+            self._listener.answered(token, "refused", f"it is larger than the {self._largest} bytes the broker takes")
+            return True
+        with self._lock:
+            mid = self._publish(message)
+            if mid is not None:
+                self._tokens[mid] = token
+        return mid is not None
+
+    def _publish(self, message: Message) -> int | None:
+        client = self._client
+        sent = client.publish(message.topic, message.payload, message.qos, message.retain, self._properties(message))
+        if sent.rc != 0:
+            return None
+        if client.want_write():
+            self._rouse()
+        return sent.mid
+
+    def _fits(self, message: Message) -> bool:
+        return len(message.payload) + len(message.topic) * 4 + _TOPIC_ROOM <= self._largest
+
+    def _properties(self, message: Message) -> Properties | None:
+        if not self._endpoint.v5 or not (message.expiry_s or message.correlation):
+            return None
+        if message.correlation:
+            return _publish_properties(message.expiry_s, message.correlation)
+        if message.expiry_s not in self._expiry:
+            self._expiry[message.expiry_s] = _publish_properties(message.expiry_s, b"")
+        return self._expiry[message.expiry_s]
+
+    def give_up(self, reason: str) -> None:
+        self._end = reason
+        self._rouse()
+
+    def say_goodbye(self) -> None:
+        self._up = False
+        with self._lock:
+            self._client.disconnect()
+        self._end = "closed"
+
+    def drop(self) -> None:
+        """Close the socket, whatever state it is in."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _rouse(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake, b"x")
+
+    # paho calls these with its own locks held, so they take notes and nothing else.
+
+    def _on_connect(
+        self, _: Client, __: object, ___: ConnectFlags, reason: ReasonCode, found: Properties | None
+    ) -> None:
+        self._connack = reason, found  # type: ignore[assignment]  # paho always gives properties
+
+    def _on_disconnect(
+        self, _: Client, __: object, flags: DisconnectFlags, reason: ReasonCode, ___: Properties | None
+    ) -> None:
+        self._end = self._end or words.lost(reason.value, str(reason), flags.is_disconnect_packet_from_server)
+
+    def _on_publish(self, _: Client, __: object, mid: int, reason: ReasonCode, ___: Properties) -> None:
+        token = self._tokens.pop(mid, None)
+        if token is None:
+            return
+        verdict: Verdict = "taken"
+        if reason.is_failure:
+            verdict = "refused"
+        elif reason.value == _NO_SUBSCRIBERS:
+            verdict = "unclaimed"
+        self._listener.answered(token, verdict, str(reason))
+
+    def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
+        found = message.properties
+        self._listener.received(
+            Request(
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(found, "ResponseTopic", ""),
+                getattr(found, "CorrelationData", b""),
+            )
+        )
+
+
+def _connect_properties() -> Properties:
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+    properties.MaximumPacketSize = _LARGEST_REQUEST
+    return properties
+
+
+def _publish_properties(expiry_s: int, correlation: bytes) -> Properties:
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+    if expiry_s:
+        properties.MessageExpiryInterval = expiry_s
+    if correlation:
+        properties.CorrelationData = correlation
+    return properties

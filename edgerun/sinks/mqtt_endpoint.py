@@ -1,0 +1,53 @@
+"""Whom to connect to, and how the socket and its encryption are set up."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+
+from edgerun.types import Message
+
+_DEAD_LINK_MS = 5000
+_PROBE_S = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Whom to connect to, and as whom."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str
+    password: str = field(repr=False)
+    tls: bool
+    ca: str
+    cert: str
+    key: str
+    insecure: bool
+    v5: bool
+    keepalive_s: int
+    will: Message | None
+    subscriptions: tuple[str, ...]
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
+    context = ssl.create_default_context(cafile=endpoint.ca or None)
+    if endpoint.cert:
+        context.load_cert_chain(endpoint.cert, endpoint.key)
+    if endpoint.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def tune(sock: socket.socket) -> None:
+    """Small packets at once, and a dead link found in seconds: after ``_DEAD_LINK_MS`` without an answer to data,
+    and when there is none to send, to the kernel's probes."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_LINK_MS)

@@ -1,0 +1,78 @@
+"""What stands between us and a broker, in sentences that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+
+from edgerun.errors import SinkError
+
+LOST = "the connection to the broker broke"
+
+_REASONS = {
+    0x82: "the broker found a protocol error",
+    0x85: "the broker does not take this client id: set another `mqtt.client_id`",
+    0x88: "the broker is not available now",
+    0x89: "the broker is busy",
+    0x8A: "the broker has banned this client",
+    0x8B: "the broker shuts down",
+    0x8D: "the broker heard nothing from us for too long",
+    0x8E: "another client came with the same id: give each device its own `device` name or `mqtt.client_id`",
+    0x93: "the broker says we sent more than it takes at a time",
+    0x95: "the broker says a message was too large",
+    0x97: "a quota at the broker is used up",
+    0x98: "the broker's administrator ended the connection",
+    0x9A: "the broker does not keep retained messages, which edgerun needs",
+    0x9B: "the broker does not offer QoS 1, which alerts need",
+    0x9D: "the broker says to use another server",
+    0x9F: "the broker says we connect too often",
+}
+_BAD_LOGIN = (0x86, 0x87, 0x8C)
+_BAD_VERSION = (0x84, 0x01)
+_RETRY_SOON = (0x88, 0x89, 0x97, 0x9F)
+
+
+def unreachable(error: Exception, host: str, port: int) -> SinkError:
+    """Why no connection came about."""
+    place = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return SinkError(f"the broker's name {host!r} cannot be resolved: check `mqtt.host` and the network's DNS")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message
+        return SinkError(f"the certificate of {place} is not trusted ({why}): set `mqtt.tls.ca`, check the host's name")
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return SinkError(f"a file of `mqtt.tls` cannot be read ({error.strerror}): check ca, cert and key")
+    if isinstance(error, ssl.SSLError):
+        return SinkError(
+            f"no TLS with {place} ({error.reason or error}): does it speak TLS there, are the files right?"
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return SinkError(f"nothing listens at {place}: is the broker running, is `mqtt.port` right?")
+    if isinstance(error, TimeoutError):
+        return SinkError(f"no answer from {place}: check the address, the network and firewalls")
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
+        return SinkError(f"there is no way to {place}: is the network up?")
+    return SinkError(f"no connection to {place}: {error}")
+
+
+def silent(host: str, port: int) -> SinkError:
+    return SinkError(f"{host}:{port} took the connection but does not answer: is it an MQTT broker?")
+
+
+def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:
+    """Why the broker turned us away."""
+    if code in _BAD_LOGIN:
+        who = f"the user {username!r} or its password" if username else "a client without a user name"
+        return SinkError(f"the broker refuses {who}: check `mqtt.username` and `mqtt.password`", retriable=False)
+    if code in _BAD_VERSION and v5:
+        return SinkError('the broker does not speak MQTT 5: set `mqtt.version: "3.1.1"`', retriable=False)
+    said = _REASONS.get(code, f"the broker refuses the connection ({reason})")
+    return SinkError(said, retriable=code in _RETRY_SOON)
+
+
+def lost(code: int, reason: str, from_broker: bool) -> str:
+    """Why a connection ended."""
+    if from_broker:
+        return _REASONS.get(code, f"the broker ended the connection ({reason})")
+    return "the broker no longer answers" if code == 0x8D else LOST
