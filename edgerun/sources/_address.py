@@ -21,8 +21,10 @@ def redacted(url: str) -> str:
 
 
 def need_scheme(url: str, *schemes: str) -> None:
-    """Raises ValueError, without the URL's secrets, unless it begins with one of the schemes and names a host."""
+    """Raises ValueError unless the URL begins with one of the schemes and names a host. It may hold a password, so
+    no more of it than a scheme is shown."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in schemes or not rest.strip("/"):
         wanted = " or ".join(f"{s}://" for s in schemes)
-        raise ValueError(f"the URL must begin with {wanted} and name a host, got {redacted(url)!r}")
+        found = f"this one begins with {scheme[:10]}://" if separator else "this one has no scheme"
+        raise ValueError(f"the URL must begin with {wanted} and name a host; {found}")

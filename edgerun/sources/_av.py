@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class VideoInput:
         codec = self._stream.codec_context
         one_thread(codec)
         self._codec = codec
-        self._tick = float(self._stream.time_base or 0)
+        self._tick = self._stream.time_base or Fraction(0)
         self._frame_s = 1 / float(self._stream.average_rate or 25)
         self._zero: float | None = None
         self._last = -self._frame_s
@@ -183,7 +184,7 @@ class VideoInput:
         if pts is None:
             self._last += self._frame_s
             return self._last
-        seconds = pts * self._tick
+        seconds = pts * self._tick.numerator / self._tick.denominator
         if self._zero is None:
             self._zero = seconds - max(self._last + self._frame_s, 0.0)
         self._last = seconds - self._zero

@@ -1,0 +1,37 @@
+"""No password leaves by an error's text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerun.sources._address import need_scheme, redacted
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://cam:s3cret@10.0.0.5:554/a?b=1", "rtsp://cam:***@10.0.0.5:554/a?b=1"),
+        ("rtsp://cam@host/x", "rtsp://cam@host/x"),
+        ("rtsp://host/x", "rtsp://host/x"),
+        ("rtsp://cam:p@ss@host/x", "rtsp://cam:***@host/x"),
+        ("rtsp://cam:p/ss@host/x", "rtsp://cam:***@host/x"),
+        ("http://h/snap.cgi?user=a&pwd=s3cret&x=1", "http://h/snap.cgi?user=a&pwd=***&x=1"),
+        ("http://h/snap.cgi?loginpas=1&Password=s3cret", "http://h/snap.cgi?loginpas=1&Password=***"),
+    ],
+)
+def test_secrets_are_covered(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+@given(st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1))
+def test_no_password_survives(password: str) -> None:
+    assert f":{password}@" not in redacted(f"rtsp://cam:{password}@host/x") or password == "***"
+
+
+@pytest.mark.parametrize("url", ["cam:s3cret@10.0.0.5", "http://cam:s3cret@host/", "rtsp://", "file:///etc/passwd", ""])
+def test_a_wrong_address_is_refused_without_showing_its_password(url: str) -> None:
+    with pytest.raises(ValueError, match="must begin with rtsp:// or rtsps:// and name a host") as caught:
+        need_scheme(url, "rtsp", "rtsps")
+    assert "s3cret" not in str(caught.value) and "cam" not in str(caught.value)

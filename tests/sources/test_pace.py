@@ -1,0 +1,78 @@
+"""Which frames are taken, and what times they get."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerun.sources._pace import ClipClock, Limiter
+
+
+def taken(times: list[float], fps: float) -> list[float]:
+    limiter = Limiter(fps)
+    return [t for t in times if limiter.due(t)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "picked"),
+    [
+        (10, 0, [0, 1, 2, 3, 4, 5]),
+        (10, 10, [0, 1, 2, 3, 4, 5]),
+        (10, 25, [0, 1, 2, 3, 4, 5]),
+        (10, 5, [0, 2, 4, 6, 8, 10]),
+        (10, 2.5, [0, 4, 8, 12, 16, 20]),
+        (12.5, 5, [0, 2, 5, 7, 10, 12]),
+        (30, 1, [0, 30, 60, 90, 120, 150]),
+    ],
+)
+def test_the_frames_nearest_to_the_beat_are_taken(rate: float, fps: float, picked: list[int]) -> None:
+    assert taken([n / rate for n in range(200)], fps)[:6] == [n / rate for n in picked]
+
+
+@given(
+    st.lists(st.floats(0.02, 0.09), min_size=100, max_size=300),
+    st.floats(1.0, 8.0),
+)
+def test_the_rate_is_kept_however_unsteady_the_camera_is(steps: list[float], fps: float) -> None:
+    """Over any stretch, and without two frames in a hurry."""
+    times, now = [], 0.0
+    for step in steps:
+        times.append(now)
+        now += step
+    chosen = taken(times, fps)
+    assert abs(len(chosen) - times[-1] * fps) <= 2
+    assert all(b - a > 0.3 / fps for a, b in itertools.pairwise(chosen))
+
+
+def test_after_a_silence_there_is_no_burst() -> None:
+    times = [n / 25 for n in range(50)] + [9 + n / 25 for n in range(50)]
+    chosen = taken(times, 5)
+    assert len([t for t in chosen if t >= 9]) <= 11
+
+
+def test_a_clock_that_jumps_back_does_not_stop_the_camera() -> None:
+    times = [100 + n / 10 for n in range(20)] + [n / 10 for n in range(20)]
+    assert len(taken(times, 5)) in (20, 21)
+
+
+def test_unpaced_times_are_the_clips_own() -> None:
+    clock = ClipClock(pace=False, recorded_at_s=1e9, closed=threading.Event())
+    assert [clock.stamp(t) for t in (0.0, 0.5, 60.0)] == [(0.0, 1e9), (0.5, 1e9 + 0.5), (60.0, 1e9 + 60)]
+
+
+def test_paced_times_are_the_present_and_keep_the_clips_distances() -> None:
+    clock = ClipClock(pace=True, recorded_at_s=0.0, closed=threading.Event())
+    first, second = clock.stamp(5.0), clock.stamp(5.05)
+    assert second[0] - first[0] >= 0.049
+
+
+def test_closing_ends_the_wait() -> None:
+    closed = threading.Event()
+    clock = ClipClock(pace=True, recorded_at_s=0.0, closed=closed)
+    clock.stamp(0.0)
+    closed.set()
+    clock.stamp(3600.0)

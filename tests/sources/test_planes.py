@@ -1,0 +1,86 @@
+"""Pictures of every pixel format become the same I420 planes."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from edgerun.sources._av import JpegReader, PlaneReader
+from edgerun.types import U8
+
+SIZES = [(320, 240), (322, 242), (321, 241)]
+
+
+def scene(width: int, height: int) -> U8:
+    seed = np.random.default_rng(3).integers(30, 220, (4, 5, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(seed, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def made(pixel_format: str, size: tuple[int, int], color_range: int = 1) -> av.VideoFrame:
+    picture = av.VideoFrame.from_ndarray(scene(*size), format="bgr24")
+    return picture.reformat(format=pixel_format, dst_color_range=color_range)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "pixel_format",
+    ["yuv420p", "yuv422p", "yuv444p", "nv12", "nv21", "yuyv422", "uyvy422", "yuv420p10le", "yuv411p", "bgr24", "rgba"],
+)
+def test_every_format_gives_the_planes_of_420(pixel_format: str, size: tuple[int, int]) -> None:
+    wanted, _ = PlaneReader().read(made("yuv420p", size))
+    planes, full_range = PlaneReader().read(made(pixel_format, size))
+    half = ((size[1] + 1) // 2, (size[0] + 1) // 2)
+    assert [plane.shape for plane in planes] == [(size[1], size[0]), half, half]
+    assert not full_range
+    for plane, other in zip(planes, wanted, strict=True):
+        assert np.abs(plane.astype(int) - other).mean() < 1.5
+
+
+@pytest.mark.parametrize("pixel_format", ["yuvj420p", "yuvj422p", "yuvj444p"])
+def test_full_range_is_told(pixel_format: str) -> None:
+    planes, full_range = PlaneReader().read(made(pixel_format, (320, 240), 2))
+    wanted, _ = PlaneReader().read(made("yuvj420p", (320, 240), 2))
+    assert full_range
+    assert np.abs(planes[0].astype(int) - wanted[0]).mean() < 1.0
+    assert np.abs(planes[1].astype(int) - wanted[1]).mean() < 1.5
+
+
+def test_grey_pictures_have_no_colour() -> None:
+    planes, _ = PlaneReader().read(made("gray", (64, 48)))
+    assert all((plane == 128).all() and plane.shape == (24, 32) for plane in planes[1:])
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv422p"])
+def test_planes_are_the_decoders_own_memory(pixel_format: str) -> None:
+    picture = made(pixel_format, (322, 242))
+    planes, _ = PlaneReader().read(picture)
+    before = int(planes[0][5, 7])
+    content = bytearray(bytes(picture.planes[0]))
+    content[5 * picture.planes[0].line_size + 7] = before ^ 0xFF
+    picture.planes[0].update(bytes(content))
+    assert planes[0][5, 7] == before ^ 0xFF
+
+
+def test_planes_outlive_the_picture_they_came_from() -> None:
+    reader = PlaneReader()
+    kept = [reader.read(made(kind, (128, 96)))[0] for kind in ("yuv420p", "yuyv422") for _ in range(20)]
+    for planes in kept:
+        assert np.abs(planes[0].astype(int) - kept[0][0]).mean() < 1.5
+
+
+@pytest.mark.parametrize("sampling", ["420", "422", "444", "440", "411"])
+def test_jpegs_of_every_sampling_are_read(sampling: str) -> None:
+    factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+    _, encoded = cv2.imencode(".jpg", scene(320, 240), [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor])
+    picture = JpegReader().read(bytes(encoded))
+    assert picture is not None and picture.full_range
+    wanted, _ = PlaneReader().read(made("yuvj420p", (320, 240), 2))
+    assert np.abs(picture.planes[0].astype(int) - wanted[0]).mean() < 2.0
+    assert np.abs(picture.planes[2].astype(int) - wanted[2]).mean() < 2.0
+
+
+@pytest.mark.parametrize("encoded", [b"", b"hello", b"\xff\xd8\xff\xd9"])
+def test_what_is_no_jpeg_gives_nothing(encoded: bytes) -> None:
+    assert JpegReader().read(encoded) is None
