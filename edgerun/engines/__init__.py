@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from edgerun.engines.ncnn import Ncnn, NcnnOptions
 from edgerun.engines.onnx import Onnx, OnnxOptions
+from edgerun.engines.openvino import Openvino, OpenvinoOptions
 from edgerun.engines.tflite import Tflite, TfliteOptions
 from edgerun.plugins import Plugin
 from edgerun.stages import Engine
 
 ENGINES: dict[str, Plugin[Engine]] = {
+    "ncnn": Plugin(NcnnOptions, Ncnn),
     "onnx": Plugin(OnnxOptions, Onnx),
+    "openvino": Plugin(OpenvinoOptions, Openvino),
     "tflite": Plugin(TfliteOptions, Tflite),
 }

@@ -55,7 +55,7 @@ def model(
     graph = b"".join(field(number, part) for number, group in parts for part in group) + field(2, "graph")
     opset = field(8, field(1, "") + field(2, 17)) + field(8, field(1, "com.microsoft") + field(2, 1))
     properties = (field(14, field(1, key) + field(2, text)) for key, text in (metadata or {}).items())
-    return field(1, 8) + opset + field(7, graph) + b"".join(properties)
+    return field(1, 8) + field(7, graph) + opset + b"".join(properties)
 
 
 def pooling(shape: Sequence[Dimension], *, metadata: dict[str, str] | None = None) -> bytes:

@@ -1,0 +1,147 @@
+"""OpenVINO: ``.xml`` with its ``.bin``, ``.onnx`` and float ``.tflite`` on Intel's CPUs, GPUs and NPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from annotated_types import Ge, MinLen
+
+from edgerun.engines.caches import cache_directory
+from edgerun.engines.exported import read_exported
+from edgerun.engines.onnx_file import refuse_unsafe_onnx
+from edgerun.engines.shapes import OPEN, picture_first, settle_input, settle_output, trial_tensors
+from edgerun.engines.wording import one_line
+from edgerun.errors import EngineError, ModelError
+from edgerun.types import Array, ModelIO, TensorSpec
+
+SUFFIXES: Final = (".xml", ".onnx", ".tflite")
+"""OpenVINO reads more, among it formats that run code when loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenvinoOptions:
+    """OpenVINO on one device."""
+
+    device: Annotated[str, MinLen(1)] = "CPU"
+    """What to run on, as OpenVINO names it: `CPU`, `GPU`, `GPU.1`, `NPU`, `AUTO`."""
+
+    threads: Annotated[int, Ge(1)] = 1
+    """CPU threads for one inference."""
+
+    precision: Literal["f32", "f16", "bf16", "auto"] = "f32"
+    """What to compute in. `auto` lets the device choose: faster on new CPUs, with scores that differ a little."""
+
+    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (640, 640)
+    """Width and height in pixels for a model that leaves its input size open."""
+
+    cache_dir: Path | None = None
+    """Where compiled models are kept; by default the service's cache directory."""
+
+
+class Openvino:
+    """One compiled model and one request. Weights outside an ``.onnx`` file are refused before it is parsed."""
+
+    def __init__(self, options: OpenvinoOptions, model: Path) -> None:
+        if model.suffix not in SUFFIXES:
+            raise ModelError(
+                f"{model}: OpenVINO is used for {', '.join(SUFFIXES)} files only. Export the model to one."
+            )
+        if not model.is_file():
+            raise ModelError(f"The model file {model} is not there.")
+        if model.suffix == ".onnx":
+            refuse_unsafe_onnx(model)
+        try:
+            import openvino
+        except ImportError as error:
+            raise EngineError("OpenVINO is not installed. Install it with: pip install 'edgerun[openvino]'.") from error
+        self._core = openvino.Core()
+        network = self._read(model, options.input_size)
+        compiled = self._compile(network, options)
+        self._request = compiled.create_infer_request()
+        self._order, self._io = self._prove(compiled, _metadata(network, model))
+        if model.suffix == ".tflite" and any(spec.dtype in ("int8", "uint8") for spec in self._io.outputs):
+            raise ModelError(f"{model}: OpenVINO does not tell the scale of quantized outputs. Use engine tflite.")
+
+    @property
+    def io(self) -> ModelIO:
+        return self._io
+
+    def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        """See ``stages.Engine``. The outputs are views that the next call overwrites."""
+        placed = dict(zip(self._order, tensors, strict=True))
+        try:
+            outputs = self._request.infer(placed, share_inputs=True, share_outputs=True)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise EngineError(f"OpenVINO failed during inference: {one_line(error)}.", retriable=True) from error
+        return tuple(outputs.values())
+
+    def close(self) -> None:
+        del self._request
+
+    def _read(self, model: Path, size: tuple[int, int]) -> Any:
+        """The network, with every input of a known shape."""
+        try:
+            network = self._core.read_model(str(model))
+            network.reshape({i: settle_input(_dimensions(port), size) for i, port in enumerate(network.inputs)})
+        except RuntimeError as error:
+            raise ModelError(f"{model}: OpenVINO cannot read it ({_cause(error)}).") from error
+        return network
+
+    def _compile(self, network: Any, options: OpenvinoOptions) -> Any:
+        settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
+        if options.device == "CPU":
+            settings["INFERENCE_NUM_THREADS"] = options.threads
+        if options.precision != "auto":
+            settings["INFERENCE_PRECISION_HINT"] = options.precision
+        try:
+            settings["CACHE_DIR"] = str(cache_directory(options.cache_dir, "openvino"))
+            return self._core.compile_model(network, options.device, settings)
+        except OSError as error:
+            raise EngineError(f"The cache for compiled models cannot be made ({error}). Set cache_dir.") from error
+        except RuntimeError as error:
+            there = ", ".join(self._core.available_devices) or "none"
+            raise EngineError(
+                f"OpenVINO cannot use {options.device} ({_cause(error)}). It sees: {there}. "
+                "A GPU or NPU needs its driver and membership of the group render."
+            ) from error
+
+    def _prove(self, compiled: Any, metadata: Mapping[str, str]) -> tuple[list[int], ModelIO]:
+        """Run it on two pictures, which tells what depends on the picture; the model's places of our inputs."""
+        ports = [
+            TensorSpec(_name(port, i), _dimensions(port), port.element_type.to_dtype().name)
+            for i, port in enumerate(compiled.inputs)
+        ]
+        inputs = picture_first(ports)
+        self._order = order = [ports.index(spec) for spec in inputs]
+        runs = [[output.copy() for output in self.infer(trial_tensors(inputs, seed))] for seed in (0, 1)]
+        outputs = tuple(
+            TensorSpec(_name(port, i), settle_output(_dimensions(port), [o.shape for o in seen]), str(seen[0].dtype))
+            for i, (port, *seen) in enumerate(zip(compiled.outputs, *runs, strict=True))
+        )
+        return order, ModelIO(inputs, outputs, metadata)
+
+
+def _dimensions(port: Any) -> tuple[int, ...]:
+    return tuple(OPEN if n.is_dynamic else n.get_length() for n in port.partial_shape)
+
+
+def _name(port: Any, place: int) -> str:
+    """Its shortest name: converters add further ones."""
+    return min(port.names, key=len, default=f"output_{place}")
+
+
+def _metadata(network: Any, model: Path) -> dict[str, str]:
+    """An ONNX file's properties, or what an exporter wrote beside the model."""
+    if network.has_rt_info(["framework"]):
+        return {key: str(value.value) for key, value in network.get_rt_info()["framework"].items()}
+    return read_exported(model.parent / "metadata.yaml")
+
+
+def _cause(error: RuntimeError) -> str:
+    """OpenVINO's own words come after the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception from ", "Check '"))]
+    return one_line(RuntimeError(" ".join(told or lines)))

@@ -1,0 +1,83 @@
+"""The OpenVINO engine runs what ONNX Runtime runs, with the same result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerun.engines.openvino import Openvino, OpenvinoOptions
+from edgerun.errors import EngineError, ModelError
+from tests.engines import onnx_models as make
+from tests.engines.agreement import assert_agrees
+from tests.shared_media import SHARED, needs_shared
+
+pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+
+PICTURE = np.zeros((1, 3, 6, 8), np.float32)
+PICTURE[0, :, 2, 3] = 1, 2, 3
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> OpenvinoOptions:
+    return OpenvinoOptions(input_size=(8, 6), cache_dir=tmp_path / "cache")
+
+
+def saved(folder: Path, content: bytes, name: str = "model.onnx") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_open_dimensions_are_settled_and_metadata_is_told(tmp_path: Path, options: OpenvinoOptions) -> None:
+    content = make.pooling(["batch", 3, "height", "width"], metadata={"stride": "32", "names": "{0: 'person'}"})
+    engine = Openvino(options, saved(tmp_path, content))
+    assert engine.io.size == (8, 6)
+    assert engine.io.outputs[0].shape == (1, 3, 1, 1)
+    assert engine.io.metadata == {"stride": "32", "names": "{0: 'person'}"}
+    assert np.ravel(engine.infer([PICTURE])[0]).tolist() == [1, 2, 3]
+    assert any((tmp_path / "cache").iterdir()), "the compiled model is kept"
+    engine.close()
+
+
+def test_the_picture_comes_first_whatever_the_files_order(tmp_path: Path, options: OpenvinoOptions) -> None:
+    nodes = [make.node("GlobalMaxPool", ["picture"], ["top"]), make.node("Mul", ["top", "factor"], ["scaled"])]
+    ins = [make.value("factor", [1]), make.value("picture", [1, 3, 6, 8])]
+    engine = Openvino(options, saved(tmp_path, make.model(nodes, ins, [make.value("scaled", [1, 3, 1, 1])])))
+    assert [spec.name for spec in engine.io.inputs] == ["picture", "factor"]
+    assert np.ravel(engine.infer([PICTURE, np.array([10], np.float32)])[0]).tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("device", ["GPU.7", "NPU", "XYZ"])
+def test_a_device_that_is_not_there_is_an_engine_error(tmp_path: Path, device: str) -> None:
+    path = saved(tmp_path, make.pooling([1, 3, 6, 8]))
+    with pytest.raises(EngineError, match=rf"cannot use {device} .*It sees: CPU"):
+        Openvino(OpenvinoOptions(device=device, cache_dir=tmp_path), path)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (b"TFL3" * 100, "model.onnx", "not a whole ONNX model"),
+        (b"nonsense" * 100, "model.tflite", "cannot read it"),
+        (b"<net", "model.xml", "cannot read it"),
+        (b"", "model.pt", "only"),
+        (make.pooling([1, 3, 6, 8]), "saved_model.pb", "only"),
+        (make.pooling([2, 3, 6, 8]), "model.onnx", "batch of 1"),
+        (make.model([], [], [], [make.tensor("w", [3], b"", make.external("/etc/passwd"))]), "m.onnx", "another file"),
+    ],
+)
+def test_an_unfit_file_is_a_model_error(
+    tmp_path: Path, options: OpenvinoOptions, content: bytes, name: str, words: str
+) -> None:
+    with pytest.raises(ModelError, match=words):
+        Openvino(options, saved(tmp_path, content, name))
+    with pytest.raises(ModelError, match="is not there"):
+        Openvino(options, tmp_path / "none.onnx")
+
+
+@needs_shared
+@pytest.mark.parametrize(("head", "model"), [("yolox", "yolox_nano_416.onnx"), ("fastestdet", "fastestdet_352.onnx")])
+def test_real_models_agree_with_onnx_runtime(options: OpenvinoOptions, head: str, model: str) -> None:
+    assert_agrees(Openvino(options, SHARED / "models" / model), head, model)

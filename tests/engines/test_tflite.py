@@ -1,0 +1,146 @@
+"""The tflite engine on real models: what it tells of them, what it computes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
+from edgerun.errors import EngineError, ModelError
+from edgerun.models import from_metadata, resolve
+from tests.shared_media import SHARED, needs_shared
+
+PERSON = resolve("person-ssdlite-int8").path
+COCO = SHARED / "models" / "coco_ssd_mobilenet_v1_quant.tflite"
+PLAIN = TfliteOptions()
+
+
+def test_a_full_integer_model_is_described_and_run() -> None:
+    engine = Tflite(PLAIN, PERSON)
+    (picture,) = engine.io.inputs
+    assert (picture.shape, picture.dtype) == ((1, 300, 300, 3), "uint8")
+    assert picture.scale == pytest.approx(1 / 127.5, rel=1e-3)
+    assert engine.io.size == (300, 300)
+    outputs = engine.infer([np.full(picture.shape, 128, np.uint8)])
+    assert [(o.shape, o.dtype.name) for o in outputs] == [(s.shape, s.dtype) for s in engine.io.outputs]
+    assert {o.shape for o in outputs} == {(1, 1917, 4), (1, 1917, 2)}
+    engine.close()
+
+
+def test_threads_change_nothing_but_the_time() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (1, 300, 300, 3), np.uint8)
+    one, two = (Tflite(TfliteOptions(threads=n), PERSON).infer([noise]) for n in (1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_outputs_survive_the_next_inference() -> None:
+    engine = Tflite(PLAIN, PERSON)
+    black = engine.infer([np.zeros((1, 300, 300, 3), np.uint8)])
+    before = black[0].copy()
+    engine.infer([np.full((1, 300, 300, 3), 200, np.uint8)])
+    assert np.array_equal(black[0], before)
+
+
+@needs_shared
+def test_outputs_whose_shape_is_only_known_at_run_time_are_described() -> None:
+    io = Tflite(PLAIN, COCO).io
+    assert [spec.shape for spec in io.outputs] == [(1, 10, 4), (1, 10), (1, 10), (1,)]
+
+
+@pytest.mark.parametrize("tensor", [np.zeros((1, 300, 300, 3), np.float32), np.zeros((300, 300, 3), np.uint8)])
+def test_a_tensor_that_does_not_fit_is_an_error_in_words(
+    tensor: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+) -> None:
+    with pytest.raises(EngineError, match="does not fit the model"):
+        Tflite(PLAIN, PERSON).infer([tensor])
+
+
+def test_a_missing_a_damaged_and_a_foreign_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not there"):
+        Tflite(PLAIN, tmp_path / "none.tflite")
+    for name, content in {"poem": b"roses are red", "empty": b"", "short": PERSON.read_bytes()[:40_000]}.items():
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"damaged, or no TensorFlow Lite model"):
+            Tflite(PLAIN, path)
+
+
+@needs_shared
+def test_an_edge_tpu_model_without_one() -> None:
+    with pytest.raises(ModelError, match="compiled for the Edge TPU: use engine edgetpu"):
+        Tflite(PLAIN, SHARED / "models" / "mobilenet_v1_0.25_128_quant_edgetpu.tflite")
+
+
+def test_labels_and_ultralytics_metadata_are_read_from_the_appended_archive(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(PERSON, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labelmap.txt", "someone\n")
+        archive.writestr("huge.txt", "x" * 5_000_000)
+        archive.writestr(
+            "metadata.json", '{"names": {"0": "person", "1": "cat"}, "task": "detect", "imgsz": [300, 300]}'
+        )
+    metadata = Tflite(PLAIN, path).io.metadata
+    assert metadata["task"] == "detect"
+    assert from_metadata(metadata) == ("someone",)
+    assert from_metadata({"names": metadata["names"]}) == ("person", "cat")
+
+
+def test_tflite_runtime_on_numpy_2_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its real builds fail so: a SystemError from the extension, which says nothing of numpy."""
+    folder = tmp_path / "tflite_runtime"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    raising = "raise SystemError('<built-in method CreateWrapperFromFile> returned a result with an exception set')"
+    (folder / "interpreter.py").write_text(f"class Interpreter:\n    def __init__(self, *a, **k):\n        {raising}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(EngineError, match=r"does not work with numpy 2.*numpy<2"):
+        Tflite(PLAIN, PERSON)
+
+
+def test_no_runtime_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ai_edge_litert", "tflite_runtime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(EngineError, match="needs the package ai-edge-litert"):
+        Tflite(PLAIN, PERSON)
+
+
+@pytest.fixture(scope="module")
+def delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real delegate library, built from the source beside this file."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler (apt install gcc)")
+    library = tmp_path_factory.mktemp("delegate") / "libdelegate.so"
+    source = Path(__file__).with_name("delegate.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return str(library)
+
+
+def test_an_external_delegate_is_loaded_with_its_options(delegate: str) -> None:
+    options = TfliteOptions(delegate=DelegateOptions(library=delegate, options={"device": "here"}))
+    with_it, without = Tflite(options, PERSON), Tflite(PLAIN, PERSON)
+    gray = [np.full((1, 300, 300, 3), 90, np.uint8)]
+    scores = [engine.infer(gray)[1].astype(int) for engine in (with_it, without)]
+    assert np.abs(scores[0] - scores[1]).max() <= 3  # other kernels, the same model
+
+
+def test_a_delegate_that_refuses_is_worth_another_try(delegate: str) -> None:
+    options = TfliteOptions(delegate=DelegateOptions(library=delegate, options={"device": "there"}))
+    with pytest.raises(EngineError, match="refused to start \\(no device called there\\)") as caught:
+        Tflite(options, PERSON)
+    assert caught.value.retriable
+
+
+def test_a_library_that_is_missing_or_no_delegate() -> None:
+    with pytest.raises(EngineError, match="libnone.so cannot be loaded"):
+        Tflite(TfliteOptions(delegate=DelegateOptions(library="libnone.so")), PERSON)
+    with pytest.raises(EngineError, match="no TensorFlow Lite delegate"):
+        Tflite(TfliteOptions(delegate=DelegateOptions(library="libm.so.6")), PERSON)
