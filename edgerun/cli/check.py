@@ -7,8 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-BAD_CONFIG = 78
-"""EX_CONFIG of sysexits.h; the unit's RestartPreventExitStatus names it."""
+from edgerun.cli import EXIT_CONFIG
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +32,11 @@ def run(args: argparse.Namespace) -> int:
             "warnings": [{"line": p.line, "path": p.path, "message": p.message} for p in lacking],
         }
         print(json.dumps(told, ensure_ascii=False))
-        return BAD_CONFIG if wrong else 0
+        return EXIT_CONFIG if wrong else 0
     for problem in lacking:
         print(f"{problem.text(file)} (only a warning here; the daemon will need it)", file=sys.stderr)
     for problem in wrong:
         print(problem.text(file))
     if not wrong:
         print(f"{file}: ok")
-    return BAD_CONFIG if wrong else 0
+    return EXIT_CONFIG if wrong else 0

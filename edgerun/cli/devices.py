@@ -75,9 +75,10 @@ def _as_table(findings: Sequence[Finding]) -> bool:
 def _cameras() -> Iterable[Finding]:
     from edgerun.sources.v4l2 import list_cameras
 
-    cameras = list(list_cameras())
+    cameras = list_cameras()
     for camera in cameras:
-        yield Finding("camera", camera.path, True, camera.name)
+        lasting = f"; /dev/v4l/by-id/{camera.by_id} stays the same when it is replugged" if camera.by_id else ""
+        yield Finding("camera", camera.path, True, f"{camera.name}{lasting}")
     if not cameras:
         remedy = "plug one in; network cameras are not listed, write their address into the configuration"
         yield Finding("camera", "USB and CSI cameras", False, "no /dev/video* that captures", remedy)

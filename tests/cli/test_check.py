@@ -1,0 +1,81 @@
+"""``edgerun check``: a file is good or every reason why not, with the exit status that says which."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_config import BAD, CAMERA, CONTRACT
+
+
+def check(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgerun", "check", str(path), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", **environ}
+    )
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    """Exit 0 and one line."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA)
+    done = check(path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}: ok\n", "")
+
+
+def test_a_bad_file(tmp_path: Path) -> None:
+    """Exit 78 and FILE:LINE: path: what is wrong, and what is allowed."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA + "    fps: 0\n    fsp: 1\n")
+    done = check(path)
+    first, second = done.stdout.splitlines()
+    assert done.returncode == 78
+    assert first == f"{path}:4: cameras.porch.fps: must be greater than 0, not '0'"
+    assert second.startswith(f"{path}:5: cameras.porch.fsp: unknown key; did you mean fps?")
+    assert done.stderr == ""
+
+
+def test_a_laptop_without_the_devices_secrets(tmp_path: Path) -> None:
+    """A warning for each on stderr, and still exit 0."""
+    (path := tmp_path / "a.yaml").write_text(CONTRACT)
+    done = check(path)
+    assert (done.returncode, done.stdout) == (0, f"{path}: ok\n")
+    assert "the environment variable CAM_PASSWORD is not set" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", [CAMERA, CAMERA + "    fps: 0", CONTRACT])
+def test_json_is_all_of_stdout(tmp_path: Path, content: str) -> None:
+    """The same for a program."""
+    (path := tmp_path / "a.yaml").write_text(content)
+    done = check(path, "--json")
+    told = json.loads(done.stdout)
+    assert told["file"] == str(path)
+    assert told["ok"] == (done.returncode == 0)
+    assert all(set(problem) == {"line", "path", "message"} for problem in told["problems"] + told["warnings"])
+
+
+@pytest.mark.parametrize("number", range(0, len(BAD), 9))
+def test_no_traceback_for_bad_input(tmp_path: Path, number: int) -> None:
+    """A sample of the bad files, through the real command."""
+    content = BAD[number][0]
+    (path := tmp_path / "a.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = check(path)
+    assert done.returncode == 78
+    assert done.stdout.startswith(f"{path}:")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_it_loads_no_vendor_library(tmp_path: Path) -> None:
+    """It works on a laptop with none of them installed."""
+    (path := tmp_path / "a.yaml").write_text(CONTRACT)
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom edgerun.config import problems\n"
+        f"problems(Path({str(path)!r}))\n"
+        "vendors = {'av', 'ai_edge_litert', 'tflite_runtime', 'onnxruntime', 'openvino', 'paho', 'amqtt', 'rich'}\n"
+        "print(vendors & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

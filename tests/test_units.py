@@ -1,0 +1,159 @@
+"""The systemd unit says nothing wrong, is locked down, and install.sh puts it in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIT = ROOT / "systemd" / "edgerun.service"
+DROP_INS = sorted((ROOT / "systemd" / "drop-ins").glob("*.conf"))
+
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+
+
+def place(folder: Path, drop_in: Path | None = None) -> Path:
+    """The unit with a command that exists here, for systemd-analyze looks whether it can be run."""
+    unit = folder / "edgerun.service"
+    unit.write_text(UNIT.read_text().replace("/opt/edgerun/bin/edgerun", "/bin/true"))
+    if drop_in:
+        (folder / "edgerun.service.d").mkdir()
+        shutil.copy(drop_in, folder / "edgerun.service.d")
+    return unit
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False)
+
+
+@needs_systemd
+@pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda path: path.name if path else "none")
+def test_verify_prints_nothing(tmp_path: Path, drop_in: Path | None) -> None:
+    """It exits 0 for unknown keys, so the words count; each drop-in is tried on the unit."""
+    version = int(analyze("--version").stdout.split()[1])
+    if drop_in and drop_in.name == "notify-reload.conf" and version < 253:
+        pytest.skip("Type=notify-reload came with systemd 253")
+    done = analyze("verify", str(place(tmp_path, drop_in)))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_systemd
+def test_the_unit_is_locked_down(tmp_path: Path) -> None:
+    """systemd's own score of what a broken-in daemon could still do: at most 2.0 of 10."""
+    done = analyze("security", "--offline=yes", "--threshold=20", "--no-pager", str(place(tmp_path)))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_bad_configuration_is_not_tried_again() -> None:
+    """The unit and the command agree on the exit status."""
+    from edgerun.cli import EXIT_CONFIG
+
+    assert f"RestartPreventExitStatus={EXIT_CONFIG}" in UNIT.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-sysusers") or os.geteuid() != 0, reason="systemd-sysusers needs root")
+def test_the_user_can_open_cameras_and_sticks(tmp_path: Path) -> None:
+    """One user, in the groups that own the devices; it cannot log in."""
+    (tmp_path / "etc").mkdir()
+    sysusers = str(ROOT / "systemd" / "edgerun.sysusers")
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}", sysusers], check=True, capture_output=True)
+    groups = {line.split(":")[0] for line in (tmp_path / "etc/group").read_text().splitlines() if "edgerun" in line}
+    assert {"video", "render", "plugdev"} <= groups
+    assert "nologin" in (tmp_path / "etc/passwd").read_text()
+
+
+# install.sh
+
+
+def install(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    venv = root / "venv"
+    if not venv.exists():  # one with an edgerun command in it
+        (venv / "bin").mkdir(parents=True)
+        command = venv / "bin" / "edgerun"
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m edgerun "$@"\n')
+        command.chmod(0o755)
+    script = [str(ROOT / "scripts" / "install.sh"), "--root", str(root), "--venv", str(venv), *arguments]
+    return subprocess.run(script, capture_output=True, text=True, check=False)
+
+
+def contents(root: Path) -> dict[str, tuple[str, int]]:
+    files = [file for file in sorted(root.rglob("*")) if file.is_file() and "venv" not in file.parts]
+    return {str(file.relative_to(root)): (file.read_text(), file.stat().st_mode) for file in files}
+
+
+def test_installing_twice_is_installing_once(tmp_path: Path) -> None:
+    """The first run puts everything in place, the second finds it there and says so."""
+    first = install(tmp_path)
+    assert first.returncode == 0, first.stderr
+    there = contents(tmp_path)
+    assert {
+        "etc/edgerun/edgerun.yaml",
+        "etc/edgerun/mqtt_password",
+        "etc/systemd/system/edgerun.service",
+        "etc/sysusers.d/edgerun.conf",
+        "etc/udev/rules.d/60-edgerun-coral.rules",
+    } <= set(there)
+    unit = there["etc/systemd/system/edgerun.service"][0]
+    assert f"ExecStart={tmp_path}/venv/bin/edgerun run -c /etc/edgerun/edgerun.yaml\n" in unit
+    assert there["etc/edgerun/mqtt_password"][1] & 0o777 == 0o600
+    assert there["etc/edgerun/edgerun.yaml"][1] & 0o007 == 0
+
+    second = install(tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert contents(tmp_path) == there
+    assert "write" not in second.stdout
+    assert "is up to date" in second.stdout
+
+
+def test_a_configuration_is_never_overwritten(tmp_path: Path) -> None:
+    """Nor a password; a unit that was edited in place comes back."""
+    assert install(tmp_path).returncode == 0
+    (tmp_path / "etc/edgerun/edgerun.yaml").write_text("mine")
+    (tmp_path / "etc/edgerun/mqtt_password").write_text("mine")
+    (tmp_path / "etc/systemd/system/edgerun.service").write_text("broken")
+    done = install(tmp_path)
+    assert "edgerun.yaml is yours and stays as it is" in done.stdout
+    there = contents(tmp_path)
+    assert there["etc/edgerun/edgerun.yaml"][0] == there["etc/edgerun/mqtt_password"][0] == "mine"
+    assert "WatchdogSec" in there["etc/systemd/system/edgerun.service"][0]
+
+
+def test_uninstalling_leaves_what_is_the_users(tmp_path: Path) -> None:
+    """The configuration and the state go only with --purge; a second time there is nothing to do."""
+    assert install(tmp_path).returncode == 0
+    assert install(tmp_path, "--uninstall").returncode == 0
+    left = {name for name in contents(tmp_path) if "edgerun" in name}
+    assert left == {"etc/edgerun/edgerun.yaml", "etc/edgerun/mqtt_password"}
+    assert install(tmp_path, "--uninstall", "--purge").returncode == 0
+    assert not (tmp_path / "etc/edgerun").exists()
+    assert install(tmp_path, "--uninstall", "--purge").returncode == 0
+
+
+def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
+    """It says what would be done."""
+    done = install(tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path) == {}
+    assert "would: write" in done.stdout
+
+
+def test_on_a_jetson_the_unit_may_use_its_devices(tmp_path: Path) -> None:
+    """The drop-in is for Jetsons alone."""
+    assert install(tmp_path).returncode == 0
+    assert not (tmp_path / "etc/systemd/system/edgerun.service.d").exists()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.0")
+    assert install(tmp_path).returncode == 0
+    assert (tmp_path / "etc/systemd/system/edgerun.service.d/jetson.conf").exists()
+
+
+@pytest.mark.parametrize("prefix", ["/", "/usr", "/etc", "relative"])
+def test_a_prefix_that_is_not_ours_is_refused(tmp_path: Path, prefix: str) -> None:
+    """--uninstall removes the prefix, so it must be a folder of its own."""
+    done = install(tmp_path, "--prefix", prefix)
+    assert done.returncode == 2
+    assert "--prefix" in done.stderr
