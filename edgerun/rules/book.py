@@ -52,32 +52,41 @@ class RuleBook:
         if self._pace is not None:
             self._tables.append(self._pace)
         named = {label for rule in rules for label in rule.labels} or (set(labels) if len(labels) == 1 else set())
+        self._stale = False
         self._occupancy = {(zone, label): 0 for zone in zones for label in labels if label in named}
 
     def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]:
         """Take one frame's tracks: the events of this frame, in the order of the rules."""
-        memory, size = self._memory, (stamp.width, stamp.height)
-        memory.tick(stamp.captured)
-        added = memory.assign(tracks, stamp)
-        if added:
-            for table in self._tables:
-                table.grow(added)
-        memory.update(tracks, stamp, added is not None)
-        self._zones.update(memory.table["xyxy"], memory.seen, memory.credit, memory.now, size)
-        self._zones.leave(memory.ended)
-        self._filters.update(memory, stamp, added is not None)
-        if self._pace is not None:
-            self._pace.update(memory, stamp)
         self._ledger.turn(stamp)
-        self._moments.update()
-        self._stays.update()
+        self._memory.tick(stamp.captured)
+        added = self._memory.assign(tracks, stamp)
+        for table in self._tables if added else ():
+            table.grow(added or 0)
+        if len(self._memory.table):
+            self._look(tracks, stamp, added is not None)
+            self._moments.update()
+            self._stays.update()
+        else:
+            self._zones.changed = self._filters.changed = False
         self._counts.update()
         self._combinations.update(stamp)
-        if np.count_nonzero(memory.ended):
-            kept = ~memory.ended
+        if np.count_nonzero(self._memory.ended):
+            kept = ~self._memory.ended
             for table in self._tables:
                 table.keep(kept)
         return self._events()
+
+    def _look(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
+        """Bring all that rules look at up to date; ``changed``: other tracks, or other classes, than last time."""
+        memory = self._memory
+        memory.update(tracks, stamp, changed)
+        size = (stamp.width, stamp.height)
+        self._zones.update(memory.table["xyxy"], memory.extent, memory.seen, memory.credit, memory.now, size)
+        self._zones.leave(memory.ended)
+        self._filters.update(memory, stamp, changed)
+        if self._pace is not None:
+            self._pace.update(memory, stamp)
+        self._stale |= self._zones.changed
 
     def finish(self, stamp: Stamp) -> list[Event]:
         """End all open episodes, as when the camera is taken out of service, and forget everything."""
@@ -92,12 +101,16 @@ class RuleBook:
         """Forget all tracks, cooldowns and open episodes, without a word."""
         for table in self._tables:
             table.clear()
+        self._stale = True
         self._counts.clear()
         self._combinations.clear()
 
     def occupancy(self) -> dict[tuple[str, str], int]:
         """How many are inside each zone now, by ``(zone, label)``. It has a zero for each label that a rule names or
         that was once inside."""
+        if not self._stale:
+            return dict(self._occupancy)
+        self._stale = False
         table, names = self._memory.table, self._zones.names
         now = dict.fromkeys(self._occupancy, 0)
         for row, column in np.argwhere(self._zones.inside).tolist():

@@ -13,12 +13,12 @@ class _Combination:
     number: int
     members: tuple[int, ...]
     happened: dict[int, Event] = field(default_factory=dict)
-    """The latest alert of each member that has served for no alert of this rule yet."""
+    """The latest momentary alert of each member, until it has served for an alert of this rule."""
 
 
 class Combinations:
-    """True when each member has an open episode, or gave an alert in the last seconds. It is told at a member's alert,
-    once; a momentary alert serves once only, an open episode as long as it lasts."""
+    """True when each member has an open episode, or gave a momentary alert in the last seconds. It is told at a member's
+    alert; a momentary alert serves once only, an open episode as long as it lasts and no longer."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -52,7 +52,8 @@ class Combinations:
                 open_.pop(event.episode, None)
         new = {number for number, event in pages if event.phase != "end"}
         for combination in self._combinations:
-            combination.happened.update((n, event) for n, event in pages if n in combination.members)
+            happened = ((n, event) for n, event in pages if n in combination.members and event.phase == "instant")
+            combination.happened.update(happened)
             if new.intersection(combination.members):
                 self._tell(combination, stamp)
 

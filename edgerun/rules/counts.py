@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from edgerun.rules.ledger import Ledger, Scene
+from edgerun.types import Mask, TrackedObject
 
 
 class Counts:
@@ -27,6 +27,7 @@ class Counts:
 
     def clear(self) -> None:
         """Forget what is open."""
+        self._count = [0] * len(self._numbers)
         self._since: list[float | None] = [None] * len(self._numbers)
         self._episode = [0] * len(self._numbers)
 
@@ -34,29 +35,36 @@ class Counts:
         """Take one frame, into the ledger."""
         if not self._numbers:
             return
-        inside = self._scene.zones.inside[:, self._zone] & self._scene.filters.passed[:, self._numbers]
         now = self._scene.memory.now
-        for index, count in enumerate(np.add.reduce(inside, axis=0, dtype=np.int64).tolist()):
+        if self._scene.zones.changed or self._scene.filters.changed:
+            self._count = np.count_nonzero(self._inside(), axis=0).tolist()
+        for index, count in enumerate(self._count):
             number = self._numbers[index]
             if not self._least[index] <= count <= self._most[index] or not self._ledger.awake(number):
                 self._since[index] = None
                 if self._episode[index]:
-                    self._close(index, np.flatnonzero(inside[:, index]).tolist())
+                    self._close(index)
                 continue
             since = self._since[index]
             if since is None:
                 since = self._since[index] = now
             if not self._episode[index] and now - since >= self._seconds[index] and self._ledger.cool(number):
-                objects = self._ledger.describe(np.flatnonzero(inside[:, index]).tolist())
-                self._episode[index] = self._ledger.open(number, "start", objects, count)
+                self._episode[index] = self._ledger.open(number, "start", self._objects(index), count)
 
     def finish(self) -> None:
         """End what is open."""
-        inside = self._scene.zones.inside[:, self._zone] & self._scene.filters.passed[:, self._numbers]
         for index, episode in enumerate(self._episode):
             if episode:
-                self._close(index, np.flatnonzero(inside[:, index]).tolist())
+                self._close(index)
 
-    def _close(self, index: int, rows: Sequence[int]) -> None:
-        self._ledger.close(self._numbers[index], self._episode[index], self._ledger.describe(rows), len(rows))
+    def _inside(self) -> Mask:
+        """Who counts for each of the rules, bool (N,K)."""
+        inside: Mask = self._scene.zones.inside[:, self._zone] & self._scene.filters.passed[:, self._numbers]
+        return inside
+
+    def _objects(self, index: int) -> tuple[TrackedObject, ...]:
+        return self._ledger.describe(np.flatnonzero(self._inside()[:, index]).tolist())
+
+    def _close(self, index: int) -> None:
+        self._ledger.close(self._numbers[index], self._episode[index], self._objects(index), self._count[index])
         self._episode[index] = 0

@@ -15,7 +15,7 @@ from edgerun.zones import Rows
 
 class Filters(Rows):
     """Which of N rows pass which of R rules: ``passed`` bool (N,R). Who passed once does so for good, so a score that
-    wavers around its limit makes nobody come and go."""
+    wavers around its limit makes nobody come and go. ``changed``: somebody may have passed in this frame."""
 
     def __init__(self, rules: Sequence[RuleOptions], labels: Sequence[str]) -> None:
         super().__init__([("ours", "?", (len(rules),)), ("passed", "?", (len(rules),))])
@@ -28,6 +28,8 @@ class Filters(Rows):
         rows = [[not r.labels or label in r.labels for r in rules] for label in labels]
         rows.append([not r.labels for r in rules])  # a class id without a label
         self._ours = np.array(rows, np.bool_)
+        self._open = self.table["ours"]  # who may still pass
+        self.changed = False
         self._score = np.array([r.min_score for r in rules], np.float32) - np.float32(1e-6)
         self._area = np.array([(r.min_area, r.max_area) for r in rules]).reshape(-1, 2).T
         self._aspect = np.array([(r.min_aspect, r.max_aspect) for r in rules]).reshape(-1, 2).T
@@ -44,13 +46,29 @@ class Filters(Rows):
             classes = memory.table["class_id"]
             unknown = (classes < 0) | (classes >= len(self._ours) - 1)
             table["ours"] = self._ours[np.where(unknown, -1, classes)]
-        undecided = table["ours"] & ~table["passed"] & memory.seen[:, None]
-        if not np.count_nonzero(undecided):
+            self._open = table["ours"] & ~table["passed"]
+        self.changed = changed
+        if not np.count_nonzero(self._open):
             return
+        undecided = self._open & memory.seen[:, None]
         width, height = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
         area = (width * height / float(stamp.width * stamp.height))[:, None]
         aspect = (width / np.maximum(height, 1e-6))[:, None]
         fits = (area >= self._area[0]) & (area <= self._area[1])
         fits &= (aspect >= self._aspect[0]) & (aspect <= self._aspect[1])
         fits &= memory.scores()[:, None] >= self._score
-        table["passed"] |= undecided & fits
+        fits &= undecided
+        if np.count_nonzero(fits):
+            table["passed"] |= fits
+            self._open &= ~fits
+            self.changed = True
+
+    def keep(self, kept: Mask) -> None:
+        """Drop the rows that are not kept."""
+        super().keep(kept)
+        self._open = self._open[kept]
+
+    def clear(self) -> None:
+        """Drop all rows."""
+        super().clear()
+        self._open = self.table["ours"]

@@ -44,7 +44,8 @@ detector's boxes tremble by about a tenth."""
 _COVER = 0.3
 """The part of a box that somebody before it must hide to excuse that it is not seen."""
 _SCORES = 15
-"""The score of a track is the median of so many sightings, the latest."""
+"""The score of a track is the median of its sightings in so many frames, the latest."""
+_MIDDLE = np.array([[0.5, 0], [0, 0.5], [0.5, 0], [0, 0.5]], np.float32)
 
 
 class Memory(Rows):
@@ -63,8 +64,7 @@ class Memory(Rows):
             ("seen_at", "f8"),
             ("gone_at", "f8"),  # since when no track has this id; inf: one has
             ("scores", "f4", (_SCORES,)),
-            ("sightings", "i8"),
-            ("place", "f8", (2,)),  # the middle of the box where it is still
+            ("place", "f4", (2,)),  # the middle of the box where it is still
             ("still", "f8"),  # seconds at that place
             ("astray", "f8"),  # since when it is off its place; inf: it is not
         ])  # fmt: skip
@@ -80,17 +80,21 @@ class Memory(Rows):
         self._captured: float | None = None
         self._steps: deque[float] = deque(maxlen=5)
         self._step, self._limit, self._stalled = 0.0, MAX_GAP_S, False
-        self._key = b""
+        self._frame, self._key = 0, b""
+        self._gone = False  # whether any row has no track now
         self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
         self.at: I64 = np.zeros(0, np.int64)
         """The row of each track of the last update, i64 (M,)."""
         self.seen = self.ended = self.stirred = np.zeros(0, np.bool_)
+        self.extent: F32 = np.zeros(0, np.float32)
+        """The size of each row's box: the root of its area in pixels."""
         self.credit: F64 = np.zeros(0)
         self.rested: F64 = np.zeros(0)
 
     def keep(self, kept: Mask) -> None:
         """Drop rows; those of present tracks are never among them."""
         super().keep(kept)
+        self.ended = self.ended[kept]
         self.at = (np.cumsum(kept) - 1)[self.at]
 
     def tick(self, captured: float) -> None:
@@ -140,7 +144,7 @@ class Memory(Rows):
         """Ids that are new, and the rows of those who were lost near to where they appear; nearest first."""
         t = self.table
         held = [not seen.get(i, False) for i in t["track_id"].tolist()]
-        lost = np.flatnonzero(np.array(held, np.bool_) & (t["sightings"] > 0))
+        lost = np.flatnonzero(np.array(held, np.bool_) & (t["seen_at"] < np.inf))
         if not unmet or not len(lost):
             return
         ids = tracks.track_id.tolist()
@@ -150,7 +154,7 @@ class Memory(Rows):
         edge = self._at_edge(stamp)[lost]
         reach = _REACH + _PACE_S * np.where(still | edge, 0, np.minimum(gap, 2))
         size = np.sqrt(_area(t["xyxy"][lost]))
-        way = _middle(tracks.xyxy[new])[:, None] - _middle(t["xyxy"][lost])
+        way = (tracks.xyxy[new] @ _MIDDLE)[:, None] - t["xyxy"][lost] @ _MIDDLE
         distance = np.hypot(way[..., 0], way[..., 1]) / np.maximum(size, 1)
         ratio = np.sqrt(_area(tracks.xyxy[new]))[:, None] / np.maximum(size, 1)
         fits = (distance <= reach) & (ratio**2 < _LIKENESS) & (ratio**-2 < _LIKENESS)
@@ -164,43 +168,48 @@ class Memory(Rows):
     def update(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
         """Take one frame; ``changed``: ``assign`` found new rows for the tracks."""
         t, at = self.table, self.at
+        self._frame += 1
         t["xyxy"][at] = tracks.xyxy
         self.seen = seen = np.zeros(len(t), np.bool_)
         seen[at] = tracks.seen
-        found = at[tracks.seen]
-        self.credit = np.where(seen & (t["sightings"] > 0), np.minimum(self.now - t["seen_at"], self._limit), 0.0)
+        middle = t["xyxy"] @ _MIDDLE
         if changed:
             t["track_id"][at], t["class_id"][at] = tracks.track_id, tracks.class_id
             present = np.zeros(len(t), np.bool_)
             present[at] = True
             t["gone_at"] = np.where(present, np.inf, np.minimum(t["gone_at"], self.now))
-            first = seen & (t["sightings"] == 0)
-            t["place"][first] = _middle(t["xyxy"][first])
-        t["scores"][found, t["sightings"][found] % _SCORES] = tracks.score[tracks.seen]
-        t["sightings"] += seen
+            self._gone = not present.all()
+            first = seen & (t["seen_at"] == np.inf)
+            t["place"][first], t["seen_at"][first] = middle[first], self.now
+        self.credit = np.minimum(self.now - t["seen_at"], self._limit)
+        if np.count_nonzero(seen) < len(t):
+            self.credit[~seen] = 0
+        found = at[tracks.seen]
+        t["scores"][found, self._frame % _SCORES] = tracks.score[tracks.seen]
         t["seen_at"][found] = self.now
-        self._update_rest()
-        self._update_ends(stamp)
+        self.extent = np.sqrt(_area(t["xyxy"]))
+        self._update_rest(middle)
+        self.ended = np.zeros(len(t), np.bool_)
+        if self._gone:
+            self._update_ends(stamp)
 
-    def _update_rest(self) -> None:
+    def _update_rest(self, middle: F32) -> None:
         t, seen = self.table, self.seen
-        way = _middle(t["xyxy"]) - t["place"]
-        off = (way[:, 0] ** 2 + way[:, 1] ** 2 > _STIR**2 * _area(t["xyxy"])) & seen
+        way = middle - t["place"]
+        off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & seen
         np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=seen)
-        t["still"] += np.where(off, 0.0, self.credit)
-        self.stirred = off & (self.now - t["astray"] >= _STIR_S)
+        np.add(t["still"], self.credit, out=t["still"], where=~off)
+        self.stirred = self.now - t["astray"] >= _STIR_S
         self.rested = t["still"]
         if np.count_nonzero(self.stirred):
+            self.stirred &= off
             self.rested = t["still"].copy()
-            t["place"][self.stirred] = _middle(t["xyxy"][self.stirred])
+            t["place"][self.stirred] = middle[self.stirred]
             t["still"][self.stirred], t["astray"][self.stirred] = 0.0, np.inf
 
     def _update_ends(self, stamp: Stamp) -> None:
         t = self.table
         gone = t["gone_at"] < np.inf
-        self.ended = np.zeros(len(t), np.bool_)
-        if not np.count_nonzero(gone):
-            return
         resting = t["still"] >= REST_S
         excused = gone & self._stalled & (t["gone_at"] < self.now)
         if np.count_nonzero(gone & resting) and np.count_nonzero(self.seen):
@@ -209,7 +218,7 @@ class Memory(Rows):
         t["gone_at"][excused] += self._step
         over = self.now - t["gone_at"] >= np.where(resting, REJOIN_REST_S, REJOIN_S)
         over |= self._at_edge(stamp) & (self.now - t["seen_at"] > REJOIN_EDGE_S)
-        self.ended = gone & (over | (t["sightings"] == 0))
+        self.ended = gone & (over | (t["seen_at"] == np.inf))
 
     def _at_edge(self, stamp: Stamp) -> Mask:
         """Which rows were moving and touched the picture's edge when last seen."""
@@ -221,17 +230,12 @@ class Memory(Rows):
 
     def scores(self) -> F32:
         """The score of each row, f32 (N,): the median of its latest sightings."""
-        count = np.minimum(self.table["sightings"], _SCORES)
         ordered = np.sort(self.table["scores"], axis=1)  # what is not there yet comes last
+        count = np.count_nonzero(ordered == ordered, axis=1)
         every = np.arange(len(ordered))
-        low, high = np.maximum(count - 1, 0) // 2, count // 2
+        low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, _SCORES - 1)
         medians: F32 = (ordered[every, low] + ordered[every, high]) / 2
         return medians
-
-
-def _middle(xyxy: F32) -> F64:
-    middle: F64 = (xyxy[:, :2] + xyxy[:, 2:]) * np.float64(0.5)
-    return middle
 
 
 def _area(xyxy: F32) -> F32:

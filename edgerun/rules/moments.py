@@ -23,14 +23,15 @@ class Moments(Rows):
         self._scene, self._ledger = scene, ledger
         zones, lines = scene.zones.names, scene.zones.line_names
         self._column = [lines.index(r.line) if r.when == "cross" else zones.index(r.zone) for _, r in self._rules]
-        self._least_rest_s = min((r.seconds for _, r in self._rules if r.when == "removed"), default=np.inf)
+        self._least_rest_s = min((r.seconds for _, r in self._rules if r.when == "removed"), default=np.inf) - 1e-6
 
     def update(self) -> None:
         """Take one frame, into the ledger."""
         zones, memory = self._scene.zones, self._scene.memory
-        moved = (memory.stirred | memory.ended) & (memory.rested >= self._least_rest_s - 1e-6)
-        changes = (zones.entered, zones.left, zones.crossed, self.table["due"], moved)
-        if not any(map(np.count_nonzero, changes)):
+        moved = memory.ended
+        if self._least_rest_s < np.inf:
+            moved = (memory.stirred | memory.ended) & (memory.rested >= self._least_rest_s)
+        if not (zones.changed or any(map(np.count_nonzero, (zones.crossed, self.table["due"], moved)))):
             return
         for index, (number, rule) in enumerate(self._rules):
             column = self._column[index]

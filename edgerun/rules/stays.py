@@ -20,6 +20,8 @@ class Stays(Rows):
         self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
         self._seconds = np.array([rule.seconds for _, rule in chosen]) - 1e-6
         self._still = np.array([rule.when == "stationary" for _, rule in chosen], np.bool_)
+        self._any_still = bool(self._still.any())
+        self._open = False
         self._scheduled = [(i, number) for i, (number, rule) in enumerate(chosen) if rule.schedule]
 
     def update(self) -> None:
@@ -27,9 +29,12 @@ class Stays(Rows):
         if not self._numbers:
             return
         memory, zones, episode = self._scene.memory, self._scene.zones, self.table["episode"]
-        inside = zones.inside[:, self._zone]
-        time = np.where(self._still, memory.table["still"][:, None], zones.table["stay"][:, self._zone])
-        holds = inside & (time >= self._seconds)
+        time = zones.table["stay"][:, self._zone]  # 0 outside
+        if self._any_still:
+            time = np.minimum(time, np.where(self._still, memory.table["still"][:, None], np.inf))
+        holds = time >= self._seconds
+        if not (self._open or np.count_nonzero(holds)):
+            return
         active = episode > 0
         ends = active & ~holds
         for index, number in self._scheduled:
@@ -43,6 +48,7 @@ class Stays(Rows):
         if np.count_nonzero(starts):
             for row, index in np.argwhere(starts).tolist():
                 episode[row, index] = self._ledger.about(self._numbers[index], row, "start")
+        self._open = bool(np.count_nonzero(episode))
 
     def finish(self) -> None:
         """End what is open."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edgerun.boxes import segments_touch
 from edgerun.types import F32, Mask
-from edgerun.zones.options import LineOptions, ZoneOptions
+from edgerun.zones.options import Anchor, LineOptions, ZoneOptions
 
 F64 = npt.NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Zones(Rows):
     """All zones and lines of one camera, on a table of tracks.
 
     After an update, for N rows, Z zones and L lines: ``entered`` and ``left`` bool (N,Z), ``crossed`` i8 (N,L) with 1
-    for left to right and -1 for right to left.
+    for left to right and -1 for right to left; ``changed``: somebody entered or left.
     """
 
     def __init__(self, zones: Mapping[str, ZoneOptions], lines: Mapping[str, LineOptions]) -> None:
@@ -75,6 +75,8 @@ class Zones(Rows):
         self._compile(1, 1)
         self.entered = self.left = np.zeros((0, len(zones)), np.bool_)
         self.crossed = np.zeros((0, len(lines)), np.int8)
+        self.changed = False
+        self._doubts = self._turning = False  # whether any row has a finite doubt or turn; True where in doubt
 
     @property
     def inside(self) -> Mask:
@@ -82,63 +84,83 @@ class Zones(Rows):
         within: Mask = self.table["inside"]
         return within
 
-    def update(self, xyxy: F32, seen: Mask, credit: F64, now: float, size: tuple[int, int]) -> None:
+    def update(self, xyxy: F32, extent: F32, seen: Mask, credit: F64, now: float, size: tuple[int, int]) -> None:
         """Take one frame.
 
-        ``xyxy`` (N,4) in pixels; ``seen`` (N,): the rows found in this frame; ``credit`` (N,): the seconds since each
-        was last seen, as far as they count; ``now``: seconds; ``size``: the frame's width and height.
+        ``xyxy`` (N,4) in pixels, ``extent`` (N,) the roots of their areas; ``seen`` (N,): the rows found in this frame;
+        ``credit`` (N,): the seconds since each was last seen, as far as they count; ``now``: seconds; ``size``: the
+        frame's width and height.
         """
         if size != self._size:
             self._compile(*size)
-        points = (xyxy @ self._anchors).reshape(len(xyxy), self._anchors.shape[1] // 2, 2)
+        self.changed = False
+        count = len(self.table)
+        self.entered = self.left = np.zeros((count, len(self._zones)), np.bool_)
+        self.crossed = np.zeros((count, len(self._lines)), np.int8)
         # a box cut off by the frame's edge has its anchor on the border of a zone that ends there
-        points = np.minimum(np.maximum(points, 0.5), self._inner)
-        extent = np.sqrt((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))
-        self.entered = self.left = np.zeros(self.table["inside"].shape, np.bool_)
-        self.crossed = np.zeros(self.table["side"].shape, np.int8)
+        points = np.minimum(np.maximum(xyxy @ self._anchors, 0.5), self._inner)
+        found = True if np.count_nonzero(seen) == count else seen[:, None]
         if self._zones:
-            self._update_zones(points, extent, seen, credit, now)
+            np.add(self.table["stay"], credit[:, None], out=self.table["stay"], where=self.table["inside"])
+            self._update_zones(points, extent, found, now)
         if self._lines:
-            self._update_lines(points, extent, seen, now)
+            self._update_lines(points, extent, found, now)
 
     def leave(self, rows: Mask) -> None:
         """Let the rows that are over, bool (N,), leave wherever they are."""
-        if np.count_nonzero(rows):
-            self.left = self.left | (self.table["inside"] & rows[:, None])
-            self.table["inside"][rows] = False
+        gone = self.table["inside"] & rows[:, None]
+        if np.count_nonzero(gone):
+            self.left = self.left | gone
+            self.table["inside"][gone], self.table["stay"][gone] = False, 0
+            self.changed = True
 
-    def _update_zones(self, points: F64, extent: F32, seen: Mask, credit: F64, now: float) -> None:
+    def _update_zones(self, points: F64, extent: F32, found: Mask | bool, now: float) -> None:
         inside, doubt, stay = self.table["inside"], self.table["doubt"], self.table["stay"]
-        found = seen[:, None]
-        stay += np.where(inside, credit[:, None], 0)
-        x, y = points[:, self._edge_anchor, 0] - self._x, points[:, self._edge_anchor, 1] - self._y
-        # a ray to the right meets an edge that spans its height if the point is left of it (even-odd rule)
-        meets = ((y < 0) != (y < self._dy)) & ((self._dx * y > self._dy * x) == (self._dy < 0))
+        x, y = points[:, self._edge_x], points[:, self._edge_y]
+        # even-odd rule: a ray to the left meets the edges that span its height and are left of the point there
+        meets = ((y < self._y0) != (y < self._y1)) & (x > y * self._slope + self._base)
         raw = np.logical_xor.reduceat(meets, self._starts, axis=1)
-        if np.count_nonzero(inside & ~raw & found):
-            along = np.minimum(np.maximum((x * self._dx + y * self._dy) / self._length2, 0), 1)
-            gap2 = (x - along * self._dx) ** 2 + (y - along * self._dy) ** 2
-            raw |= inside & (np.minimum.reduceat(gap2, self._starts, axis=1) <= (extent[:, None] * self._margin) ** 2)
-        np.copyto(doubt, np.where(raw != inside, np.minimum(doubt, now), np.inf), where=found)
-        flip = (now - doubt >= self._inertia) & found
-        self.entered, self.left = flip & ~inside, flip & inside
+        differs = (raw != inside) & found
+        if not np.count_nonzero(differs):
+            if self._doubts:
+                np.copyto(doubt, np.inf, where=found)
+                self._doubts = bool(np.count_nonzero(doubt < np.inf))
+            return
+        differs &= ~(inside & self._touches(x, y, extent))
+        np.copyto(doubt, np.where(differs, np.minimum(doubt, now), np.inf), where=found)
+        self._doubts = True
+        flip = differs & (now - doubt >= self._inertia)
         if np.count_nonzero(flip):
-            stay[flip] = np.where(inside, 0, now - doubt)[flip]
+            self.entered, self.left = flip & ~inside, flip & inside
             inside ^= flip
-            doubt[flip] = np.inf
+            stay[flip], doubt[flip] = np.where(inside, now - doubt, 0)[flip], np.inf
+            self.changed = True
 
-    def _update_lines(self, points: F64, extent: F32, seen: Mask, now: float) -> None:
+    def _touches(self, x: F64, y: F64, extent: F32) -> Mask:
+        """Which points are within the margin of a zone's border."""
+        from_x, from_y = x - self._x0, y - self._y0
+        along = np.minimum(np.maximum((from_x * self._dx + from_y * self._dy) / self._length2, 0), 1)
+        gap2 = (from_x - along * self._dx) ** 2 + (from_y - along * self._dy) ** 2
+        touches: Mask = np.minimum.reduceat(gap2, self._starts, axis=1) <= (extent[:, None] * self._margin) ** 2
+        return touches
+
+    def _update_lines(self, points: F64, extent: F32, found: Mask | bool, now: float) -> None:
         side, turn, spot = self.table["side"], self.table["turn"], self.table["spot"]
-        found = seen[:, None]
-        at = points[:, self._line_anchor]
-        offset = at - self._from
-        distance = self._along[:, 0] * offset[..., 1] - self._along[:, 1] * offset[..., 0]
+        distance = points @ self._normal - self._offset
         band = extent[:, None] * self._band
         there = (distance > band).view(np.int8) - (distance < -band).view(np.int8)
-        np.copyto(spot, at, where=((there == side) & found)[..., None])
-        away = (there != side) & (there != 0)
+        home = (there == side) & found
+        at = points.reshape(len(points), len(self._inner) // 2, 2)[:, self._line_anchor]
+        if np.count_nonzero(home) == home.size:
+            spot[:] = at
+            if self._turning:
+                turn[:], self._turning = np.inf, False
+            return
+        np.copyto(spot, at, where=home[..., None])
+        away = ~home & (there != 0) & found
         np.copyto(turn, np.where(away, np.minimum(turn, now), np.inf), where=found)
-        arrived = (now - turn >= self._patience) & found
+        self._turning = True
+        arrived = away & (now - turn >= self._patience)
         if np.count_nonzero(arrived):
             passed = arrived & (side != 0) & segments_touch(spot, at, self._from, self._to)
             self.crossed[passed] = there[passed]
@@ -148,25 +170,40 @@ class Zones(Rows):
         """Polygons to one list of edges, lines to arrays, 0-1 to pixels."""
         self._size = (width, height)
         scale = np.array([width, height], np.float64)
-        self._inner = np.maximum(scale - 0.5, 0.5)
         kinds = sorted({zone.anchor for zone in self._zones} | {line.anchor for line in self._lines})
         columns = [_CORNERS[kind][axis] for kind in kinds for axis in (0, 1)]
         self._anchors = np.array(columns, np.float64).reshape(-1, 4).T
+        self._inner = np.tile(np.maximum(scale - 0.5, 0.5), len(kinds))
+        self._compile_zones(kinds, scale)
+        self._compile_lines(kinds, scale)
+
+    def _compile_zones(self, kinds: list[Anchor], scale: F64) -> None:
         polygons = [np.array(zone.polygon) * scale for zone in self._zones]
         corners = np.concatenate([*polygons, np.zeros((0, 2))])
-        ways = np.concatenate([*(np.roll(p, -1, axis=0) - p for p in polygons), np.zeros((0, 2))])
+        nexts = np.concatenate([*(np.roll(p, -1, axis=0) for p in polygons), np.zeros((0, 2))])
         lengths = [len(p) for p in polygons]
         self._starts = np.cumsum([0, *lengths[:-1]])
-        self._edge_anchor = np.repeat([kinds.index(zone.anchor) for zone in self._zones], lengths).astype(np.intp)
-        self._x, self._y = corners.T.copy()
-        self._dx, self._dy = ways.T.copy()
+        self._edge_x = 2 * np.repeat([kinds.index(zone.anchor) for zone in self._zones], lengths).astype(np.intp)
+        self._edge_y = self._edge_x + 1
+        (self._x0, self._y0), (x1, self._y1) = corners.T.copy(), nexts.T.copy()
+        self._dx, self._dy = x1 - self._x0, self._y1 - self._y0
         self._length2 = self._dx**2 + self._dy**2
+        self._slope = self._dx / np.where(self._dy == 0, 1, self._dy)  # a level edge spans no height
+        self._base = self._x0 - self._y0 * self._slope
         self._margin = np.array([zone.margin for zone in self._zones])
         self._inertia = np.array([zone.inertia_s for zone in self._zones]) - _SLACK_S
+
+    def _compile_lines(self, kinds: list[Anchor], scale: F64) -> None:
         self._line_anchor = np.array([kinds.index(line.anchor) for line in self._lines], np.intp)
         self._from = np.array([line.from_ for line in self._lines]).reshape(-1, 2) * scale
         self._to = np.array([line.to for line in self._lines]).reshape(-1, 2) * scale
         way = self._to - self._from
-        self._along = way / np.maximum(np.hypot(way[:, 0], way[:, 1]), 1e-9)[:, None]
+        along = way / np.maximum(np.hypot(way[:, 0], way[:, 1]), 1e-9)[:, None]
+        right = np.stack([-along[:, 1], along[:, 0]], axis=1)  # of who looks along the line, on the screen
+        self._normal = np.zeros((2 * len(kinds), len(self._lines)))
+        every = np.arange(len(self._lines))
+        self._normal[2 * self._line_anchor, every] = right[:, 0]
+        self._normal[2 * self._line_anchor + 1, every] = right[:, 1]
+        self._offset = (right * self._from).sum(axis=1)
         self._band = np.array([line.margin for line in self._lines])
         self._patience = np.array([line.inertia_s for line in self._lines]) - _SLACK_S
