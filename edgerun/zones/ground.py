@@ -12,13 +12,12 @@ class Ground:
     """The plane on which things stand. Holds for points that touch it, so for the lower edge of a box."""
 
     def __init__(self, options: GroundOptions) -> None:
-        # the plane homography by four points (Hartley and Zisserman, Multiple View Geometry, 2nd ed., section 4.1),
-        # scaled so that its last entry is 1; four points around a convex shape make the system solvable
-        rows, right = [], []
+        # the plane homography by the direct linear transform: the null vector of the points' equations (Hartley and
+        # Zisserman, Multiple View Geometry, 2nd ed., section 4.1)
+        rows = []
         for (x, y), (u, v) in zip(options.points, options.meters, strict=True):
-            rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-            right += [u, v]
-        self._matrix = np.append(np.linalg.solve(np.array(rows), np.array(right)), 1.0).reshape(3, 3)
+            rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
+        self._matrix = np.linalg.svd(np.array(rows))[2][-1].reshape(3, 3)
         middle = np.append(np.mean(options.points, axis=0), 1.0)
         self._front = np.sign(self._matrix[2] @ middle)
 
