@@ -87,12 +87,19 @@ class Http:
         try:
             while not self._closed.is_set():
                 asked = time.monotonic()
-                with opener.open(address, timeout=self._options.timeout_s) as response:
+                with self._ask(opener, address) as response:
                     yield from self._answer(response)
                 self._closed.wait(max(asked + 1 / (self._feed.fps or 1.0) - time.monotonic(), 0))
-        except (OSError, HTTPException, UnicodeError) as error:
+        except (OSError, HTTPException) as error:
             if not self._closed.is_set():
                 raise SourceError(f"{self._name} {_words(error, self._options.timeout_s)}") from None
+
+    def _ask(self, opener: OpenerDirector, address: str) -> HTTPResponse:
+        try:
+            response: HTTPResponse = opener.open(address, timeout=self._options.timeout_s)
+        except ValueError:  # of urllib, where the camera asks for a login that is neither basic nor digest
+            raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
+        return response
 
     def _answer(self, response: HTTPResponse) -> Iterator[bytes]:
         with self._lock:
@@ -133,7 +140,7 @@ class _Body:
         A part begins after a line that starts with ``--``, since cameras differ in what they announce as boundary,
         and ends by its Content-Length or at the next boundary.
         """
-        fence = b"--" + boundary.strip('"').lstrip("-").encode("latin-1", "replace")
+        name = boundary.lstrip("-").encode("latin-1", "replace")
         line = self._line()
         while line:
             self._deadline = time.monotonic() + self._timeout_s
@@ -141,23 +148,24 @@ class _Body:
                 line = self._line()
             length = None
             while line := self._line().strip():
-                name, _, value = line.partition(b":")
-                if name.strip().lower() == b"content-length" and value.strip().isdigit():
+                header, _, value = line.partition(b":")
+                if header.strip().lower() == b"content-length" and value.strip().isdigit():
                     length = int(value)
             if length is not None:
                 part, line = b"".join(self._chunks(min(length, _LARGEST_JPEG))), self._line()
             else:
-                part, line = self._until(fence)
+                part, line = self._until(name)
             if part:
                 yield part
 
-    def _until(self, fence: bytes) -> tuple[bytes, bytes]:
-        lines: list[bytes] = []
-        size = 0
-        while (line := self._line()) and not line.startswith(fence) and size < _LARGEST_JPEG:
-            lines.append(line)
-            size += len(line)
-        return b"".join(lines), line
+    def _until(self, boundary: bytes) -> tuple[bytes, bytes]:
+        """What comes before the next boundary, and the boundary's line."""
+        part = bytearray()
+        while (line := self._line()) and len(part) < _LARGEST_JPEG:
+            if line.startswith(b"--") and line.lstrip(b"-").startswith(boundary):
+                break
+            part += line
+        return bytes(part), line
 
     def _chunks(self, count: int) -> Iterator[bytes]:
         while count > 0 and (chunk := self._response.read1(min(count, _CHUNK))):
@@ -182,18 +190,18 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
 
     parts = parse.urlsplit(options.url)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    logins = request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username is not None:
-        logins.add_password(None, address, parse.unquote(parts.username), parse.unquote(parts.password or ""))
     tls = ssl.create_default_context()
     if not options.verify_tls:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    opener = request.build_opener(
+    handlers: list[request.BaseHandler] = [
         request.ProxyHandler({}),  # cameras are on this network, whatever the environment says
         request.HTTPSHandler(context=tls),
-        request.HTTPBasicAuthHandler(logins),
-        request.HTTPDigestAuthHandler(logins),
-    )
+    ]
+    if parts.username is not None:
+        logins = request.HTTPPasswordMgrWithDefaultRealm()
+        logins.add_password(None, address, parse.unquote(parts.username), parse.unquote(parts.password or ""))
+        handlers += [request.HTTPBasicAuthHandler(logins), request.HTTPDigestAuthHandler(logins)]
+    opener = request.build_opener(*handlers)
     return opener, address
 
 

@@ -51,23 +51,23 @@ class Images:
             for path in paths:
                 time_s = seq / options.rate_fps
                 if limiter.due(time_s):
-                    yield self._frame(path, seq, clock, time_s)
+                    captured, wall = clock.stamp(time_s)
+                    if self._closed.is_set():
+                        return
+                    yield self._frame(path, seq, captured, wall)
                 seq += 1
-                if self._closed.is_set():
-                    return
             if not options.loop:
                 return
 
     def close(self) -> None:
         self._closed.set()
 
-    def _frame(self, path: Path, seq: int, clock: ClipClock, time_s: float) -> Frame:
+    def _frame(self, path: Path, seq: int, captured: float, wall: float) -> Frame:
         import cv2
 
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if bgr is None:
             raise SourceError(f"{path} is not a picture that can be read", retriable=False)
-        captured, wall = clock.stamp(time_s)
         height, width = bgr.shape[:2]
         stamp = Stamp(self._feed.camera, seq, captured, wall, width, height)
         return Frame(stamp, "bgr24", (np.asarray(bgr, np.uint8),))

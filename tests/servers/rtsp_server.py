@@ -8,19 +8,23 @@ Prints ``port N`` once it listens; serves ``rtsp://127.0.0.1:N/stream`` until it
 The clip is not decoded: its access units are read once and sent in a loop with rising timestamps.
 """
 
-import argparse
+from __future__ import annotations
 
-import gi
+import argparse
+from typing import Any
+
+import gi  # type: ignore[import-not-found, unused-ignore]  # the system's Python has it, without types
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: E402, F401
+# GstApp only registers the types of appsrc and appsink
+from gi.repository import GLib, Gst, GstApp, GstRtspServer  # type: ignore[import-not-found, unused-ignore]  # noqa: E402, F401
 
 PAY = "rtph264pay name=pay0 pt=96 config-interval=1"
 
 
-def access_units(path):
+def access_units(path: str) -> tuple[Any, list[tuple[bytes, int, int, int]]]:
     """The clip's caps and its access units as (bytes, pts, dts, duration)."""
     pipeline = Gst.parse_launch(
         f'filesrc location="{path}" ! qtdemux ! h264parse config-interval=-1 '
@@ -29,10 +33,7 @@ def access_units(path):
     sink = pipeline.get_by_name("sink")
     pipeline.set_state(Gst.State.PLAYING)
     units, caps = [], None
-    while True:
-        sample = sink.emit("pull-sample")
-        if sample is None:
-            break
+    while sample := sink.emit("pull-sample"):
         caps, buffer = sample.get_caps(), sample.get_buffer()
         units.append((buffer.extract_dup(0, buffer.get_size()), buffer.pts, buffer.dts, buffer.duration))
     pipeline.set_state(Gst.State.NULL)
@@ -41,40 +42,48 @@ def access_units(path):
     return caps, units
 
 
-class LoopingClip(GstRtspServer.RTSPMediaFactory):
-    """Every client media gets the units from the beginning, for ever."""
+def looping_clip(path: str) -> Any:
+    """A factory whose media play the clip from its beginning, for ever."""
+    caps, units = access_units(path)
+    last = max(units, key=lambda unit: unit[1])
+    length = last[1] + last[3] - min(unit[1] for unit in units)
 
-    def __init__(self, path):
-        super().__init__()
-        self._caps, self._units = access_units(path)
-        last = max(self._units, key=lambda unit: unit[1])
-        self._length = last[1] + last[3] - min(unit[1] for unit in self._units)
-        self.set_launch(
-            f"( appsrc name=clip is-live=false format=time block=false max-bytes=400000 ! h264parse ! {PAY} )"
-        )
+    def configure(_factory: Any, media: Any) -> None:
+        sent = 0
 
-    def do_configure(self, media):
-        source = media.get_element().get_by_name("clip")
-        source.set_property("caps", self._caps)
-        state = {"next": 0}
-
-        def feed(source, _size):
-            turn, index = divmod(state["next"], len(self._units))
-            state["next"] += 1
-            content, pts, dts, duration = self._units[index]
+        def feed(source: Any, _size: int) -> None:
+            nonlocal sent
+            turn, index = divmod(sent, len(units))
+            sent += 1
+            content, pts, dts, duration = units[index]
             buffer = Gst.Buffer.new_wrapped(content)
-            buffer.pts, buffer.duration = pts + turn * self._length, duration
-            buffer.dts = dts + turn * self._length if dts != Gst.CLOCK_TIME_NONE else dts
+            buffer.pts, buffer.duration = pts + turn * length, duration
+            buffer.dts = dts + turn * length if dts != Gst.CLOCK_TIME_NONE else dts
             source.emit("push-buffer", buffer)
 
+        source = media.get_element().get_by_name("clip")
+        source.set_property("caps", caps)
         source.connect("need-data", feed)
 
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(f"( appsrc name=clip format=time max-bytes=400000 ! h264parse ! {PAY} )")
+    factory.connect("media-configure", configure)
+    return factory
 
-def configured(factory, media):
-    factory.do_configure(media)
+
+def moving_ball(size: str, rate: int) -> Any:
+    """A factory of a generated picture, encoded live."""
+    width, height = size.split("x")
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(
+        "( videotestsrc is-live=true pattern=ball "
+        f"! video/x-raw,format=I420,width={width},height={height},framerate={rate}/1 "
+        f"! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={rate} ! h264parse ! {PAY} )"
+    )
+    return factory
 
 
-def require_login(server, factory, user, password):
+def require_login(server: Any, factory: Any, user: str, password: str) -> None:
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
@@ -86,7 +95,7 @@ def require_login(server, factory, user, password):
     factory.set_permissions(permissions)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip")
     parser.add_argument("--size", default="320x240")
@@ -99,17 +108,7 @@ def main():
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(args.port)
-    if args.clip:
-        factory = LoopingClip(args.clip)
-        factory.connect("media-configure", configured)
-    else:
-        width, height = args.size.split("x")
-        factory = GstRtspServer.RTSPMediaFactory()
-        factory.set_launch(
-            "( videotestsrc is-live=true pattern=ball "
-            f"! video/x-raw,format=I420,width={width},height={height},framerate={args.rate}/1 "
-            f"! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={args.rate} ! h264parse ! {PAY} )"
-        )
+    factory = looping_clip(args.clip) if args.clip else moving_ball(args.size, args.rate)
     factory.set_shared(True)
     if args.user:
         require_login(server, factory, args.user, args.password)

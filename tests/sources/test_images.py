@@ -1,0 +1,64 @@
+"""Folders of pictures."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgerun.errors import SourceError
+from edgerun.sources.images import Images, ImagesOptions
+from edgerun.stages import Feed
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for n, name in enumerate(["b.png", "a.JPG", "c.bmp"]):
+        cv2.imwrite(str(tmp_path / name), np.full((20 + n, 30, 3), 50 * n, np.uint8))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+def unpaced(path: str, *, loop: bool = False, fps: float = 0.0) -> Images:
+    return Images(ImagesOptions(path=path, rate_fps=2, loop=loop, pace=False, recorded_at_s=1000), Feed("shelf", fps))
+
+
+def test_pictures_come_in_the_order_of_their_names(folder: Path) -> None:
+    frames = list(unpaced(str(folder)).frames())
+    assert [(f.stamp.height, int(f.planes[0][0, 0, 0])) for f in frames] == [(21, 50), (20, 0), (22, 100)]
+    assert [(f.stamp.seq, f.stamp.captured, f.stamp.wall) for f in frames] == [
+        (0, 0.0, 1000.0),
+        (1, 0.5, 1000.5),
+        (2, 1.0, 1001.0),
+    ]
+    assert frames[0].pixel_format == "bgr24"
+
+
+def test_a_pattern_picks_pictures(folder: Path) -> None:
+    assert [frame.stamp.height for frame in unpaced(str(folder / "*.[pb]*")).frames()] == [20, 22]
+
+
+def test_a_loop_goes_on_and_a_lower_rate_leaves_out(folder: Path) -> None:
+    frames = list(itertools.islice(unpaced(str(folder), loop=True, fps=1).frames(), 4))
+    assert [frame.stamp.seq for frame in frames] == [0, 2, 4, 6]
+
+
+def test_closing_ends_a_paced_folder(folder: Path) -> None:
+    images = Images(ImagesOptions(path=str(folder), rate_fps=0.01), Feed("shelf", 0))
+    frames = images.frames()
+    next(frames)
+    threading.Timer(0.1, images.close).start()
+    assert list(frames) == []
+
+
+def test_nothing_to_see_is_told_in_words(folder: Path) -> None:
+    for path in (folder / "*.webp", folder / "none"):
+        with pytest.raises(SourceError, match="there are no pictures at") as caught:
+            next(unpaced(str(path)).frames())
+        assert not caught.value.retriable
+    with pytest.raises(SourceError, match=r"notes\.txt is not a picture"):
+        next(unpaced(str(folder / "*.txt")).frames())
