@@ -13,6 +13,9 @@ class Secret:
 
     value: str = field(repr=False)
 
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
     def __str__(self) -> str:
         return "***"
 
@@ -22,7 +25,12 @@ class Secret:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
         """In the configuration a secret is a text; this is pydantic's protocol, spoken without importing it."""
-        return {"type": "function-after", "function": {"type": "no-info", "function": cls}, "schema": {"type": "str"}}
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": cls},
+            "schema": {"type": "str"},
+            "serialization": {"type": "function-plain", "function": lambda secret: "***" if secret else ""},
+        }
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
@@ -45,3 +53,7 @@ class Secret:
                 ),
             ]
         }
+
+
+NO_SECRET = Secret("")
+"""None was given."""

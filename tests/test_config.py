@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -81,6 +82,7 @@ def test_the_contracts_example_is_typed_options(tmp_path: Path, monkeypatch: pyt
     assert porch.lines["gate"].from_ == (0.2, 0.7)
     assert [rule.when for rule in porch.rules] == ["enter", "dwell", "cross", "count", "enter", "absent"]
     assert loaded.mqtt.password == Secret("hunter2")
+    assert config.secrets_of(loaded) == {"hunter2"}
     assert loaded.model.engine is None
     assert loaded.model.head is None
 
@@ -88,7 +90,7 @@ def test_the_contracts_example_is_typed_options(tmp_path: Path, monkeypatch: pyt
 def test_a_source_is_all_that_must_be_written(tmp_path: Path) -> None:
     """Everything else has a safe default; the device's name is one that fits a topic."""
     loaded = config.load(write(tmp_path, CAMERA))
-    assert text.re.fullmatch(r"[a-z0-9_-]{1,32}", loaded.device)
+    assert re.fullmatch(r"[a-z0-9_-]{1,32}", loaded.device)
     assert loaded.cameras["porch"].fps == 5
     assert loaded.model.name == "person-ssdlite-int8"
 
@@ -126,7 +128,7 @@ ZONE = CAMERA + "    zones:\n      a: "
 RULE = CAMERA + "    rules:\n      - "
 RULE_IN_ZONE = CAMERA + "    zones: {a: {polygon: [[0,0],[1,0],[1,1]]}}\n    rules:\n      - "
 
-BAD = [
+BAD: list[tuple[str | bytes, str]] = [
     # unknown keys
     (CAMERA + "    fsp: 5", ":4: cameras.porch.fsp: unknown key; did you mean fps? (there are: source, "),
     (CAMERA + "modle: {}", ":4: modle: unknown key; did you mean model?"),
@@ -259,8 +261,8 @@ def test_secrets_come_from_where_the_file_says(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "pw").write_text("from the folder\n")
     monkeypatch.setenv("PW", "12345")
 
-    def password(written: str) -> Secret | None:
-        return config.load(write(tmp_path, CAMERA + f"mqtt:\n  password: {written}")).mqtt.password
+    def password(written: str) -> Secret:
+        return config.load(write(tmp_path, CAMERA + f"mqtt:\n  username: me\n  password: {written}")).mqtt.password
 
     assert password("{file: pw}") == Secret("from the folder")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))

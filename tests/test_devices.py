@@ -73,7 +73,7 @@ def test_a_card_with_its_heat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_stick_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The udev rule is the remedy."""
-    monkeypatch.setattr(devices.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
     stick(tmp_path)
     (finding,) = devices.corals(tmp_path)
     assert "may not be opened" in finding.says

@@ -47,6 +47,7 @@ VENDORS = {
     "torch": {"engines"},
     "executorch": {"engines"},
     "tritonclient": {"engines"},
+    "geventhttpclient": {"engines"},
     "paho": {"sinks", "cli"},
     "amqtt": {"runtime", "cli"},
     "prometheus_client": {"runtime"},

@@ -23,6 +23,7 @@ from edgerun.config.tree import (
     engine_names,
     head,
     host_name,
+    secrets_of,
     source,
 )
 from edgerun.errors import ConfigError, EdgerunError
@@ -43,6 +44,7 @@ __all__ = [
     "load",
     "load_isolated",
     "problems",
+    "secrets_of",
     "source",
 ]
 

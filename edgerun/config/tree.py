@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from annotated_types import Interval, MinLen
@@ -21,6 +21,7 @@ from edgerun.outbox import OutboxOptions
 from edgerun.plugins import Plugin
 from edgerun.regions import RegionOptions
 from edgerun.rules import Place, RuleOptions
+from edgerun.secrets import Secret
 from edgerun.sinks import SINKS
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.sinks.stdout import StdoutOptions
@@ -217,6 +218,20 @@ class Config:
         if self.stdout is None:
             return (mqtt,)
         return mqtt, Chosen("stdout", SINKS["stdout"], self.stdout)
+
+
+def secrets_of(options: object) -> set[str]:
+    """Every secret in a tree of options, for those who must not print it."""
+    if isinstance(options, Secret):
+        return {options.value}
+    parts: Iterable[object] = ()
+    if is_dataclass(options) and not isinstance(options, type):
+        parts = (getattr(options, part.name) for part in fields(options))
+    elif isinstance(options, Mapping):
+        parts = options.values()
+    elif isinstance(options, tuple):
+        parts = options
+    return {secret for part in parts for secret in secrets_of(part)}
 
 
 def engine_names() -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Interval, MinLen
 
 from edgerun.errors import SinkError
+from edgerun.secrets import NO_SECRET, Secret
 from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import Endpoint
 from edgerun.stages import SinkListener
@@ -60,7 +61,7 @@ class MqttOptions:
     restart, so a broker of its own (Mosquitto) is better where alerts must arrive."""
     username: str = ""
     """User name at the broker. Empty: none is given."""
-    password: str = ""
+    password: Secret = NO_SECRET
     """Its password: a literal, `{env: NAME}` or `{file: NAME}`."""
     tls: TlsOptions | None = None
     """Encrypt the connection; `tls: {}` trusts the system's certificates."""
@@ -109,7 +110,7 @@ class MqttSink:
             port=options.port,
             client_id=options.client_id or f"edgerun-{device}",
             username=options.username,
-            password=options.password,
+            password=options.password.value,
             tls=options.tls is not None,
             ca=options.tls.ca if options.tls else "",
             cert=options.tls.cert if options.tls else "",

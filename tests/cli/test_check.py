@@ -14,9 +14,7 @@ from tests.test_config import BAD, CAMERA, CONTRACT
 
 def check(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgerun", "check", str(path), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", **environ}
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
 
 
 def test_a_good_file(tmp_path: Path) -> None:
