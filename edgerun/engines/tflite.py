@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 
+from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -64,7 +65,7 @@ class Tflite:
         except SystemError as error:
             raise EngineError(_numpy_trap(runtime)) from error
         except (ValueError, RuntimeError) as error:
-            raise _load_error(model_path, str(error), bool(delegates)) from error
+            raise _load_error(model_path, error, bool(delegates)) from error
         self._inputs = [detail["index"] for detail in self._interpreter.get_input_details()]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
         zeros = [np.zeros(detail["shape"], detail["dtype"]) for detail in self._interpreter.get_input_details()]
@@ -85,7 +86,7 @@ class Tflite:
         except ValueError as error:
             raise EngineError(f"The input does not fit the model: {error}") from error
         except RuntimeError as error:
-            raise EngineError(f"TensorFlow Lite failed: {_one_line(str(error))}", retriable=True) from error
+            raise EngineError(f"TensorFlow Lite failed: {one_line(error)}", retriable=True) from error
 
     def close(self) -> None:
         del self._interpreter
@@ -122,18 +123,21 @@ def _numpy_trap(runtime: Any) -> str:
 def load_delegate(runtime: Any, delegate: DelegateOptions) -> Any:
     """The delegate of a library. Raises EngineError that says which half failed: the library or the hardware."""
     try:
-        ctypes.CDLL(delegate.library)
+        library = ctypes.CDLL(delegate.library)
     except OSError as error:
         raise EngineError(
             f"The delegate library {delegate.library} cannot be loaded: {error}. "
             "Install it, or correct delegate.library."
         ) from error
+    if not hasattr(library, "tflite_plugin_create_delegate"):
+        raise EngineError(f"{delegate.library} is a library, but no TensorFlow Lite delegate.")
     try:
         return runtime.load_delegate(delegate.library, dict(delegate.options))
-    except AttributeError as error:
-        raise EngineError(f"{delegate.library} is no TensorFlow Lite delegate: {error}.") from error
     except ValueError as error:
-        reason = _one_line(str(error).removeprefix(f"Failed to load delegate from {delegate.library}")) or "no reason"
+        reason = (
+            one_line(error).removeprefix(f"Failed to load delegate from {delegate.library}").strip()
+            or "no reason given"
+        )
         raise EngineError(
             f"The delegate {delegate.library} refused to start ({reason}): its device is missing, busy, not permitted, "
             f"or an option of {dict(delegate.options)} is unknown to it.",
@@ -141,20 +145,17 @@ def load_delegate(runtime: Any, delegate: DelegateOptions) -> Any:
         ) from error
 
 
-def _load_error(path: Path, reason: str, delegated: bool) -> EngineError | ModelError:
+def _load_error(path: Path, error: Exception, delegated: bool) -> EngineError | ModelError:
     """What the runtime's words at loading mean to the person who chose the model."""
+    reason = one_line(error)
     if "edgetpu-custom-op" in reason:
         return ModelError(f"{path} is compiled for the Edge TPU: use engine edgetpu, or the model's plain version.")
     if "unresolved custom op" in reason:
         name = reason.partition("custom op:")[2].split(".")[0].strip()
         return ModelError(f"{path} needs the operation {name!r}, which TensorFlow Lite does not have.")
     if delegated and "model" not in reason.lower():
-        return EngineError(f"The delegate cannot run {path}: {_one_line(reason)}", retriable=True)
-    return ModelError(f"{path} is damaged, or no TensorFlow Lite model: {_one_line(reason)}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
+        return EngineError(f"The delegate cannot run {path}: {reason}", retriable=True)
+    return ModelError(f"{path} is damaged, or no TensorFlow Lite model: {reason}")
 
 
 def _io(interpreter: Any, shapes: Sequence[tuple[int, ...]], metadata: Mapping[str, str]) -> ModelIO:

@@ -134,13 +134,13 @@ def test_an_external_delegate_is_loaded_with_its_options(delegate: str) -> None:
 
 def test_a_delegate_that_refuses_is_worth_another_try(delegate: str) -> None:
     options = TfliteOptions(delegate=DelegateOptions(library=delegate, options={"device": "there"}))
-    with pytest.raises(EngineError, match="refused to start \\(no device called there\\)") as caught:
+    with pytest.raises(EngineError, match=r"refused to start \(no device called there\)") as caught:
         Tflite(options, PERSON)
     assert caught.value.retriable
 
 
 def test_a_library_that_is_missing_or_no_delegate() -> None:
-    with pytest.raises(EngineError, match="libnone.so cannot be loaded"):
+    with pytest.raises(EngineError, match=r"libnone\.so cannot be loaded"):
         Tflite(TfliteOptions(delegate=DelegateOptions(library="libnone.so")), PERSON)
     with pytest.raises(EngineError, match="no TensorFlow Lite delegate"):
         Tflite(TfliteOptions(delegate=DelegateOptions(library="libm.so.6")), PERSON)
