@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgerun.engines.ncnn import Ncnn, NcnnOptions
 from edgerun.engines.onnx import Onnx, OnnxOptions
 from edgerun.engines.openvino import Openvino, OpenvinoOptions
+from edgerun.engines.remote import Remote, RemoteOptions
 from edgerun.engines.tflite import Tflite, TfliteOptions
 from edgerun.plugins import Plugin
 from edgerun.stages import Engine
@@ -13,5 +14,6 @@ ENGINES: dict[str, Plugin[Engine]] = {
     "ncnn": Plugin(NcnnOptions, Ncnn),
     "onnx": Plugin(OnnxOptions, Onnx),
     "openvino": Plugin(OpenvinoOptions, Openvino),
+    "remote": Plugin(RemoteOptions, Remote),
     "tflite": Plugin(TfliteOptions, Tflite),
 }

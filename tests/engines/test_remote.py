@@ -1,0 +1,148 @@
+"""The remote engine: a model on another machine, which may be slow, busy, gone, and back again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerun.engines.remote import Remote, RemoteOptions
+from edgerun.errors import EngineError
+from tests.engines.agreement import assert_agrees
+from tests.servers.inference_server import InferenceServer
+from tests.shared_media import SHARED, needs_shared
+
+pytest.importorskip("tritonclient", reason="the extra [remote] is not installed")
+
+PICTURE = np.zeros((1, 3, 6, 8), np.float32)
+PICTURE[0, :, 2, 3] = 1, 2, 3
+UNUSED = Path("largest.onnx")
+MLSERVER = os.environ.get("EDGERUN_MLSERVER") or shutil.which("mlserver")
+
+
+@pytest.fixture
+def server() -> Iterator[InferenceServer]:
+    running = InferenceServer()
+    yield running
+    running.close()
+
+
+def options(server: InferenceServer, **more: object) -> RemoteOptions:
+    url = f"http://127.0.0.1:{server.port}"
+    return RemoteOptions(url=url, input_size=(8, 6), timeout_s=0.5, **more)  # type: ignore[arg-type]  # any option
+
+
+def test_tensors_cross_as_bytes(server: InferenceServer) -> None:
+    engine = Remote(options(server), UNUSED)
+    assert engine.io.inputs[0].shape == (1, 3, 6, 8)
+    assert engine.io.outputs[0].shape == (1, 3)
+    assert engine.infer([PICTURE])[0].tolist() == [[1, 2, 3]]
+    engine.close()
+
+
+def test_a_token_is_sent_when_configured(server: InferenceServer, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    Remote(options(server, token_file=token), UNUSED).close()
+    assert set(server.tokens) == {"Bearer s3cret"}
+    with pytest.raises(EngineError, match="token file"):
+        Remote(options(server, token_file=tmp_path / "none"), UNUSED)
+
+
+@pytest.mark.parametrize("mood", ["late", "busy", "garbled"])
+def test_a_server_in_trouble_is_a_passing_error(server: InferenceServer, mood: str) -> None:
+    engine = Remote(options(server), UNUSED)
+    server.mood = mood
+    with pytest.raises(EngineError, match=r"'largest' on 127\.0\.0\.1") as caught:
+        engine.infer([PICTURE])
+    assert caught.value.retriable
+    server.mood = "well"
+    server.release.set()
+    assert engine.infer([PICTURE])[0].tolist() == [[1, 2, 3]]
+
+
+def test_a_server_that_comes_back_is_used_again() -> None:
+    first = InferenceServer()
+    engine = Remote(options(first), UNUSED)
+    first.close()
+    with pytest.raises(EngineError):
+        for _ in range(3):  # a connection that is still open may serve once more
+            engine.infer([PICTURE])
+    second = InferenceServer(first.port)
+    try:
+        assert engine.infer([PICTURE])[0].tolist() == [[1, 2, 3]]
+    finally:
+        second.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_nobody_there_and_an_unknown_model_are_told(server: InferenceServer, scheme: str) -> None:
+    with pytest.raises(EngineError, match=r"did not run 'largest' on 127\.0\.0\.1") as caught:
+        Remote(RemoteOptions(url=f"{scheme}://127.0.0.1:1", timeout_s=1), UNUSED)
+    assert caught.value.retriable
+    with pytest.raises(EngineError, match="no model 'other'"):
+        Remote(options(server, model="other"), UNUSED)
+
+
+@pytest.mark.parametrize("url", ["10.0.0.9:8000", "ftp://host", "http://"])
+def test_an_address_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="must be like"):
+        RemoteOptions(url=url)
+
+
+def free_ports(count: int) -> list[int]:
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(listener.getsockname()[1]) for listener in taken]
+    for listener in taken:
+        listener.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    """MLServer with FastestDet, in an environment of its own: its HTTP and gRPC ports."""
+    assert MLSERVER is not None
+    folder = tmp_path_factory.mktemp("mlserver")
+    (folder / "model").mkdir()
+    runtime = Path(__file__).parents[1] / "servers" / "mlserver_onnx.py"
+    (folder / "model" / runtime.name).write_text(runtime.read_text())
+    http, grpc, metrics = free_ports(3)
+    settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
+    (folder / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0, "debug": False}))
+    model = {
+        "name": "fastestdet",
+        "implementation": "mlserver_onnx.OnnxModel",
+        "parameters": {"uri": str(SHARED / "models" / "fastestdet_352.onnx")},
+    }
+    (folder / "model" / "model-settings.json").write_text(json.dumps(model))
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen([MLSERVER, "start", "."], cwd=folder, stdout=log, stderr=log)
+    until = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            Remote(RemoteOptions(url=f"grpc://127.0.0.1:{grpc}", timeout_s=5), Path("fastestdet.onnx")).close()
+            break
+        except EngineError:
+            time.sleep(0.2)
+    yield http, grpc
+    process.terminate()
+    process.wait(20)
+    log.close()
+
+
+@needs_shared
+@pytest.mark.skipif(MLSERVER is None, reason="no MLServer: pip install mlserver onnxruntime, name it EDGERUN_MLSERVER")
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_real_server_agrees_with_the_local_engine(mlserver: tuple[int, int], scheme: str) -> None:
+    port = mlserver[0] if scheme == "http" else mlserver[1]
+    engine = Remote(RemoteOptions(url=f"{scheme}://127.0.0.1:{port}", timeout_s=20), Path("fastestdet.onnx"))
+    assert_agrees(engine, "fastestdet", "fastestdet_352.onnx")
+    engine.close()
