@@ -251,6 +251,16 @@ class Outbox:
             self._ballast_due = time.monotonic() + _BALLAST_S
             self._ballast.restore()
 
+    def last_bodies(self) -> dict[str, bytes]:
+        """The newest alert of each camera, delivered or not."""
+        rows = [self._row(number) for number in self._newest.values()]
+        return {row.camera: row.body for row in rows if row is not None and row.body}
+
+    def give_up(self, entry: Entry) -> None:
+        """An alert that never came to the file will not be delivered; the gap record is written with the next
+        eviction or damage, if the disk allows."""
+        self.gaps.add(entry.camera, [entry.seq], "evicted", time.time())
+
     def history(self, camera: str, since_seq: int) -> list[Entry]:
         """Delivered alerts that are still here, oldest first; of all cameras when ``camera`` is empty."""
         rows = [row for number in sorted(self._delivered) if (row := self._row(number)) is not None and row.body]

@@ -1,64 +1,286 @@
-"""From events to acknowledged messages: one thread that owns the outbox and what is in flight."""
+"""From events to acknowledged messages: one thread that owns the outbox and what is in flight.
+
+Whatever happens (an event, an answer of the broker, a lost connection) comes into the thread as a call through its
+inbox, so nothing here is shared but the inbox, the retained messages and the counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
+from edgerun import messages
 from edgerun.messages import Topics
-from edgerun.outbox import OutboxOptions
-from edgerun.stages import Request, Sink
+from edgerun.outbox import Outbox, OutboxOptions
+from edgerun.runtime.departures import GOODBYE_S, Departures
+from edgerun.runtime.lanes import Lanes
+from edgerun.runtime.ledger import Ledger
+from edgerun.runtime.retained import Retained
+from edgerun.stages import Request, Sink, Verdict
 from edgerun.types import Event, Message
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_WAITING_EVENTS = 1000
+_BATCH = 256
+_COMMANDS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What the state tells of the delivery. ``error`` is empty while all is well."""
+    """What the state tells of the delivery; ``error`` and ``outbox_error`` are empty while all is well.
 
-    depth: int
-    unclaimed: int
-    evicted: int
-    accepted: int
-    delivered: int
-    dropped: int
-    connected: bool
-    degraded: bool
-    error: str
+    ``depth`` counts alerts that are not delivered, ``unclaimed`` those of them that the broker took with nobody
+    listening, ``unsaved`` those that are only in memory because the disk failed. ``lost`` events never became alerts.
+    """
+
+    depth: int = 0
+    unclaimed: int = 0
+    unsaved: int = 0
+    evicted: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    refused: int = 0
+    dropped: int = 0
+    lost: int = 0
+    connects: int = 0
+    quarantined: int = 0
+    connected: bool = False
+    degraded: bool = False
+    error: str = "not connected yet"
+    outbox_error: str = ""
 
 
 class Delivery:
-    """Alerts through the outbox, retained state on every connect, detections as they come."""
+    """Alerts through the outbox, retained state on every connect, detections as they come.
+
+    ``copies`` get every message too, best effort. When ``online`` comes at ``birth_topic``, subscribers are about to
+    return: retained messages go out again, and unclaimed alerts are tried.
+    """
 
     def __init__(
-        self, topics: Topics, sink: Sink, outbox_path: Path, outbox: OutboxOptions, *, birth_topic: str = ""
+        self,
+        topics: Topics,
+        sink: Sink,
+        outbox_path: Path,
+        outbox: OutboxOptions,
+        *,
+        copies: Sequence[Sink] = (),
+        birth_topic: str = "",
     ) -> None:
         self.commands: SimpleQueue[Request] = SimpleQueue()
+        self.progress = 0
+        """Rises at least once a second while the thread is alive and the disk answers."""
+        self._topics = topics
+        self._sink = sink
+        self._copies = copies
+        self._birth_topic = birth_topic
+        self._outbox = Outbox(outbox_path, outbox)
+        self._ledger = Ledger(self._outbox, topics.device)
+        self._retained = Retained()
+        self._lanes = Lanes()
+        self._departures = Departures(topics, sink, self._ledger, self._lanes, self._retained)
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._pictures: dict[str, Callable[[], bytes]] = {}
+        self._tick_at = 0.0
+        self._close_by = 0.0
+        self._dropped = self._lost = 0
+        self._counts = DeliveryCounts()
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
-    @property
-    def progress(self) -> int:
-        """Rises while the thread is alive and well: at least once a second."""
-        raise NotImplementedError
+    # For everybody
 
     def start(self) -> None:
         """Open the outbox and the sink in the thread; returns at once."""
+        self._retained.set(messages.status(self._topics, online=True))
+        self._thread.start()
 
     def accept(self, event: Event, frame_jpeg: Callable[[], bytes] | None = None) -> None:
-        """Take an event as an alert; returns at once. ``frame_jpeg`` makes the snapshot, called in the thread later,
-        and only for the newest alert of a camera."""
+        """Take an event as an alert; returns at once. ``frame_jpeg`` makes the snapshot; it is called in the thread
+        when there is time, and only for the newest alert of a camera."""
+        if self._inbox.qsize() > _WAITING_EVENTS:
+            self._lost += 1
+            return
+        self._inbox.put(partial(self._take, event, frame_jpeg))
 
     def publish(self, message: Message) -> None:
-        """Best effort and at once, from any thread: dropped and counted while there is no connection."""
+        """Best effort and at once, from any thread: dropped and counted when the connection does not take it."""
+        if not self._sink.send(message):
+            self._dropped += 1
+        for copy in self._copies:
+            copy.send(message)
 
     def retain(self, message: Message) -> None:
         """Retained state: sent when it changed, and again on every connect. An empty payload takes it away."""
+        if self._retained.set(message):
+            self._inbox.put(_nothing)
+        for copy in self._copies:
+            copy.send(message)
+
+    def answer(self, message: Message) -> None:
+        """An answer to a command: sent once, with its acknowledgement awaited like all others'."""
+        self._inbox.put(partial(self._departures.answer, message))
 
     def replay(self, since_seq: int, camera: str = "") -> None:
-        """Offer again what the outbox still holds from ``since_seq`` on, marked as replayed."""
+        """Offer again what nobody claimed, and what the outbox still holds from ``since_seq`` on, marked as
+        replayed."""
+        self._inbox.put(lambda: self._lanes.replay(camera, self._outbox.history(camera, since_seq)))
 
     def snapshot(self) -> DeliveryCounts:
-        raise NotImplementedError
+        return self._counts
 
     def close(self, timeout_s: float) -> None:
-        """Flush what can be flushed within ``timeout_s``, publish ``offline``, disconnect."""
+        """Deliver what can be delivered within ``timeout_s``, publish ``offline``, disconnect."""
+        self._inbox.put(partial(self._begin_to_close, time.monotonic() + timeout_s))
+        self._thread.join(timeout_s + 1.0)
+
+    # What the sink tells, from its own thread
+
+    def connected(self, window: int, session: int) -> None:
+        self._inbox.put(partial(self._departures.start, window, session))
+
+    def disconnected(self, reason: str) -> None:
+        self._inbox.put(partial(self._departures.stop, reason))
+
+    def answered(self, token: int, verdict: Verdict, reason: str) -> None:
+        self._inbox.put(partial(self._departures.answered, token, verdict, reason))
+
+    def received(self, request: Request) -> None:
+        self._inbox.put(partial(self._on_received, request))
+
+    # The thread
+
+    def _run(self) -> None:
+        self._open(time.monotonic())
+        self._sink.open(self)
+        while not self._closed():
+            self._guarded_turn()
+        self._departures.say_goodbye(self._work_inbox)
+        self._sink.close()
+        self._commit(time.monotonic())
+        self._outbox.close()
+
+    def _guarded_turn(self) -> None:
+        """The last line of defence: whatever goes wrong in a turn, the thread goes on."""
+        try:
+            self._turn()
+        except Exception:
+            log.exception("a mistake in the delivery; it goes on")
+            time.sleep(_TICK_S / 10)
+
+    def _turn(self) -> None:
+        self._work_inbox(_TICK_S)
+        now = time.monotonic()
+        self._commit(now)
+        if now >= self._tick_at:
+            self._tick_at = now + _TICK_S
+            self._tick(now)
+        self._departures.fill(now)
+        if self._pictures and self._inbox.empty():
+            self._make_picture()
+        self.progress += 1
+        self._count()
+
+    def _closed(self) -> bool:
+        """Asked to close, and nothing more can be delivered in time."""
+        if not self._close_by:
+            return False
+        idle = self._departures.idle and self._inbox.empty()
+        return idle or time.monotonic() > self._close_by - GOODBYE_S
+
+    def _work_inbox(self, wait_s: float) -> None:
+        try:
+            self._inbox.get(timeout=wait_s)()
+            for _ in range(_BATCH):
+                self._inbox.get_nowait()()
+        except Empty:
+            pass
+
+    def _take(self, event: Event, frame_jpeg: Callable[[], bytes] | None) -> None:
+        self._ledger.take(event)
+        if frame_jpeg is not None:
+            self._pictures[event.stamp.camera] = frame_jpeg
+
+    def _commit(self, now: float) -> None:
+        entries, evicted, gaps = self._ledger.commit(self._lanes.flying(), now)
+        self._lanes.add(entries)
+        if evicted or gaps:
+            self._lanes.drop(lambda entry: entry.row in evicted or not (entry.row or entry.body))
+        for camera in gaps:
+            self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
+        for camera, body in self._ledger.newest.items():
+            last = messages.last_alert(self._topics, camera, body, published=time.time())
+            self._retained.set(last)
+            for copy in self._copies:
+                copy.send(messages.alert(self._topics, camera, body, published=time.time(), replayed=False))
+        self._ledger.newest.clear()
+
+    def _open(self, now: float) -> None:
+        """Read the outbox, at the start and after the disk failed it: what waits is offered from its beginning."""
+        entries = self._ledger.open(now)
+        if entries is None:
+            return
+        self._departures.forget_alerts()
+        self._lanes.clear()
+        self._lanes.add(entries)
+        for camera in self._outbox.gaps.cameras():
+            self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
+        for camera, body in self._ledger.last_bodies().items():
+            self._retained.set(messages.last_alert(self._topics, camera, body, published=time.time()))
+
+    def _tick(self, now: float) -> None:
+        if self._ledger.wants_opening(now):
+            self._open(now)
+        self._ledger.tick()
+        self._departures.tick(now)
+
+    def _on_received(self, request: Request) -> None:
+        if request.topic == self._birth_topic:
+            if request.payload == b"online":
+                self._retained.all_again()
+                self._lanes.hurry(time.monotonic())
+        elif request.topic == self._topics.status:
+            if request.payload == b"offline" and not request.retained and not self._close_by:
+                # The will of a connection that we gave up came after we were back.
+                self._retained.again(messages.status(self._topics, online=True))
+        elif self.commands.qsize() < _COMMANDS:
+            self.commands.put(request)
+
+    def _make_picture(self) -> None:
+        camera, frame_jpeg = self._pictures.popitem()
+        self._retained.set(messages.snapshot(self._topics, camera, frame_jpeg()))
+        self._departures.fill(time.monotonic())
+
+    def _begin_to_close(self, close_by: float) -> None:
+        self._close_by = close_by
+
+    def _count(self) -> None:
+        ledger, departures = self._ledger, self._departures
+        self._counts = DeliveryCounts(
+            depth=len(self._lanes),
+            unclaimed=self._lanes.unclaimed,
+            unsaved=ledger.unsaved,
+            evicted=ledger.evicted,
+            accepted=ledger.accepted,
+            delivered=departures.delivered,
+            refused=departures.refused,
+            dropped=self._dropped,
+            lost=self._lost,
+            connects=departures.connects,
+            quarantined=self._outbox.quarantined,
+            connected=departures.connected,
+            degraded=bool(ledger.trouble),
+            error=departures.error,
+            outbox_error=ledger.trouble,
+        )
+
+
+def _nothing() -> None:
+    """Wakes the thread."""

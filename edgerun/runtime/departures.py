@@ -1,0 +1,162 @@
+"""What is in flight: offers alerts and retained messages to the sink, never more at a time than it takes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgerun import messages
+from edgerun.errors import SinkError
+from edgerun.messages import Topics
+from edgerun.outbox import Entry
+from edgerun.runtime.lanes import Lanes
+from edgerun.runtime.ledger import Ledger
+from edgerun.runtime.retained import Retained
+from edgerun.stages import Sink, Verdict
+from edgerun.types import Message
+
+log = logging.getLogger(__name__)
+
+WINDOW = 16
+"""Messages with QoS 1 in flight at the most; less where the broker says so."""
+GOODBYE_S = 0.7
+_ANSWER_S = 10.0
+"""An acknowledgement that takes longer means that the broker hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """Something with QoS 1 that is not acknowledged yet: an alert, or with no entry any other message."""
+
+    entry: Entry | None
+    topic: str
+    since: float
+
+
+class Departures:
+    """Used by the delivery's thread alone. ``error`` says why there is no connection."""
+
+    def __init__(self, topics: Topics, sink: Sink, ledger: Ledger, lanes: Lanes, retained: Retained) -> None:
+        self._topics = topics
+        self._sink = sink
+        self._ledger = ledger
+        self._lanes = lanes
+        self._retained = retained
+        self._flights: dict[int, _Flight] = {}
+        self._refusals: set[tuple[str, str]] = set()
+        self._token = 0
+        self._window = 0
+        self._session = 0
+        self.delivered = self.refused = self.connects = 0
+        self.error = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        return self._window > 0
+
+    @property
+    def idle(self) -> bool:
+        return not self._flights
+
+    def start(self, window: int, session: int) -> None:
+        """A connection is up: whoever listens there may know nothing yet."""
+        self._window, self._session = min(window, WINDOW), session
+        self.connects += 1
+        self.error = ""
+        self._retained.all_again()
+        log.info("connected to the broker")
+
+    def stop(self, reason: str) -> None:
+        self._window = 0
+        self.error = reason
+        self._flights.clear()
+        self._lanes.lost()
+
+    def tick(self, now: float) -> None:
+        """A broker that does not answer gets a new connection."""
+        if self._window and any(now - flight.since > _ANSWER_S for flight in self._flights.values()):
+            self._window = 0
+            self._sink.reconnect(f"the broker has acknowledged nothing for {_ANSWER_S:g} s")
+
+    def fill(self, now: float) -> None:
+        """Put as much in flight as the window takes. Retained messages get a quarter of it, alerts the rest."""
+        share = max(1, self._window // 4) - sum(flight.entry is None for flight in self._flights.values())
+        while len(self._flights) < self._window:
+            message = self._retained.take() if share > 0 else None
+            if message is None:
+                if not self._offer_alert(now):
+                    return
+            elif self._offer_retained(message, now):
+                share -= message.qos
+            else:
+                share = 0
+
+    def _offer_retained(self, message: Message, now: float) -> bool:
+        sent = self._offer(message, None, now) if message.qos else self._sink.send(message)
+        if not sent:
+            self._retained.again(message)
+        return sent
+
+    def _offer_alert(self, now: float) -> bool:
+        entry = self._lanes.next(now)
+        if entry is None:
+            return False
+        try:
+            body = self._ledger.body(entry)
+        except SinkError:
+            self._lanes.unsent(entry)
+            return False
+        if body is None:
+            self._lanes.skipped(entry)
+            return True
+        wall = time.time()
+        message = messages.alert(self._topics, entry.camera, body, published=wall, replayed=entry.offered)
+        if self._offer(message, entry, now):
+            return True
+        self._lanes.unsent(entry)
+        return False
+
+    def _offer(self, message: Message, entry: Entry | None, now: float) -> bool:
+        self._token += 1
+        if not self._sink.offer(message, self._token, self._session):
+            return False
+        self._flights[self._token] = _Flight(entry, message.topic, now)
+        if entry is not None:
+            self._lanes.sent(self._token, entry)
+        return True
+
+    def answer(self, message: Message) -> None:
+        """Send once, whether it arrives or not."""
+        self._offer(message, None, time.monotonic())
+
+    def answered(self, token: int, verdict: Verdict, reason: str) -> None:
+        flight = self._flights.pop(token, None)
+        if flight is None:
+            return
+        if verdict == "refused":
+            self.refused += 1
+            if (flight.topic, reason) not in self._refusals:
+                self._refusals.add((flight.topic, reason))
+                log.error("the broker does not take what is sent to %s: %s", flight.topic, reason)
+        if flight.entry is None:
+            return
+        self._lanes.answered(flight.entry.camera, token, verdict, time.monotonic())
+        if verdict == "taken":
+            self.delivered += 1
+            self._ledger.settle(flight.entry)
+
+    def forget_alerts(self) -> None:
+        """The outbox was opened again: the alerts in flight will be offered anew, their answers mean nothing."""
+        self._flights = {token: flight for token, flight in self._flights.items() if flight.entry is None}
+
+    def say_goodbye(self, work_inbox: Callable[[float], None]) -> None:
+        """Publish ``offline`` and see it acknowledged, so that the last will is not needed."""
+        until = time.monotonic() + GOODBYE_S
+        self._flights.clear()
+        self._lanes.lost()
+        if self._window:
+            self._offer(messages.status(self._topics, online=False), None, until)
+        while self._flights and (left := until - time.monotonic()) > 0:
+            work_inbox(left)

@@ -1,0 +1,175 @@
+"""In which order alerts are offered: one lane per camera. Pure; times come from the caller (monotonic seconds).
+
+What the broker took with nobody listening stays unclaimed: its oldest is offered now and then, and before anything new,
+and once one is taken the rest follow in order. What the broker refused waits at the head of its lane.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from itertools import groupby
+from operator import attrgetter
+
+from edgerun.outbox import Entry
+from edgerun.stages import Verdict
+
+PROBE_S = 5.0
+EAGER_PROBE_S = 1.0
+"""While new alerts come, or a subscriber may just have arrived."""
+EAGER_FOR_S = 30.0
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+
+_seq = attrgetter("seq")
+_camera = attrgetter("camera")
+
+
+class Lane:
+    """One camera's alerts that are not delivered."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Entry] = deque()
+        self.unclaimed: deque[Entry] = deque()
+        self.flying: dict[int, Entry] = {}
+        self._probing = False
+        self._probe_at = 0.0
+        self._pause_s = 0.0
+        self._resume_at = 0.0
+
+    def next(self, now: float, eager: bool) -> Entry | None:
+        """The entry to offer now, taken out of its queue; ``sent`` or ``put_back`` must follow."""
+        if self._probing or (self._pause_s and (self.flying or now < self._resume_at)):
+            return None
+        if self.unclaimed and now >= self._probe_at + (EAGER_PROBE_S if eager or self.waiting else PROBE_S):
+            if self.flying:
+                return None
+            self._probing = True
+            return self.unclaimed.popleft()
+        return self.waiting.popleft() if self.waiting else None
+
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """These wait again, in order."""
+        entries = list(entries)
+        if entries:
+            self.waiting = deque(sorted([*entries, *self.waiting], key=_seq))
+
+    def unsent(self, entry: Entry) -> None:
+        self._probing = False
+        self.put_back([entry])
+
+    def skipped(self) -> None:
+        self._probing = False
+
+    def answered(self, token: int, verdict: Verdict, now: float) -> Entry:
+        entry = self.flying.pop(token)
+        self._probing = False
+        if verdict == "refused":
+            self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+            self._resume_at = now + self._pause_s
+            self.put_back([entry])
+            return entry
+        self._pause_s = 0.0
+        if verdict == "unclaimed":
+            self._probe_at = now
+            self.unclaimed = deque(sorted([entry, *self.unclaimed], key=_seq))
+        else:
+            self.claim()
+        return entry
+
+    def claim(self) -> None:
+        """Somebody listens: what nobody wanted is offered again, in order."""
+        self.put_back(self.unclaimed)
+        self.unclaimed.clear()
+
+    def lost(self) -> None:
+        """The connection went: nothing in flight will be answered, and everything may be tried at once."""
+        self.put_back(self.flying.values())
+        self.flying.clear()
+        self._probing = False
+        self._pause_s = self._probe_at = 0.0
+
+    def drop(self, gone: Callable[[Entry], bool]) -> None:
+        """Forget what gave way in the outbox."""
+        self.waiting = deque(entry for entry in self.waiting if not gone(entry))
+        self.unclaimed = deque(entry for entry in self.unclaimed if not gone(entry))
+
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.unclaimed) + len(self.flying)
+
+
+class Lanes:
+    """All cameras' lanes, served in turn."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane] = {}
+        self._turn: deque[str] = deque()
+        self._eager_until = 0.0
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._lane(entry.camera).waiting.append(entry)
+
+    def _lane(self, camera: str) -> Lane:
+        if camera not in self._lanes:
+            self._lanes[camera] = Lane()
+            self._turn.append(camera)
+        return self._lanes[camera]
+
+    def next(self, now: float) -> Entry | None:
+        """The next entry to offer, of the camera whose turn it is; None when none is due."""
+        for _ in range(len(self._turn)):
+            camera = self._turn[0]
+            self._turn.rotate(-1)
+            entry = self._lanes[camera].next(now, now < self._eager_until)
+            if entry is not None:
+                return entry
+        return None
+
+    def sent(self, token: int, entry: Entry) -> None:
+        entry.offered = True
+        self._lanes[entry.camera].flying[token] = entry
+
+    def unsent(self, entry: Entry) -> None:
+        self._lanes[entry.camera].unsent(entry)
+
+    def skipped(self, entry: Entry) -> None:
+        """There is nothing to send for it any more."""
+        self._lanes[entry.camera].skipped()
+
+    def answered(self, camera: str, token: int, verdict: Verdict, now: float) -> Entry:
+        return self._lanes[camera].answered(token, verdict, now)
+
+    def replay(self, camera: str, entries: Iterable[Entry]) -> None:
+        """Offer the unclaimed ones of a camera (of all, when empty) and these again, because somebody asked."""
+        for name, lane in self._lanes.items():
+            if camera in ("", name):
+                lane.claim()
+        for name, own in groupby(sorted(entries, key=_camera), key=_camera):
+            self._lane(name).put_back(own)
+
+    def hurry(self, now: float) -> None:
+        """A subscriber may be about to come: probe often for a while."""
+        self._eager_until = now + EAGER_FOR_S
+
+    def lost(self) -> None:
+        for lane in self._lanes.values():
+            lane.lost()
+
+    def drop(self, gone: Callable[[Entry], bool]) -> None:
+        for lane in self._lanes.values():
+            lane.drop(gone)
+
+    def clear(self) -> None:
+        self._lanes.clear()
+        self._turn.clear()
+
+    def flying(self) -> Collection[Entry]:
+        return [entry for lane in self._lanes.values() for entry in lane.flying.values()]
+
+    @property
+    def unclaimed(self) -> int:
+        return sum(len(lane.unclaimed) for lane in self._lanes.values())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))

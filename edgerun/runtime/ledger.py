@@ -1,0 +1,156 @@
+"""From events to accepted alerts: identity, commit, and what to do while the disk fails. Used by one thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Collection
+from uuid import UUID
+
+from edgerun.errors import SinkError
+from edgerun.messages import alert_body
+from edgerun.outbox import Entry, Outbox
+from edgerun.types import Event
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 2.0
+_UNSAVED = 1000
+_EPISODES = 4096
+
+
+class Ledger:
+    """The outbox's book-keeper. ``trouble`` says in words why alerts are only in memory; empty while all is well."""
+
+    def __init__(self, outbox: Outbox, device: str) -> None:
+        self._outbox = outbox
+        self._device = device
+        self._episodes: dict[tuple[str, int], str] = {}
+        self._fresh: list[Entry] = []
+        self._unsaved: deque[Entry] = deque()
+        self._retry_at = 0.0
+        self.newest: dict[str, bytes] = {}
+        """The newest alert's body of each camera, where there was one since it was last looked at."""
+        self.accepted = 0
+        self.evicted = 0
+        self.trouble = ""
+
+    def open(self, now: float) -> list[Entry] | None:
+        """All that waits, from the file and from memory; None when the file cannot be opened now."""
+        self._retry_at = now + _RETRY_S
+        try:
+            found = self._outbox.open()
+        except SinkError as error:
+            self._say(str(error))
+            return None
+        self._retry_at = 0.0
+        self.evicted = self._outbox.gaps.evicted
+        return found + list(self._unsaved)
+
+    def wants_opening(self, now: float) -> bool:
+        return (self._outbox.broken or not self._outbox.is_open) and now >= self._retry_at
+
+    def take(self, event: Event) -> None:
+        """Make an alert of an event; it is accepted by the next ``commit``."""
+        camera = event.stamp.camera
+        seq = self._outbox.next_seq(camera)
+        uid = uuid7(time.time())
+        body = alert_body(self._device, event, uid=uid, alert=self._alert_of(event, uid), seq=seq)
+        self.newest[camera] = body
+        self._fresh.append(Entry(camera, seq, body))
+
+    def _alert_of(self, event: Event, uid: str) -> str:
+        """The id that an episode's start and end share: that of its first message."""
+        key = event.stamp.camera, event.episode
+        if event.phase == "end":
+            return self._episodes.pop(key, uid)
+        if event.phase == "start":
+            self._episodes[key] = uid
+            while len(self._episodes) > _EPISODES:  # of rule books that went without ending theirs
+                del self._episodes[next(iter(self._episodes))]
+        return uid
+
+    def commit(self, busy: Collection[Entry], now: float) -> tuple[list[Entry], set[int], set[str]]:
+        """Write what was taken, in one go.
+
+        The alerts to offer from now on (also when the disk failed: they are in memory then, and not accepted), the
+        rows that gave way for them (never one of ``busy``), and the cameras whose gap record changed.
+        """
+        fresh, self._fresh = self._fresh, []
+        self._unsaved.extend(fresh)
+        evicted: set[int] = set()
+        gaps: set[str] = set()
+        if self._unsaved and now >= self._retry_at:
+            rows = {entry.row for entry in busy}
+            try:
+                evicted = self._outbox.add(self._unsaved, rows)
+            except SinkError as error:
+                self._retry_at = now + _RETRY_S
+                self._say(str(error))
+            else:
+                self._written()
+        while len(self._unsaved) > _UNSAVED:
+            entry = self._unsaved.popleft()
+            entry.body = b""
+            self._outbox.give_up(entry)
+            gaps.add(entry.camera)
+        if evicted or gaps:
+            gaps.update(self._outbox.gaps.cameras())
+            self.evicted = self._outbox.gaps.evicted
+        return [entry for entry in fresh if entry.row or entry.body], evicted, gaps
+
+    def _written(self) -> None:
+        self.accepted += len(self._unsaved)
+        for entry in self._unsaved:
+            log.debug("accepted %s %d", entry.camera, entry.seq)
+        self._unsaved.clear()
+        self._retry_at = 0.0
+        self._say("")
+
+    def body(self, entry: Entry) -> bytes | None:
+        """What to send; None when it is gone for good. Raises SinkError while the disk fails."""
+        return self._outbox.body(entry)
+
+    def last_bodies(self) -> dict[str, bytes]:
+        """The newest alert of each camera, as far as the outbox still has it."""
+        try:
+            return self._outbox.last_bodies()
+        except SinkError as error:
+            self._say(str(error))
+            return {}
+
+    def settle(self, entry: Entry) -> None:
+        """An alert was delivered."""
+        if entry.row:
+            self._outbox.settle(entry)
+        elif entry in self._unsaved:
+            self._unsaved.remove(entry)
+
+    def tick(self) -> None:
+        try:
+            if self._outbox.is_open and not self._outbox.broken:
+                self._outbox.tick()
+                if not self._unsaved:
+                    self._say("")
+        except SinkError as error:
+            self._say(str(error))
+
+    @property
+    def unsaved(self) -> int:
+        return len(self._unsaved)
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self.trouble:
+            log.error("%s; alerts are kept in memory until it works again", trouble)
+        elif self.trouble and not trouble:
+            log.warning("the outbox works again")
+        self.trouble = trouble
+
+
+def uuid7(wall: float) -> str:
+    """A UUID of version 7 (RFC 9562): milliseconds since the epoch, then random bits."""
+    number = int(wall * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76) | 7 << 76
+    return str(UUID(int=number & ~(3 << 62) | 2 << 62))

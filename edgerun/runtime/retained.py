@@ -1,0 +1,49 @@
+"""Retained messages: the newest of each topic, sent when it changed and again on every connect."""
+
+from __future__ import annotations
+
+import threading
+
+from edgerun.types import Message
+
+
+class Retained:
+    """Set from any thread, taken by one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: dict[str, Message] = {}
+        self._due: dict[str, None] = {}
+
+    def set(self, message: Message) -> bool:
+        """False when the topic holds just that already, or waits to be sent anyway."""
+        with self._lock:
+            if self._newest.get(message.topic) == message:
+                return False
+            self._newest[message.topic] = message
+            waits = message.topic in self._due
+            self._due[message.topic] = None
+            return not waits
+
+    def take(self) -> Message | None:
+        """The message that waits longest; ``again`` it if it could not be sent."""
+        with self._lock:
+            topic = next(iter(self._due), None)
+            if topic is None:
+                return None
+            del self._due[topic]
+            message = self._newest[topic]
+            if not message.payload:  # taking a topic away needs to be said only once
+                del self._newest[topic]
+            return message
+
+    def again(self, message: Message) -> None:
+        """Send a message later, unless a newer one has come."""
+        with self._lock:
+            self._newest.setdefault(message.topic, message)
+            self._due[message.topic] = None
+
+    def all_again(self) -> None:
+        """A new connection: whoever listens there may know nothing."""
+        with self._lock:
+            self._due = dict.fromkeys([*self._newest, *self._due])
