@@ -1,46 +1,70 @@
-"""Where it moves: a gate on the luma plane at low resolution that decides whether a frame is worth an inference.
+"""Where it moves: a gate on the luma plane at low resolution, which decides whether a frame is worth an inference.
 
-Pure: time comes from the stamps. All thresholds are in grey levels after the contrast was normalised.
+A pixel has changed when it differs from a slowly adapting background by more than its own threshold: a part of the
+picture's contrast, plus what the pixel flickers by anyway (noise, leaves, water). A change counts as motion when it
+was there a moment before too, close by. When most of the picture changes it is the light, and the background is learnt
+anew. Pure: time comes from the stamps.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Len
 
-from edgerun.types import F32, U8, Array, Stamp
+from edgerun.types import F32, U8, Array, Mask, Stamp
 
-Polygon: TypeAlias = tuple[tuple[float, float], ...]
-GROW = np.ones((5, 5), np.uint8)
+Polygon: TypeAlias = Annotated[tuple[tuple[float, float], ...], Len(3)]
+
+JOIN_PX = 2
+"""Changes this near to each other, in reduced pixels, are one patch."""
+JOIN = np.ones((2 * JOIN_PX + 1, 2 * JOIN_PX + 1), np.uint8)
+SPEED = 0.4
+"""The speed up to which motion is recognised as the same in two frames, in picture heights per second."""
+REFIT_PART = 0.08
+"""When more of the picture than this has changed, the light is fitted at once, not only when a refresh is due."""
+BLOCK_PX = 8
+BLOCK_PART = 0.15
+"""A block of the reduced picture has changed when this part of its pixels has."""
+FLASH_S = 0.3
+"""A change of light that is over sooner was a flash: the old background still holds."""
+REFRESH_S = 1.0
+"""How often flicker, contrast and the pixels' thresholds are worked out anew."""
+FLICKER_S = 15.0
+"""Time constant with which a pixel's flicker is learnt, long against the time that an object takes to pass."""
+FLICKER_MOST = 12.0
+FLICKER_WEIGHT = 4.0
+"""A pixel must differ by 4 times its mean change from frame to frame: 3.2 standard deviations of Gaussian noise."""
+LEAST_LEVELS = 6.0
+"""Below this difference, in grey levels, everything is taken as noise of the camera and of its codec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionOptions:
-    """How motion is told from noise and changing light."""
+    """How motion is told from noise and from changing light."""
 
     enabled: bool = True
-    """False: every frame counts as moving, and regions come from tracks and sweeps alone."""
+    """False: every frame is looked at."""
     height_px: Annotated[int, Interval(ge=32, le=720)] = 100
-    """Height that the picture is reduced to; more sees smaller things and costs more."""
-    threshold: Annotated[float, Interval(ge=1, le=200)] = 22.0
-    """How many grey levels (of 255, contrast normalised) a pixel must differ from the background."""
+    """Height that the picture is reduced to, about; more sees smaller things and costs more."""
+    threshold: Annotated[float, Interval(gt=0, le=1)] = 0.12
+    """How much a pixel must differ from the background, as a part of the picture's contrast."""
     min_area: Annotated[float, Interval(gt=0, le=1)] = 0.0008
     """Smallest moving patch, as a part of the picture's area."""
     light_change: Annotated[float, Interval(gt=0, le=1)] = 0.6
-    """When more than this part of the picture changes at once it is the light, not motion."""
-    confirm_s: Annotated[float, Ge(0)] = 0.15
-    """How long a patch must keep changing before it counts."""
+    """When changes are spread over more than this part of the picture it is the light, not motion."""
+    confirm_s: Annotated[float, Ge(0)] = 0.1
+    """How long a change must have been there to count as motion; at least two frames."""
     hold_s: Annotated[float, Ge(0)] = 1.0
-    """How long a frame still counts as moving after the last motion."""
+    """How long a camera still counts as moving after the last motion."""
     adapt_s: Annotated[float, Gt(0)] = 10.0
     """Time constant with which the background takes in what stands still."""
-    settle_s: Annotated[float, Gt(0)] = 1.0
-    """How long the background is learnt anew after a change of light; there is no motion meanwhile."""
+    settle_s: Annotated[float, Gt(0)] = 0.8
+    """How long the background is learnt anew after a change of light; no motion is told meanwhile."""
     masks: tuple[Polygon, ...] = ()
     """Polygons in 0-1 of the frame in which motion is ignored (a tree, a clock, a road)."""
 
@@ -49,7 +73,7 @@ class MotionOptions:
 class Motion:
     """What moved in one frame: ``boxes`` f32 (N,4) in frame pixels.
 
-    ``moving`` stays True for a while after the last box; ``settling`` while the light is changing.
+    ``moving`` stays True for a while after the last box. While ``settling`` nothing is known about motion.
     """
 
     boxes: F32
@@ -57,59 +81,169 @@ class Motion:
     settling: bool = False
 
 
+NOTHING = np.zeros((0, 4), np.float32)
+
+
 class MotionGate:
     """Tells motion in one camera's frames. ``fps`` is what the camera is asked for."""
 
     def __init__(self, options: MotionOptions, fps: float = 10.0) -> None:
         self._options = options
-        self._fps = fps
+        self._usual_gap_s = 1 / fps
         self.reset()
 
     def reset(self) -> None:
         """Forget the background, as after a restart of the camera."""
-        self._background: npt.NDArray[np.float32] | None = None
-        self._before: Array | None = None
+        self._shape: tuple[int, ...] = (0, 0)
         self._at = 0.0
+        self._light = self._calm_light = (1.0, 0.0)
         self._moved_at = float("-inf")
-        self._settled_at = float("-inf")
 
     def update(self, luma: U8, stamp: Stamp) -> Motion:
         """Look at one luma plane ``(H,W)``."""
-        options = self._options
-        none = np.zeros((0, 4), np.float32)
-        if not options.enabled:
-            return Motion(none, True)
-        height, width = luma.shape
-        small_h = min(options.height_px, height)
-        size = (max(1, round(width * small_h / height)), small_h)
-        small = cv2.GaussianBlur(cv2.resize(luma, size, interpolation=cv2.INTER_NEAREST), (3, 3), 0)
-        if self._background is None or self._background.shape != small.shape:
+        if not self._options.enabled:
+            return Motion(NOTHING, True)
+        now = stamp.captured
+        step = max(1, -(-luma.shape[0] // self._options.height_px))
+        rows = np.ascontiguousarray(luma[step // 2 :: step])  # rows first: memory is read in order, which is faster
+        small = cv2.GaussianBlur(np.ascontiguousarray(rows[:, step // 2 :: step]), (3, 3), 0)
+        if luma.shape != self._shape:
+            self._begin(luma.shape, small, now)
+            return Motion(NOTHING, False, True)
+        gap = now - self._at if now > self._at else self._usual_gap_s
+        self._at = now
+        changed = self._changed(small)
+        if cv2.countNonZero(changed) > REFIT_PART * changed.size:
+            self._light = _fitted(self._background, small, self._light)
+            changed = self._changed(small)
+        settling = self._settle(changed, small, now)
+        self._adapt(small, gap, now, settling)
+        boxes = self._confirmed(changed, step, now)
+        if settling:
+            return Motion(NOTHING, False, True)
+        if len(boxes):
+            self._moved_at = now
+        return Motion(boxes, now - self._moved_at <= self._options.hold_s)
+
+    def _begin(self, shape: tuple[int, ...], small: Array, now: float) -> None:
+        self._shape = shape
+        self._background = small.astype(np.float32)
+        self._light = self._calm_light = (1.0, 0.0)
+        self._flicker = np.zeros_like(self._background)
+        self._masked = _drawn(self._options.masks, small.shape) if self._options.masks else None
+        self._before = small
+        self._at = self._refreshed_at = now
+        self._settled_at = now + self._options.settle_s
+        self._lit_at: float | None = None
+        self._earlier: deque[tuple[float, Array]] = deque()
+        self._set_threshold(small)
+
+    def _changed(self, small: Array) -> Array:
+        """255 where a pixel differs from the background, seen in the present light, by more than its threshold."""
+        expected = cv2.convertScaleAbs(self._background, alpha=self._light[0], beta=self._light[1])
+        return cv2.compare(cv2.absdiff(small, expected), self._threshold, cv2.CMP_GT)
+
+    def _settle(self, changed: Array, small: Array, now: float) -> bool:
+        """Whether the light is changing."""
+        (gain, offset), (calm_gain, calm_offset) = self._light, self._calm_light
+        jumped = abs((gain - calm_gain) * self._middle + offset - calm_offset) > self._least
+        if not jumped and self._spread(changed) < self._options.light_change:
+            self._lit_at, self._calm_light = None, self._light
+        elif self._lit_at is None:
+            self._lit_at = now
+        elif now - self._lit_at >= FLASH_S:
             self._background = small.astype(np.float32)
-            self._before = None
-            self._at = stamp.captured
-            self._settled_at = stamp.captured + options.settle_s
-            return Motion(none, True, True)
-        gap = max(stamp.captured - self._at, 0.0)
-        self._at = stamp.captured
-        difference = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
-        changed = cv2.threshold(difference, options.threshold, 255, cv2.THRESH_BINARY)[1]
-        part = cv2.countNonZero(changed) / changed.size
-        if part > options.light_change:
-            self._settled_at = stamp.captured + options.settle_s
-        settling = stamp.captured < self._settled_at
-        alpha = 1 - np.exp(-gap / (options.settle_s / 5 if settling else options.adapt_s))
-        cv2.accumulateWeighted(small, self._background, float(alpha))
-        grown = cv2.dilate(changed, GROW)
-        confirmed = changed if self._before is None else cv2.bitwise_and(changed, self._before)
-        self._before = grown
-        boxes = none
-        if not settling:
-            outlines = cv2.findContours(cv2.dilate(confirmed, GROW), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-            found = [cv2.boundingRect(o) for o in outlines if cv2.contourArea(o) >= options.min_area * changed.size]
-            if found:
-                xywh = np.array(found, np.float32)
-                scale = np.array([width / size[0], height / size[1]] * 2, np.float32)
-                boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1) * scale
-                self._moved_at = stamp.captured
-        moving = not settling and stamp.captured - self._moved_at <= options.hold_s
-        return Motion(boxes.astype(np.float32), moving, settling)
+            self._light = self._calm_light = (1.0, 0.0)
+            self._settled_at = now + self._options.settle_s
+            self._lit_at = None
+        return self._lit_at is not None or now < self._settled_at
+
+    def _spread(self, changed: Array) -> float:
+        """The part of the picture's blocks in which much has changed; 0 when too little has to tell."""
+        if cv2.countNonZero(changed) < BLOCK_PART * self._options.light_change * changed.size:
+            return 0.0
+        rows, columns = changed.shape[0] // BLOCK_PX, changed.shape[1] // BLOCK_PX
+        whole = changed[: rows * BLOCK_PX, : columns * BLOCK_PX]
+        parts = whole.reshape(rows, BLOCK_PX, columns, BLOCK_PX).mean(axis=(1, 3)) / 255
+        return float(np.mean(parts > BLOCK_PART))
+
+    def _adapt(self, small: Array, gap: float, now: float, settling: bool) -> None:
+        """Learn the background, each pixel's flicker and from it the thresholds."""
+        before, self._before = self._before, small
+        if self._lit_at is not None:
+            return  # it may be a flash
+        adapt_s = self._options.settle_s / 3 if settling else self._options.adapt_s
+        cv2.accumulateWeighted(small, self._background, min(gap / adapt_s, 1.0))
+        waited = now - self._refreshed_at
+        if not settling and waited < REFRESH_S:
+            return
+        self._refreshed_at = now
+        self._light = _fitted(self._background, small, self._light)
+        step = cv2.threshold(cv2.absdiff(small, before), FLICKER_MOST, 0, cv2.THRESH_TRUNC)[1]
+        if settling:  # too short a time to tell flicker from passing objects, but noise is the same everywhere
+            self._flicker[:] = cv2.mean(step)[0]
+        else:
+            cv2.accumulateWeighted(step, self._flicker, min(waited / FLICKER_S, 1.0))
+        self._set_threshold(small)
+
+    def _set_threshold(self, small: Array) -> None:
+        counts = cv2.calcHist([small], [0], None, [256], [0, 256]).ravel().cumsum()
+        dark, bright = counts.searchsorted((0.05 * small.size, 0.95 * small.size))
+        self._middle = float(bright + dark) / 2
+        self._least = max(self._options.threshold * float(bright - dark), LEAST_LEVELS)
+        self._threshold = cv2.convertScaleAbs(self._flicker, alpha=FLICKER_WEIGHT, beta=self._least)
+        if self._masked is not None:
+            self._threshold[self._masked] = 255
+
+    def _confirmed(self, changed: Array, step: int, now: float) -> F32:
+        """Boxes in frame pixels around the changes that were there, close by, ``confirm_s`` ago too."""
+        least = self._options.min_area * changed.size
+        joined = cv2.dilate(changed, JOIN)
+        earlier = self._earlier
+        while len(earlier) > 1 and now - earlier[1][0] >= 0.9 * self._options.confirm_s:
+            earlier.popleft()
+        earlier.append((now, joined))
+        if len(earlier) < 2:
+            return NOTHING
+        then, there = earlier[0]
+        reach = int(SPEED * (now - then) * changed.shape[0])
+        if reach > 2 * JOIN_PX:
+            there = cv2.dilate(there, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        outlines = cv2.findContours(cv2.bitwise_and(joined, there), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        boxes = []
+        for outline in outlines:
+            x, y, width, height = cv2.boundingRect(outline)
+            if cv2.countNonZero(changed[y : y + height, x : x + width]) >= least:
+                boxes.append((x + JOIN_PX, y + JOIN_PX, x + width - JOIN_PX, y + height - JOIN_PX))
+        if not boxes:
+            return NOTHING
+        frame = np.array(self._shape[1::-1] * 2, np.float32)
+        return np.minimum(np.array(boxes, np.float32) * step, frame)
+
+
+def _fitted(background: Array, small: Array, light: tuple[float, float]) -> tuple[float, float]:
+    """Gain and offset that take the background to the present light: a cloud, dusk, the camera's exposure.
+
+    Least squares over a sample of the pixels, twice, each time without those that fit badly: moving objects.
+    """
+    x, y = background[4::8, 4::8].ravel().astype(np.float64), small[4::8, 4::8].ravel().astype(np.float64)
+    gain, offset = light
+    for _ in range(2):
+        off = np.abs(gain * x + offset - y)
+        good = off <= max(2 * float(np.partition(off, off.size // 2)[off.size // 2]), 2.0)
+        u, v = x[good], y[good]
+        mean_u, mean_v = float(u.sum()) / len(u), float(v.sum()) / len(u)
+        spread = float(u @ u) - len(u) * mean_u**2
+        gain = (float(u @ v) - len(u) * mean_u * mean_v) / spread if spread > len(u) else 1.0
+        gain = min(max(gain, 0.2), 5.0)
+        offset = mean_v - gain * mean_u
+    return gain, offset
+
+
+def _drawn(polygons: tuple[Polygon, ...], shape: tuple[int, ...]) -> Mask:
+    """The polygons, given in 0-1, as a mask bool (H,W)."""
+    drawn = np.zeros(shape, np.uint8)
+    for polygon in polygons:
+        corners = np.array(polygon) * (shape[1], shape[0])
+        cv2.fillPoly(drawn, [np.round(corners).astype(np.int32)], 1)
+    return drawn.astype(np.bool_)
