@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 
+from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
@@ -48,7 +49,8 @@ class Tflite:
     """One interpreter with its model. Lives in the engine's own process: a delegate may abort or hang it."""
 
     def __init__(self, options: TfliteOptions, model_path: Path) -> None:
-        """Load, allocate and run once on zeros, so that a model which cannot run says so here.
+        """Load, allocate and run twice, so that a model which cannot run says so here, and what depends on the picture
+        is known.
 
         Raises ModelError for a file that is missing, damaged or for other hardware; EngineError for a runtime or
         delegate that is missing or refuses.
@@ -66,11 +68,14 @@ class Tflite:
             raise EngineError(_numpy_trap(runtime)) from error
         except (ValueError, RuntimeError) as error:
             raise _load_error(model_path, error, bool(delegates)) from error
-        self._inputs = [detail["index"] for detail in self._interpreter.get_input_details()]
+        details = self._interpreter.get_input_details()
+        inputs = picture_first([_spec(detail, detail["name"], detail["shape"]) for detail in details])
+        by_name = {detail["name"]: detail["index"] for detail in details}
+        self._inputs = [by_name[spec.name] for spec in inputs]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
-        zeros = [np.zeros(detail["shape"], detail["dtype"]) for detail in self._interpreter.get_input_details()]
-        shapes = [output.shape for output in self.infer(zeros)]
-        self._io = _io(self._interpreter, shapes, read_metadata(model_path))
+        runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]
+        outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)))
+        self._io = ModelIO(inputs, outputs, read_metadata(model_path))
 
     @property
     def io(self) -> ModelIO:
@@ -82,11 +87,22 @@ class Tflite:
             for index, tensor in zip(self._inputs, tensors, strict=True):
                 self._interpreter.set_tensor(index, tensor)
             self._interpreter.invoke()
-            return [self._interpreter.get_tensor(index) for index in self._outputs]
+            return [self._output(index) for index in self._outputs]
         except ValueError as error:
             raise EngineError(f"The input does not fit the model: {error}") from error
         except RuntimeError as error:
             raise EngineError(f"TensorFlow Lite failed: {one_line(error)}", retriable=True) from error
+
+    def _output(self, index: int) -> Array:
+        """A copy of one output; get_tensor refuses empty ones, which models that choose their boxes have."""
+        try:
+            output: Array = self._interpreter.get_tensor(index)
+        except ValueError:
+            detail = next(d for d in self._interpreter.get_output_details() if d["index"] == index)
+            if np.prod(detail["shape"]):
+                raise
+            output = np.zeros(detail["shape"], detail["dtype"])
+        return output
 
     def close(self) -> None:
         del self._interpreter
@@ -158,33 +174,25 @@ def _load_error(path: Path, error: Exception, delegated: bool) -> EngineError | 
     return ModelError(f"{path} is damaged, or no TensorFlow Lite model: {reason}")
 
 
-def _io(interpreter: Any, shapes: Sequence[tuple[int, ...]], metadata: Mapping[str, str]) -> ModelIO:
-    """The specs of a loaded model. Outputs bear the names of its signature where it has one: exporters put the order
-    of the outputs there, while tensor names and positions are accidents of the conversion."""
-    ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
+def _output_specs(interpreter: Any, seen: Sequence[tuple[Array, ...]]) -> tuple[TensorSpec, ...]:
+    """The outputs of a loaded model that gave ``seen`` in its trials. They bear the names of its signature where it has
+    one: exporters put the order of the outputs there, while tensor names and positions are accidents of conversion."""
     names = {}
     signatures = interpreter.get_signature_list()
     if len(signatures) == 1:
         runner = interpreter.get_signature_runner(next(iter(signatures)))
         names = {detail["index"]: name for name, detail in runner.get_output_details().items()}
-    any_batch = -1 in ins[0].get("shape_signature", ())[:1]
-    inputs = tuple(_spec(detail, detail["name"], tuple(map(int, detail["shape"]))) for detail in ins)
-    outputs = []
-    for detail, shape in zip(outs, shapes, strict=True):
-        signature = [int(side) for side in detail.get("shape_signature", ())]
-        if len(signature) == len(shape):
-            fixed = (
-                side if known >= 0 or (axis == 0 and any_batch) else -1
-                for axis, (side, known) in enumerate(zip(shape, signature, strict=True))
-            )
-            shape = tuple(fixed)
-        outputs.append(_spec(detail, names.get(detail["index"], detail["name"]), shape))
-    return ModelIO(inputs, tuple(outputs), metadata)
+    specs = []
+    for detail, outputs in zip(interpreter.get_output_details(), seen, strict=True):
+        shape = settle_output(detail["shape_signature"], [output.shape for output in outputs])
+        specs.append(_spec(detail, names.get(detail["index"], detail["name"]), shape))
+    return tuple(specs)
 
 
-def _spec(detail: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> TensorSpec:
+def _spec(detail: Mapping[str, Any], name: str, shape: Sequence[int]) -> TensorSpec:
     scale, zero_point = detail["quantization"]
-    return TensorSpec(name, shape, np.dtype(detail["dtype"]).name, float(scale), int(zero_point))
+    dtype = np.dtype(detail["dtype"]).name
+    return TensorSpec(name, tuple(map(int, shape)), dtype, float(scale), int(zero_point))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
