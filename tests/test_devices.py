@@ -32,7 +32,7 @@ def stick(root: Path, vendor: str = "18d1", product: str = "9302", speed: str = 
 
 def test_every_engine_has_its_words() -> None:
     """A new engine must say what to install."""
-    assert set(config.engine_names()) <= set(devices.RUNTIMES)
+    assert set(config.plugin_tables()["engines"]) <= set(devices.RUNTIMES)
 
 
 def test_no_coral() -> None:
@@ -129,7 +129,7 @@ def test_a_missing_runtime_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_what_is_missing_comes_with_a_remedy() -> None:
     """On this machine, whatever it is: nobody is left with a bare no."""
-    findings = [*devices.look_around(config.engine_names())]
+    findings = [*devices.look_around(config.plugin_tables()["engines"])]
     for finding in findings:
         assert finding.says
         if not finding.present and finding.kind in ("engine", "warning"):

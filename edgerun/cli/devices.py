@@ -25,9 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Always 0: that something is missing is an answer, not a failure."""
-    from edgerun.config import engine_names
+    from edgerun.config import plugin_tables
 
-    findings = [*look_around(engine_names()), *_cameras()]
+    findings = [*look_around(plugin_tables()["engines"]), *_cameras()]
     if args.json:
         print(json.dumps({"devices": [asdict(finding) for finding in findings]}, ensure_ascii=False))
     elif not (sys.stdout.isatty() and _as_table(findings)):

@@ -234,9 +234,9 @@ def secrets_of(options: object) -> set[str]:
     return {secret for part in parts for secret in secrets_of(part)}
 
 
-def engine_names() -> tuple[str, ...]:
-    """Every engine that can be written into a configuration."""
-    return tuple(ENGINES)
+def plugin_tables() -> dict[str, tuple[str, ...]]:
+    """The names of all plugins, by room."""
+    return {"sources": (*SOURCES,), "engines": (*ENGINES,), "heads": (*HEADS,), "sinks": (*SINKS,)}
 
 
 def source(type: str, **options: Any) -> Chosen[Source]:

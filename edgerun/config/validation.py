@@ -8,10 +8,12 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from edgerun.config.text import Loc, Node, Problem, dotted
 from edgerun.config.tree import Config
 from edgerun.rules.schedule import Schedule
+from edgerun.secrets import Secret
 
 CAMERA_TOPICS = ("status", "state", "cmd", "ack")
 """What stands beside the cameras under a device's topic."""
@@ -26,10 +28,17 @@ def _adapter() -> TypeAdapter[Config]:
     return TypeAdapter(Config)
 
 
+class _SchemaWriter(GenerateJsonSchema):
+    """Knows how a secret that was not given is written."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return dft.value if isinstance(dft, Secret) else super().encode_default(dft)
+
+
 @cache
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON Schema (2020-12), with every field's description."""
-    schema = _adapter().json_schema()
+    schema = _adapter().json_schema(schema_generator=_SchemaWriter)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "edgerun configuration"}
 
 
