@@ -81,17 +81,20 @@ class Departures:
             self._sink.reconnect(f"the broker has acknowledged nothing for {_ANSWER_S:g} s")
 
     def fill(self, now: float) -> None:
-        """Put as much in flight as the window takes. Retained messages get a quarter of it, alerts the rest."""
+        """Put as much in flight as the window takes: alerts first, but a quarter of it is for retained messages."""
         share = max(1, self._window // 4) - sum(flight.entry is None for flight in self._flights.values())
-        while len(self._flights) < self._window:
-            message = self._retained.take() if share > 0 else None
-            if message is None:
-                if not self._offer_alert(now):
-                    return
-            elif self._offer_retained(message, now):
-                share -= message.qos
-            else:
-                share = 0
+        self._fill_with_alerts(now, self._window - max(share, 0))
+        while share > 0 and len(self._flights) < self._window:
+            message = self._retained.take()
+            if message is None or not self._offer_retained(message, now):
+                break
+            share -= message.qos
+        self._fill_with_alerts(now, self._window)
+
+    def _fill_with_alerts(self, now: float, limit: int) -> None:
+        while len(self._flights) < limit:
+            if not self._offer_alert(now):
+                return
 
     def _offer_retained(self, message: Message, now: float) -> bool:
         sent = self._offer(message, None, now) if message.qos else self._sink.send(message)
