@@ -110,6 +110,7 @@ class TensorWriter:
         self._from_i420 = to_rgb if layout.color == "rgb" else to_bgr
         self._key: tuple[int, int, Region | None] | None = None
         self._place: _Placement
+        self._i420: tuple[U8, U8, U8, U8]
 
     def write(self, frame: Frame, out: Array, region: Region | None = None) -> Fit:
         """Lay the frame, or ``region`` of it (x1 y1 x2 y2 in frame pixels), into ``out``.
@@ -123,6 +124,7 @@ class TensorWriter:
         key = (frame.stamp.width, frame.stamp.height, region)
         if key != self._key:
             self._place = _place(key[:2], region, self._size, self._layout.fit)
+            self._i420 = _i420_views(self._packed, self._place.width, self._place.height)
             self._key = key
         place = self._place
         image = out[0]
@@ -157,13 +159,14 @@ class TensorWriter:
         if target is None:
             target = self._pixels[: size[0] * size[1] * 3].reshape(size[1], size[0], 3)
         if frame.pixel_format == "i420":
-            packed, *planes = _i420_views(self._packed, *size)
-            cv2.resize(frame.planes[0][y1:y2, x1:x2], size, dst=planes[0])
+            packed, y, u, v = self._i420
             half = slice(y1 // 2, (y2 + 1) // 2), slice(x1 // 2, (x2 + 1) // 2)
-            for source, small in zip(frame.planes[1:], planes[1:], strict=True):
-                cv2.resize(source[half], (size[0] // 2, size[1] // 2), dst=small)
+            small_size = size[0] // 2, size[1] // 2
+            cv2.resize(frame.planes[0][y1:y2, x1:x2], size, dst=y)
+            cv2.resize(frame.planes[1][half], small_size, dst=u)
+            cv2.resize(frame.planes[2][half], small_size, dst=v)
             if frame.full_range:
-                _to_limited(planes[0], packed[size[1] :])
+                _to_limited(y, packed[size[1] :])
             cv2.cvtColor(packed, self._from_i420, dst=target)
         elif frame.pixel_format[:3] == self._layout.color:
             cv2.resize(frame.planes[0][y1:y2, x1:x2], size, dst=target)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.plane import VideoPlane
 
+_READ_AS_THEY_ARE = frozenset(("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "nv12", "nv21", "gray"))
+_VIDEO_RANGE, _JPEG_RANGE = 1, 2
+"""FFmpeg's colour ranges, by number since their enumeration would need the library at import."""
 _TRIAL_FRAMES = 16
 """Frames decoded in full before some may be skipped: enough to know the stream's own rate."""
 _NO_PICTURE_S = 30.0
@@ -57,30 +60,29 @@ class PlaneReader:
     def read(self, picture: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
         """The planes Y (H,W), U and V (H/2,W/2), and whether luma has the full range."""
         kind = picture.format.name
-        full = kind.startswith("yuvj") or (int(picture.color_range) == 2 and not picture.format.is_rgb)
-        if kind in ("gray", "nv12", "nv21") or kind.removeprefix("yuvj").removeprefix("yuv") in ("420p", "422p"):
-            planes = self._views(picture, kind)
-        else:
-            color_range = 2 if full else 1
-            how = {**self._how, "src_color_range": color_range, "dst_color_range": color_range}
-            planes = self._views(self._reformatter.reformat(picture, **how), "yuv420p")
-        return planes, full
+        full = kind.startswith("yuvj") or picture.color_range == _JPEG_RANGE
+        if kind in _READ_AS_THEY_ARE:
+            return self._views(picture, kind), full
+        full = full and not picture.format.is_rgb
+        color_range = _JPEG_RANGE if full else _VIDEO_RANGE
+        how = {**self._how, "src_color_range": color_range, "dst_color_range": color_range}
+        return self._views(self._reformatter.reformat(picture, **how), "yuv420p"), full
 
     def _views(self, picture: av.VideoFrame, kind: str) -> tuple[U8, U8, U8]:
         width, height = picture.width, picture.height
         half_width, half_height = (width + 1) // 2, (height + 1) // 2
-        luma = _view(picture.planes[0], height, width)
+        planes = picture.planes
+        luma = _view(planes[0], height, width)
         if kind == "gray":
             if self._no_colour.shape != (half_height, half_width):
                 self._no_colour = np.full((half_height, half_width), 128, np.uint8)
             return luma, self._no_colour, self._no_colour
         if kind in ("nv12", "nv21"):
-            pairs = _view(picture.planes[1], half_height, 2 * half_width)
+            pairs = _view(planes[1], half_height, 2 * half_width)
             first, second = np.ascontiguousarray(pairs[:, ::2]), np.ascontiguousarray(pairs[:, 1::2])
             return (luma, first, second) if kind == "nv12" else (luma, second, first)
         step = 2 if kind.endswith("422p") else 1  # every second row of 4:2:2 chroma is 4:2:0's, near enough
-        u, v = (_view(plane, half_height, half_width, step) for plane in picture.planes[1:3])
-        return luma, u, v
+        return luma, _view(planes[1], half_height, half_width, step), _view(planes[2], half_height, half_width, step)
 
 
 def _view(plane: VideoPlane, height: int, width: int, step: int = 1) -> U8:
