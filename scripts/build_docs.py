@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 EXAMPLES = {
     ("sources", "file", "path"): "/var/lib/edgerun/clip.mp4",
+    ("sources", "gstreamer", "pipeline"): '"videotestsrc is-live=true ! videoconvert"',
     ("sources", "http", "url"): "http://192.168.1.10/video.mjpg",
     ("sources", "images", "path"): "/var/lib/edgerun/pictures",
+    ("sources", "jetson", "uri"): '"csi://0"',
+    ("sources", "jetson", "url"): '"csi://0"',
     ("sources", "rtsp", "url"): '"rtsp://viewer:${CAM_PASSWORD}@192.168.1.10:554/stream2"',
     ("engines", "remote", "url"): "http://192.168.1.20:8000",
     ("engines", "remote", "model"): "detector",
@@ -195,6 +198,8 @@ def _options(room: str, name: str, options: dict[str, Any]) -> Iterator[str]:
             continue
         yield from _comment(_one_line(one.get("description", "")))
         if key in options.get("required", ()):
+            if (room, name, key) not in EXAMPLES:
+                raise SystemExit(f"{room}/{name} needs an example for {key!r} in EXAMPLES of {Path(__file__).name}")
             yield f"{key}: {EXAMPLES[room, name, key]}"
         elif one.get("default") in (None, ""):
             yield f"# {key}:"

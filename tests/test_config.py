@@ -166,6 +166,7 @@ BAD: list[tuple[str | bytes, str]] = [
     # zones, lines and rules
     (CAMERA + "    zones:\n      alerts: {polygon: [[0,0],[1,0],[1,1]]}", PORCH + "zones.alerts: this name is taken"),
     (ZONE + "{polygon: [[0,0],[1,1]]}", PORCH + "zones.a.polygon: must hold 3 or more, holds 2"),
+    (ZONE + "{polygon: [" + "[0.5,0.5]," * 20000 + "]}", PORCH + "zones.a.polygon: must hold 100 at most"),
     (ZONE + "{polygon: [[0,0],[1,0],[1,1.2]]}", PORCH + "zones.a.polygon[2][1]: must be at most 1"),
     (ZONE + "{polygon: [[0,0],[1,1],[1,0],[0,1]]}", PORCH + "zones.a: the polygon has no area"),
     (ZONE + "{polygon: [[0],[1,0],[1,1]]}", PORCH + "zones.a.polygon[0][1]: is missing"),
@@ -232,6 +233,13 @@ def test_every_problem_is_told_at_once_in_order(tmp_path: Path) -> None:
         "    rules:\n      - {name: v, when: enter, zone: b}\nmqtt: {hots: x}\ndevice: A B\n",
     )
     assert [line.split(":")[1] for line in lines] == ["4", "5", "7", "8", "9"]
+
+
+def test_a_file_that_is_something_else_is_told_briefly(tmp_path: Path) -> None:
+    """Thousands of unknown keys help nobody."""
+    lines = told(tmp_path, "".join(f"key{i}: 1\n" for i in range(5000)))
+    assert len(lines) == 101
+    assert lines[-1].endswith("more like these")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ ZONE_TOPICS = ("state", "detections", "alerts", "snapshot")
 """What stands beside the zones under a camera's topic."""
 
 _SHOWN = 60
+_TOLD = 100
+"""More complaints than this say that it is the wrong file."""
 
 
 @cache
@@ -53,6 +55,9 @@ def validate(root: Node) -> tuple[Config | None, list[Problem]]:
     else:
         problems += _contradictions(config, root)
     problems.sort(key=lambda problem: problem.line)
+    if len(problems) > _TOLD:
+        more = Problem(problems[_TOLD].line, "file", f"and {len(problems) - _TOLD} more like these")
+        problems[_TOLD:] = [more]
     return (None if problems else config), problems
 
 
@@ -122,7 +127,7 @@ def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
     """One problem per place: the several complaints of a union about one value become one sentence."""
     places: dict[Loc, tuple[Node, list[str]]] = {}
     errors = error.errors(include_url=False)
-    for one in errors:
+    for one in errors[: 2 * _TOLD]:
         if one["type"] == "too_short" and any(_is_below(other["loc"], one["loc"]) for other in errors):
             continue  # only because wrong entries were not counted
         names_a_key = one["type"] in ("missing", "unexpected_keyword_argument")

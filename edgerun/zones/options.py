@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
-from annotated_types import Interval, Len, MinLen
+from annotated_types import Interval, Len
 
 from edgerun import boxes
 
@@ -24,8 +24,8 @@ Anchor: TypeAlias = Literal["bottom", "center", "top", "left", "right"]
 class ZoneOptions:
     """A part of the picture."""
 
-    polygon: Annotated[tuple[Point, ...], MinLen(3)]
-    """The corners in order, at least three, each `[x, y]` in 0-1 of the picture."""
+    polygon: Annotated[tuple[Point, ...], Len(3, 100)]
+    """The corners in order, 3 to 100, each `[x, y]` in 0-1 of the picture."""
     anchor: Anchor = "bottom"
     """The point of a box that must lie inside: the middle of its lower edge, its centre, and so on."""
     inertia_s: Annotated[float, Interval(ge=0, le=60)] = 0.3
