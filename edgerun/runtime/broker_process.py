@@ -1,0 +1,50 @@
+"""What runs in the embedded broker's process. Its settings come as one JSON line on standard input, which then stays
+open: its end is the daemon's end, and this process's too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from typing import Any
+
+NOT_INSTALLED = 3
+CANNOT_LISTEN = 4
+
+
+def main() -> int:
+    """The exit status; why, on standard error."""
+    settings = json.loads(sys.stdin.readline())
+    logging.basicConfig(level=logging.CRITICAL)
+    try:
+        import amqtt.broker  # noqa: F401  only whether it is there
+    except ImportError as error:
+        print(f"it needs amqtt: pip install 'edgerun[demo]' ({error})", file=sys.stderr)
+        return NOT_INSTALLED
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: dict[str, Any]) -> int:
+    from amqtt.broker import Broker
+    from amqtt.errors import BrokerError
+
+    login = {"username": settings["username"], "password": settings["password"]}
+    broker = Broker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": settings["bind"]}},
+            "plugins": {"edgerun.runtime.broker_login.Login": login},
+        }
+    )
+    try:
+        await broker.start()
+    except BrokerError as error:
+        print(f"it cannot listen at {settings['bind']}: {error}", file=sys.stderr)
+        return CANNOT_LISTEN
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await broker.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
