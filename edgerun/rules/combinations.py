@@ -17,8 +17,8 @@ class _Combination:
 
 
 class Combinations:
-    """True when each member has an open episode, or gave a momentary alert in the last seconds. It is told at a member's
-    alert; a momentary alert serves once only, an open episode as long as it lasts and no longer."""
+    """True when each member has an open episode, or gave a momentary alert in the last seconds. It is told at an
+    alert of a member; a momentary alert serves once only, an open episode as long as it lasts and no longer."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -25,6 +25,9 @@ _TIME = r"(?:\d{1,2}:\d{2}|(?:sunrise|sunset)(?:[+-]\d{1,3}m)?)"
 _WINDOW = re.compile(rf"(?:(?P<days>[a-z,\-]+)\s+)?(?P<start>{_TIME})\s*-\s*(?P<end>{_TIME})|(?P<only>[a-z,\-]+)")
 _HINT = "write it like 22:00-06:00, mon-fri 08:00-18:00, sat,sun or sunset-sunrise+30m, several separated by ;"
 
+_J2000 = 946728000.0
+"""The epoch of the sun's formulas, 2000-01-01 12:00, in Unix seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -166,27 +169,39 @@ def _moment(text: str) -> _Moment:
 
 
 def sun_times(day: date, latitude: float, longitude: float) -> tuple[float, float]:
-    """Unix seconds of sunrise and sunset on a local day, good to about a minute.
+    """Unix seconds of sunrise and sunset on a local day, good to about half a minute between the polar circles.
 
-    NOAA's General Solar Position Calculations (gml.noaa.gov/grad/solcalc/solareqns.PDF): the equation of time and the
-    declination as series in the fractional year, the hour angle for a zenith of 90.833 degrees (refraction and the
-    sun's radius). In a polar night both are noon, in a polar day the midnights around it, so a window from sunset to
-    sunrise is always, or never, open.
+    In a polar night both are noon, in a polar day the midnights around it, so a window from sunset to sunrise is
+    always, or never, open.
     """
-    g = 2 * math.pi / 365 * (day.timetuple().tm_yday - 1 - longitude / 360)
-    equation_min = 229.18 * (
-        0.000075 + 0.001868 * math.cos(g) - 0.032077 * math.sin(g)
-        - 0.014615 * math.cos(2 * g) - 0.040849 * math.sin(2 * g)
-    )  # fmt: skip
-    declination = (
-        0.006918 - 0.399912 * math.cos(g) + 0.070257 * math.sin(g) - 0.006758 * math.cos(2 * g)
-        + 0.000907 * math.sin(2 * g) - 0.002697 * math.cos(3 * g) + 0.00148 * math.sin(3 * g)
-    )  # fmt: skip
-    lat = math.radians(min(max(latitude, -89.9), 89.9))
-    cosine = math.cos(math.radians(90.833)) / (math.cos(lat) * math.cos(declination)) - math.tan(lat) * math.tan(
-        declination
-    )
-    half_day_min = 4 * math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
     midnight = datetime.combine(day, time(), timezone.utc).timestamp()
-    noon = midnight + 60 * (720 - 4 * longitude - equation_min)
-    return noon - 60 * half_day_min, noon + 60 * half_day_min
+    noon = midnight + 43200 - 240 * longitude  # by the mean sun
+    times = []
+    for side in (-1, 1):
+        late_s = half_s = 0.0
+        for _ in range(2):  # the sun moves on between noon and its rise or set
+            late_s, half_s = _sun(noon + late_s + side * half_s, latitude)
+        times.append(noon + late_s + side * half_s)
+    return times[0], times[1]
+
+
+def _sun(wall: float, latitude: float) -> tuple[float, float]:
+    """By how many seconds the sun's noon is later than that of the mean sun, and for how many before and after its noon
+    it is up, as things stand at a moment in Unix seconds.
+
+    The sun's place after the U.S. Naval Observatory's Approximate Solar Coordinates (aa.usno.navy.mil/faq/sun_approx),
+    good to a minute of arc; the hour angle for a zenith of 90.833 degrees (refraction and the sun's radius), as NOAA's
+    solar calculator has it (gml.noaa.gov/grad/solcalc).
+    """
+    days = (wall - _J2000) / 86400
+    anomaly, mean = math.radians(357.529 + 0.98560028 * days), math.radians(280.459 + 0.98564736 * days)
+    longitude = mean + math.radians(1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly))
+    tilt = math.radians(23.439 - 0.00000036 * days)
+    ascension = math.atan2(math.cos(tilt) * math.sin(longitude), math.cos(longitude))
+    declination = math.asin(math.sin(tilt) * math.sin(longitude))
+    late = math.remainder(ascension - mean, 2 * math.pi)
+    lat = math.radians(min(max(latitude, -89.9), 89.9))
+    cosine = math.cos(math.radians(90.833)) / (math.cos(lat) * math.cos(declination))
+    cosine -= math.tan(lat) * math.tan(declination)
+    half = math.acos(min(max(cosine, -1.0), 1.0))
+    return 43200 / math.pi * late, 43200 / math.pi * half

@@ -1,0 +1,316 @@
+"""The rule book: what rules may be told, when they are awake, and what must hold whatever the tracks do.
+
+What each kind of rule makes of what it sees stands in ``tests/scenarios``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgerun.rules import Place, RuleBook, RuleOptions
+from edgerun.rules.schedule import Schedule, sun_times
+from edgerun.types import Event, Stamp, Tracks
+from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
+
+YARD = ZoneOptions(polygon=((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)))
+GATE = LineOptions(from_=(0.1, 0.5), to=(0.9, 0.5))
+LABELS = ("person", "car")
+VIENNA = Place(timezone="Europe/Vienna", latitude=48.21, longitude=16.37)
+Row = tuple[int, float, float]
+
+
+def rule(**options: Any) -> RuleOptions:
+    return RuleOptions(**{"name": "r"} | options)
+
+
+def book(*rules: RuleOptions, **options: Any) -> RuleBook:
+    return RuleBook(rules, {"yard": YARD}, {"gate": GATE}, LABELS, **options)
+
+
+def tracks(rows: Sequence[Row], seen: bool = True, class_id: int = 0) -> Tracks:
+    """Tracks of 40 x 100 px, each told by its id and the point at its feet."""
+    box = np.array([[x - 20, y - 100, x + 20, y] for _, x, y in rows], np.float32).reshape(-1, 4)
+    n = len(rows)
+    ids = np.array([i for i, _, _ in rows], np.int64)
+    return Tracks(box, np.full(n, 0.9, np.float32), np.full(n, class_id, np.int32), ids, np.full(n, seen))
+
+
+def stamp(t: float, wall: float = 0.0, size: tuple[int, int] = (640, 480)) -> Stamp:
+    return Stamp("porch", round(t * 10), t, wall, *size)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"when": "enter"}, "needs zone"),
+        ({"when": "cross", "zone": "yard"}, "needs line"),
+        ({"when": "dwell", "zone": "yard"}, "needs seconds"),
+        ({"when": "count", "zone": "yard"}, "needs at_least or at_most"),
+        ({"when": "count", "zone": "yard", "at_least": 3, "at_most": 1}, "at_least is above at_most"),
+        ({"when": "enter", "zone": "yard", "line": "gate", "seconds": 3}, "takes no line or seconds"),
+        ({"when": "speed", "zone": "yard"}, "needs min_speed_kmh or max_speed_kmh"),
+        ({"when": "enter", "zone": "yard", "min_area": 0.5, "max_area": 0.1}, "min_area is above max_area"),
+        ({"when": "all", "all": ("a",), "seconds": 3}, "at least two other rules"),
+        ({"when": "enter", "zone": "yard", "schedule": "25:00-26:00"}, "25:00 is no time of day"),
+        ({"when": "sneeze", "zone": "yard"}, "when: 'sneeze' is not known; it is one of enter, exit"),
+    ],
+)
+def test_rule_that_cannot_be_meant_is_refused_in_words(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        rule(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"when": "enter", "zone": "yrad"}, "the camera has no zone 'yrad'; it has yard"),
+        ({"when": "cross", "line": "door"}, "the camera has no line 'door'; it has gate"),
+        ({"when": "enter", "zone": "yard", "labels": ("persn",)}, "does not know the label 'persn'; is it 'person'"),
+        ({"when": "speed", "zone": "yard", "min_speed_kmh": 30.0}, "needs its ground"),
+        ({"when": "enter", "zone": "yard", "schedule": "sunset-sunrise"}, "needs the camera's latitude"),
+        ({"when": "all", "all": ("a", "b"), "seconds": 3}, "'a' in all is no other rule"),
+    ],
+)
+def test_rule_about_what_is_not_there_is_refused_in_words(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        book(rule(**options))
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two rules are named 'r'"):
+        book(rule(when="enter", zone="yard"), rule(when="exit", zone="yard"))
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "awake"),
+    [
+        ("22:00-06:00", "2024-05-15 23:00", True),
+        ("22:00-06:00", "2024-05-15 06:00", False),
+        ("22:00-06:00", "2024-05-15 05:59:59", True),
+        ("fri 22:00-06:00", "2024-05-18 03:00", True),  # Saturday morning: Friday's night
+        ("fri 22:00-06:00", "2024-05-17 03:00", False),
+        ("mon-fri 08:00-18:00; sat,sun 10:00-12:00", "2024-05-18 11:00", True),
+        ("mon-fri 08:00-18:00; sat,sun 10:00-12:00", "2024-05-18 09:00", False),
+        ("sat,sun", "2024-05-19 23:59", True),
+        ("sat,sun", "2024-05-20 00:00", False),
+        ("fri-mon 00:00-24:00", "2024-05-19 12:00", True),
+        ("sunset-sunrise", "2024-06-21 20:50", False),  # the sun sets at 20:58
+        ("sunset-sunrise", "2024-06-21 21:05", True),
+        ("sunset-sunrise", "2024-06-22 04:50", True),  # and rises at 04:54
+        ("sunset-sunrise", "2024-06-22 05:00", False),
+        ("sunset-30m-sunrise+15m", "2024-06-21 20:30", True),
+        ("sunset-30m-sunrise+15m", "2024-06-22 05:05", True),
+        ("sunset-23:30", "2024-06-21 23:00", True),
+        ("01:00-03:30", "2024-03-31 03:15", True),  # the hour from 02:00 is not there
+        ("22:00-06:00", "2024-10-27 02:30", True),
+    ],
+)
+def test_schedule_by_the_local_clock(text: str, local: str, awake: bool) -> None:
+    wall = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo("Europe/Vienna")).timestamp()
+    assert Schedule(text, VIENNA).awake(wall) is awake
+
+
+def test_schedule_stands_a_clock_that_jumps() -> None:
+    """One schedule asked about moments years apart, in any order, tells what a fresh one tells."""
+    schedule = Schedule("mon-thu 22:00-06:00; sunrise-12:00", VIENNA)
+    for wall in np.random.default_rng(1).uniform(0, 2e9, 200).tolist():
+        assert schedule.awake(wall) is Schedule("mon-thu 22:00-06:00; sunrise-12:00", VIENNA).awake(wall)
+
+
+@given(st.integers(0, 1439), st.integers(0, 1439), st.floats(0, 2e9), st.sampled_from(["UTC", "Asia/Kolkata"]))
+def test_where_clocks_never_change_hours_are_the_clocks(start: int, end: int, wall: float, name: str) -> None:
+    if start == end:
+        return
+    text = f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}"
+    local = datetime.fromtimestamp(wall, ZoneInfo(name))
+    minute = local.hour * 60 + local.minute
+    inside = start <= minute < end if start < end else minute >= start or minute < end
+    assert Schedule(text, Place(timezone=name)).awake(wall) is inside
+
+
+@pytest.mark.parametrize("text", ["22-6", "22:00", "moon 22:00-06:00", "10:00-10:00", "dusk-dawn", "", "fri 8:00-9:61"])
+def test_schedule_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"schedule"):
+        Schedule(text)
+
+
+@pytest.mark.parametrize(
+    ("day", "latitude", "longitude", "rise", "down"),
+    [  # UTC, rounded from astral 3.2
+        (date(2024, 6, 21), 48.21, 16.37, "2024-06-21 02:54:21", "2024-06-21 18:58:30"),
+        (date(2024, 12, 21), -33.87, 151.21, "2024-12-20 18:41:07", "2024-12-21 09:05:26"),
+        (date(2024, 3, 20), 0.0, 0.0, "2024-03-20 06:04:12", "2024-03-20 18:10:22"),
+    ],
+)
+def test_sun_is_within_a_minute(day: date, latitude: float, longitude: float, rise: str, down: str) -> None:
+    wanted = [datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp() for text in (rise, down)]
+    assert sun_times(day, latitude, longitude) == pytest.approx(wanted, abs=60)
+
+
+def test_polar_night_is_all_night_and_polar_day_none() -> None:
+    tromso = Place(latitude=69.65, longitude=18.96, timezone="Europe/Oslo")
+    night = Schedule("sunset-sunrise", tromso)
+    winter = datetime(2024, 12, 21, tzinfo=timezone.utc).timestamp()
+    summer = datetime(2024, 6, 21, tzinfo=timezone.utc).timestamp()
+    assert all(night.awake(winter + hour * 3600) for hour in range(48))
+    assert not any(night.awake(summer + hour * 3600) for hour in range(48))
+
+
+def test_place_needs_a_known_zone_and_both_coordinates() -> None:
+    with pytest.raises(ValueError, match="timezone 'Mars/Olympus' is not known"):
+        Place(timezone="Mars/Olympus")
+    with pytest.raises(ValueError, match="together"):
+        Place(latitude=48.0)
+
+
+def test_occupancy_has_a_zero_for_what_rules_name_and_zones_go_with_the_rows() -> None:
+    rules = book(rule(when="enter", zone="yard", labels=("person",)))
+    assert rules.occupancy() == {("yard", "person"): 0}
+    for frame in range(10):
+        rules.update(tracks([(5, 30, 300), (2, 320, 300), (9, 300, 200)]), stamp(frame / 10))
+    assert rules.occupancy() == {("yard", "person"): 2}
+    assert rules.zones_of() == [(), ("yard",), ("yard",)]
+    for frame in range(10, 40):
+        rules.update(tracks([(7, 320, 250)], class_id=1), stamp(frame / 10))
+    assert rules.occupancy() == {("yard", "person"): 0, ("yard", "car"): 1}
+
+
+def test_class_without_a_label_is_told_by_its_number() -> None:
+    rules = book(rule(when="enter", zone="yard"))
+    told = [e for f in range(10) for e in rules.update(tracks([(1, 320, 300)], class_id=77), stamp(f / 10))]
+    assert [event.objects[0].label for event in told] == ["77"]
+    assert rules.occupancy() == {("yard", "77"): 1}
+
+
+def test_camera_without_zones_lines_or_rules_says_nothing() -> None:
+    rules = RuleBook([], {}, {}, LABELS)
+    for frame in range(30):
+        assert rules.update(tracks([(frame // 5, 320, 300)]), stamp(frame / 10)) == []
+    assert (rules.occupancy(), rules.zones_of()) == ({}, [()])
+
+
+def test_dead_ids_are_forgotten() -> None:
+    """Three thousand people pass; what is remembered stays as small as the crowd of the last seconds."""
+    rules = book(rule(when="enter", zone="yard", track_cooldown_s=60.0))
+    for frame in range(3000):
+        rules.update(tracks([(frame, 320.0, 200 + frame % 2 * 150)]), stamp(frame / 10))
+        assert len(rules._memory.table) < 40
+
+
+def test_open_episodes_end_with_the_camera() -> None:
+    rules = book(
+        rule(name="stay", when="dwell", zone="yard", seconds=1.0),
+        rule(name="some", when="count", zone="yard", at_least=1, labels=("person",)),
+    )
+    for frame in range(20):
+        rules.update(tracks([(1, 320, 300)]), stamp(frame / 10))
+    ends = rules.finish(stamp(2.0))
+    assert [(event.rule, event.phase, event.count) for event in ends] == [("stay", "end", 1), ("some", "end", 1)]
+    assert rules.finish(stamp(2.1)) == []
+    assert (rules.occupancy(), rules.zones_of()) == ({("yard", "person"): 0}, [])
+
+
+def test_slow_camera_is_measured_by_its_own_pace() -> None:
+    """At a frame every 10 s somebody in five of them has been there for 40 s, not for four times the longest gap."""
+    rules = book(rule(when="dwell", zone="yard", seconds=35.0))
+    for frame in range(10):
+        rules.update(tracks([]), stamp(frame * 10.0))
+    told = [e.stamp.captured for f in range(10, 20) for e in rules.update(tracks([(1, 320, 300)]), stamp(f * 10.0))]
+    assert told == [140.0]
+
+
+def test_rule_that_cools_down_tells_of_a_lasting_state_later_and_of_a_moment_never() -> None:
+    rules = book(
+        rule(name="stay", when="dwell", zone="yard", seconds=1.0, cooldown_s=5.0),
+        rule(name="come", when="enter", zone="yard", cooldown_s=5.0),
+    )
+    told = [
+        (event.rule, event.phase, event.objects[0].track_id, event.stamp.captured)
+        for frame in range(100)
+        for event in rules.update(
+            tracks([(1, 200, 300)] * (frame < 90) + [(2, 440, 200)] * (frame >= 10)), stamp(frame / 10)
+        )
+    ]
+    assert [item for item in told if item[0] == "come"] == [("come", "instant", 1, 0.3)]
+    assert [item for item in told if item[1] == "start"] == [("stay", "start", 1, 1.0), ("stay", "start", 2, 6.0)]
+
+
+ALL = (
+    rule(name="in", when="enter", zone="yard"),
+    rule(name="out", when="exit", zone="yard"),
+    rule(name="stay", when="dwell", zone="yard", seconds=1.0),
+    rule(name="pass", when="cross", line="gate"),
+    rule(name="crowd", when="count", zone="yard", at_least=2),
+    rule(name="none", when="absent", zone="yard", seconds=1.0),
+    rule(name="fast", when="speed", zone="yard", min_speed_kmh=10.0),
+    rule(name="left", when="stationary", zone="yard", seconds=1.0),
+    rule(name="taken", when="removed", zone="yard", seconds=1.0),
+    rule(name="both", when="all", all=("in", "crowd"), seconds=2.0),
+)
+GROUND = GroundOptions(
+    points=((0.4, 0.25), (0.6, 0.25), (0.9, 1.0), (0.1, 1.0)),
+    meters=((0.0, 40.0), (6.0, 40.0), (6.0, 0.0), (0.0, 0.0)),
+)
+
+
+def wander(seed: int, frames: int) -> list[tuple[Tracks, Stamp]]:
+    """Up to six tracks that walk, are lost, coast, change their ids and stall with the camera, at random."""
+    rng = np.random.default_rng(seed)
+    place, speed = rng.uniform((50, 100), (600, 470), (6, 2)), rng.normal(0, 6, (6, 2))
+    ids, new, t = list(range(6)), 6, 0.0
+    told = []
+    for _ in range(frames):
+        t += 0.1 if rng.random() > 0.01 else float(rng.uniform(1, 20))
+        place = np.clip(place + speed, (5, 60), (635, 479))
+        speed = np.where(rng.random((6, 1)) < 0.05, rng.normal(0, 6, (6, 2)), speed)
+        for i in np.flatnonzero(rng.random(6) < 0.03):
+            ids[i], new = new, new + 1
+        there = np.flatnonzero(rng.random(6) < 0.9)
+        rows = tracks([(ids[i], *place[i]) for i in there])
+        seen = rng.random(len(there)) < 0.9
+        told.append((Tracks(rows.xyxy, rows.score, rows.class_id, rows.track_id, seen), stamp(t, t)))
+    return told
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_the_tracks_do(seed: int) -> None:
+    """Who enters leaves once, starts end once, episodes are never reused, labels and rows agree, and the same tracks
+    give the same events."""
+    frames = wander(seed, 150)
+    first, again = book(*ALL, ground=GROUND), book(*ALL, ground=GROUND)
+    events: list[Event] = []
+    for seen, now in frames:
+        told = first.update(seen, now)
+        assert told == again.update(seen, now)
+        events += told
+        names = Counter(event.rule for event in events)
+        inside = sum(first.occupancy().values())
+        assert names["in"] - names["out"] == inside
+        assert sum(map(len, first.zones_of())) <= inside
+        assert len(first.zones_of()) == len(seen)
+    events += first.finish(frames[-1][1])
+    starts = [event.episode for event in events if event.phase == "start"]
+    ends = [event.episode for event in events if event.phase == "end"]
+    others = [event.episode for event in events if event.phase == "instant"]
+    assert sorted(starts) == sorted(ends)
+    assert len({*starts, *others}) == len(starts) + len(others)
+
+
+def test_picture_that_changes_its_size_moves_no_one() -> None:
+    """A stream that goes on at half the size keeps its zones where they were drawn."""
+    rules = book(rule(name="in", when="enter", zone="yard"), rule(name="out", when="exit", zone="yard"))
+    for frame in range(10):
+        rules.update(tracks([(1, 320, 300)]), stamp(frame / 10))
+    assert rules.zones_of() == [("yard",)]
+    told = [e.rule for f in range(10, 30) for e in rules.update(tracks([(1, 160, 150)]), stamp(f / 10, 0, (320, 240)))]
+    assert told == [] and rules.zones_of() == [("yard",)]
