@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import importlib.machinery
 import importlib.metadata
 import os
@@ -16,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgerun.corals import LIBRARY, Coral, corals, listed
+
 ROOT = Path("/")
-EDGETPU_LIBRARY = "libedgetpu.so.1"
-_CORAL_USB = {("1a6e", "089a"): "not initialised yet", ("18d1", "9302"): "initialised"}
-"""Vendor and product before and after the first use, when the stick loads its firmware and comes back renamed."""
+EDGETPU_LIBRARY = LIBRARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ RUNTIMES = {
 
 def look_around(engines: Sequence[str], root: Path = ROOT, path: Sequence[str] | None = None) -> Iterator[Finding]:
     """Everything but the cameras. ``engines`` are the names to report on."""
-    yield from corals(root)
+    yield from edge_tpus(root)
     yield jetson(root)
     yield nvidia_gpu(root)
     yield processor(root)
@@ -70,16 +68,16 @@ def look_around(engines: Sequence[str], root: Path = ROOT, path: Sequence[str] |
     yield from namesakes(path)
 
 
-def corals(root: Path = ROOT) -> Iterator[Finding]:
+def edge_tpus(root: Path = ROOT) -> Iterator[Finding]:
     """Every Edge TPU, by USB and PCIe; one Finding that says there is none otherwise."""
-    found = [*_usb_corals(root), *_pcie_corals(root)]
+    found = list(corals(root))
     library = edgetpu_library()
-    for name, node, state in found:
-        if not os.access(node, os.R_OK | os.W_OK):
-            says = f"{state}, but {node} may not be opened by this user"
-            remedy = (
-                "put systemd/60-edgerun-coral.rules into /etc/udev/rules.d, add the user to plugdev, replug it"
-            )
+    for coral in found:
+        name = f"Coral Edge TPU ({'USB' if coral.bus == 'usb' else 'PCIe'} {coral.name})"
+        state = f"there{_condition(coral)}"
+        if not coral.permitted:
+            says = f"{state}, but {coral.node} may not be opened by this user"
+            remedy = "put systemd/60-edgerun-coral.rules into /etc/udev/rules.d, add the user to plugdev, replug it"
             yield Finding("accelerator", name, False, says, remedy)
         elif not library:
             says = f"{state}, but {EDGETPU_LIBRARY} is not installed"
@@ -91,42 +89,21 @@ def corals(root: Path = ROOT) -> Iterator[Finding]:
         yield Finding("accelerator", "Coral Edge TPU", False, "none on USB, and no /dev/apex_*", remedy)
 
 
-def _usb_corals(root: Path) -> Iterator[tuple[str, Path, str]]:
-    for device in sorted((root / "sys/bus/usb/devices").glob("*/idVendor")):
-        state = _CORAL_USB.get((_text(device), _text(device.with_name("idProduct"))))
-        if state:
-            bus, number = (int(_text(device.with_name(name)) or 0) for name in ("busnum", "devnum"))
-            speed = int(float(_text(device.with_name("speed")) or 0))
-            slow = f", at {speed} Mbit/s: a USB 3 port is several times faster" if 0 < speed < 5000 else ""
-            node = root / f"dev/bus/usb/{bus:03}/{number:03}"
-            yield f"Coral Edge TPU (USB {device.parent.name})", node, f"there, {state}{slow}"
-
-
-def _pcie_corals(root: Path) -> Iterator[tuple[str, Path, str]]:
-    for node in sorted((root / "dev").glob("apex_*")):
-        heat = _text(root / "sys/class/apex" / node.name / "temp")
-        degrees = f", {int(heat) / 1000:.0f} °C" if heat.lstrip("-").isdecimal() else ""
-        yield f"Coral Edge TPU (PCIe {node.name})", node, f"there{degrees}"
+def _condition(coral: Coral) -> str:
+    if coral.bus == "pci":
+        return f", {coral.celsius:.0f} °C" if coral.celsius is not None else ""
+    slow = f", at {coral.speed_mbit} Mbit/s: a USB 3 port is several times faster"
+    state = ", initialised" if coral.initialised else ", not initialised yet"
+    return state + (slow if 0 < coral.speed_mbit < 5000 else "")
 
 
 def edgetpu_library() -> str:
     """What libedgetpu says about itself and the devices it sees; empty without the library."""
     try:
-        library = ctypes.CDLL(EDGETPU_LIBRARY)
-        version, list_devices, free_devices = (
-            library[f"edgetpu_{name}"] for name in ("version", "list_devices", "free_devices")
-        )
-    except (OSError, AttributeError):
+        listing = listed(EDGETPU_LIBRARY)
+    except (OSError, ValueError):
         return ""
-    version.restype = ctypes.c_char_p
-    list_devices.restype, list_devices.argtypes = ctypes.c_void_p, [ctypes.POINTER(ctypes.c_size_t)]
-    free_devices.restype, free_devices.argtypes = None, [ctypes.c_void_p]
-    count = ctypes.c_size_t()
-    devices = list_devices(ctypes.byref(count))
-    if devices:
-        free_devices(devices)
-    named = (version() or b"of an unknown version").decode(errors="replace")
-    return f"libedgetpu {named} sees {count.value} of them"
+    return f"libedgetpu {listing.version} sees {len(listing.buses)} of them"
 
 
 def jetson(root: Path = ROOT) -> Finding:

@@ -37,7 +37,7 @@ def test_every_engine_has_its_words() -> None:
 
 def test_no_coral() -> None:
     """One finding, with what to do."""
-    (finding,) = devices.corals(Path("/nonexistent"))
+    (finding,) = devices.edge_tpus(Path("/nonexistent"))
     assert not finding.present
     assert finding.remedy
 
@@ -46,7 +46,7 @@ def test_a_stick_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Found by its numbers, before and after its firmware is loaded; a slow port is told."""
     monkeypatch.setattr(devices, "EDGETPU_LIBRARY", "libedgetpu-that-is-not-there.so.1")
     stick(tmp_path, "1a6e", "089a", "480")
-    (finding,) = devices.corals(tmp_path)
+    (finding,) = devices.edge_tpus(tmp_path)
     assert not finding.present
     assert "not initialised yet, at 480 Mbit/s" in finding.says
     assert "not installed" in finding.says
@@ -56,7 +56,7 @@ def test_a_stick_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_other_sticks_are_no_corals(tmp_path: Path) -> None:
     """The same vendor makes phones."""
     stick(tmp_path, "18d1", "4ee1")
-    (finding,) = devices.corals(tmp_path)
+    (finding,) = devices.edge_tpus(tmp_path)
     assert finding.name == "Coral Edge TPU"
 
 
@@ -65,7 +65,7 @@ def test_a_card_with_its_heat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(devices, "edgetpu_library", lambda: "libedgetpu X sees 1 of them")
     put(tmp_path, "dev/apex_0")
     put(tmp_path, "sys/class/apex/apex_0/temp", "61234\n")
-    (finding,) = devices.corals(tmp_path)
+    (finding,) = devices.edge_tpus(tmp_path)
     assert finding == devices.Finding(
         "accelerator", "Coral Edge TPU (PCIe apex_0)", True, "there, 61 °C; libedgetpu X sees 1 of them"
     )
@@ -75,7 +75,7 @@ def test_a_stick_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.Monk
     """The udev rule is the remedy."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
     stick(tmp_path)
-    (finding,) = devices.corals(tmp_path)
+    (finding,) = devices.edge_tpus(tmp_path)
     assert "may not be opened" in finding.says
     assert "60-edgerun-coral.rules" in finding.remedy
 

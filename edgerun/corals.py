@@ -1,0 +1,99 @@
+"""Coral Edge TPUs: where sysfs shows them, and what libedgetpu lists. No device is opened, no package needed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+LIBRARY: Final = "libedgetpu.so.1"
+
+_USB: Final = {("1a6e", "089a"): False, ("18d1", "9302"): True}
+"""Vendor and product -> initialised: on its first use a stick loads its firmware and comes back renamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coral:
+    """One Edge TPU that the kernel sees. Temperatures are None, and the speed 0, where sysfs does not tell."""
+
+    bus: Literal["usb", "pci"]
+    name: str
+    node: Path
+    initialised: bool = True
+    speed_mbit: int = 0
+    celsius: float | None = None
+    trip_celsius: float | None = None
+    """From here on the device slows itself down."""
+
+    @property
+    def permitted(self) -> bool:
+        """Whether this user may open it."""
+        return os.access(self.node, os.R_OK | os.W_OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What libedgetpu says of itself, and the bus of each device it sees, in its own order."""
+
+    version: str
+    buses: tuple[Literal["usb", "pci"], ...]
+
+
+def corals(root: Path = Path("/")) -> Iterator[Coral]:
+    """Every Edge TPU on USB, then on PCIe. ``root`` stands in for the real file system."""
+    for vendor in sorted((root / "sys/bus/usb/devices").glob("*/idVendor")):
+        initialised = _USB.get((_text(vendor), _text(vendor.with_name("idProduct"))))
+        if initialised is not None:
+            bus, number, speed = (int(_number(vendor.with_name(name))) for name in ("busnum", "devnum", "speed"))
+            node = root / f"dev/bus/usb/{bus:03}/{number:03}"
+            yield Coral("usb", vendor.parent.name, node, initialised, speed)
+    for node in sorted((root / "dev").glob("apex_*")):
+        told = root / "sys/class/apex" / node.name
+        yield Coral("pci", node.name, node, True, 0, _celsius(told / "temp"), _celsius(told / "trip_point0_temp"))
+
+
+def listed(library: str = LIBRARY) -> Listing:
+    """Ask libedgetpu. Raises OSError where it cannot be loaded, ValueError where it is another library."""
+    loaded = ctypes.CDLL(library)
+    try:
+        version, ask, give_back = (loaded[f"edgetpu_{name}"] for name in ("version", "list_devices", "free_devices"))
+    except AttributeError as error:
+        raise ValueError(f"{library} is not libedgetpu") from error
+    version.restype = ctypes.c_char_p
+    ask.restype, ask.argtypes = ctypes.POINTER(_Device), [ctypes.POINTER(ctypes.c_size_t)]
+    give_back.restype, give_back.argtypes = None, [ctypes.c_void_p]
+    count = ctypes.c_size_t()
+    devices = ask(ctypes.byref(count))
+    buses: list[Literal["usb", "pci"]] = ["usb" if devices[i].kind else "pci" for i in range(count.value)]
+    if devices:
+        give_back(devices)
+    return Listing((version() or b"of an unknown version").decode(errors="replace"), tuple(buses))
+
+
+class _Device(ctypes.Structure):
+    """``struct edgetpu_device`` of edgetpu_c.h: 0 is PCIe, 1 is USB."""
+
+    _fields_ = (("kind", ctypes.c_int), ("path", ctypes.c_char_p))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> float:
+    try:
+        return float(_text(path))
+    except ValueError:
+        return 0.0
+
+
+def _celsius(path: Path) -> float | None:
+    """The driver writes thousandths of a degree."""
+    text = _text(path)
+    return int(text) / 1000 if text.lstrip("-").isdecimal() else None
