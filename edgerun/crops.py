@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,14 @@ from edgerun.types import Mask
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Box: TypeAlias = tuple[int, int, int, int]
+
+WIDER = 1.4
+"""Crops this much wider than an interest asks for are tried too: they may show several."""
+GOOD = 0.6
+"""A crop shows an interest well when its clarity is this part of what the best crop would give."""
+SHARES = np.array([0, 0.5, 1])
+SLACK_PX = 2.0
+"""What beginning at even pixels may cost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +38,9 @@ class Interests:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A part of the frame, x1 y1 x2 y2, its scale, and the rows of the interests that it is meant for."""
+    """A part of the frame, x1 y1 x2 y2, and the rows of the interests that it is meant for."""
 
     xyxy: Box
-    scale: float
     members: tuple[int, ...]
 
 
@@ -53,21 +61,17 @@ class Canvas:
     def whole(self) -> Box:
         return (0, 0, *self.frame)
 
-    def sides(self, scale: F64) -> F64:
-        """Width and height of crops of N scales, f64 (N,2): even, and no larger than the frame."""
-        sides: F64 = np.minimum(2 * np.ceil(scale[:, None] * np.array(self.model) / 2), np.array(self.frame))
-        return sides
+    def side(self, scale: float) -> tuple[int, int]:
+        """Width and height of a crop: even, and no larger than the frame."""
+        width, height = (2 * math.ceil(scale * side / 2) for side in self.model)
+        return min(width, self.frame[0]), min(height, self.frame[1])
 
     def around(self, x: float, y: float, scale: float) -> Box:
         """The crop of a scale whose centre is nearest to a point; it begins at even pixels and lies in the frame."""
-        width, height = self.sides(np.array([scale]))[0]
-        left = _even_within(x - width / 2, self.frame[0] - width)
-        top = _even_within(y - height / 2, self.frame[1] - height)
-        return left, top, int(left + width), int(top + height)
-
-
-def _even_within(start: float, most: float) -> int:
-    return max(2 * int(min(start, most) // 2), 0)
+        width, height = self.side(scale)
+        left = max(2 * int(min(x - width / 2, self.frame[0] - width) // 2), 0)
+        top = max(2 * int(min(y - height / 2, self.frame[1] - height) // 2), 0)
+        return left, top, left + width, top + height
 
 
 def choose(interests: Interests, canvas: Canvas, most: int, *, whole_allowed: bool = True) -> list[Crop]:
@@ -78,53 +82,55 @@ def choose(interests: Interests, canvas: Canvas, most: int, *, whole_allowed: bo
     or the centre. Without ``whole_allowed`` the whole frame is only taken for what no smaller crop contains.
     """
     crops: list[Crop] = []
-    if not len(interests.weight):
+    n = len(interests.weight)
+    if not n or most < 1:
         return crops
     scale, contains = _candidates(interests, canvas)
     if not whole_allowed:
-        contains[-1] &= ~contains[:-1].any(axis=0)
-    clarity = np.where(contains, np.minimum(interests.scale / scale[:, None], 1) ** 2, 0.0)
-    value = clarity * interests.weight
-    open_ = np.ones(len(interests.weight), np.bool_)
+        contains[-1, -1] &= ~contains[:-1].any(axis=(0, 1))
+    clarity = np.minimum(interests.scale / scale[:, None], 1) ** 2
+    value = contains * (clarity * interests.weight)[:, None]
+    best_clarity = (contains * clarity[:, None]).max(axis=(0, 1))
+    open_ = np.ones(n)
     while len(crops) < most and open_.any():
-        best = int(np.argmax(value @ open_))
-        members = np.flatnonzero(contains[best] & open_)
-        # what is shown badly here stays open for a better crop, unless this crop is as good as any
-        shown = clarity[best] >= 0.6 * clarity.max(axis=0)
-        open_ &= ~(shown & contains[best])
-        crops.append(_centred(interests.xyxy, members, float(scale[best]), canvas, best == len(scale) - 1))
-        if not shown[members].any():
-            value[best] = 0
+        row, place = divmod(int((value @ open_).argmax()), contains.shape[1])
+        members = np.flatnonzero(contains[row, place] * open_)
+        if not len(members):
+            break
+        # what is shown badly here stays open for a better crop
+        shown = members[clarity[row, members] >= GOOD * best_clarity[members]]
+        if len(shown):
+            open_[shown] = 0
+        else:
+            value[row, place] = 0
+        crops.append(_centred(interests.xyxy, members, float(scale[row]), canvas))
     return crops
 
 
 def _candidates(interests: Interests, canvas: Canvas) -> tuple[F64, Mask]:
-    """The scales f64 (K,) of the crops to choose from, and which interest each contains, bool (K,N).
+    """Scales f64 (K,), and which interest is contained in the crops of each scale at 9 places, bool (K,9,N).
 
-    The last candidate is the whole frame, which contains them all.
+    The last scale is the whole frame's, whose places are all the same and contain everything.
     """
     boxes = interests.xyxy
-    scale = np.repeat(np.maximum(np.concatenate([interests.scale, 1.4 * interests.scale]), canvas.least_scale), 9)
-    near = np.concatenate([boxes, boxes])
-    sides = canvas.sides(scale)
-    grid = sides.reshape(-1, 3, 3, 2)
-    starts = np.stack([near[:, :2], (near[:, :2] + near[:, 2:]) / 2, near[:, 2:]], axis=1)
-    share = np.array([0, 0.5, 1])
-    left = starts[:, :, None, 0] - share[:, None] * grid[..., 0]
-    top = starts[:, None, :, 1] - share * grid[..., 1]
-    corner = np.stack([left, top], axis=-1).reshape(-1, 2)
-    corner = np.clip(corner, 0, np.array(canvas.frame) - sides)
-    slack = 2.0  # what aligning to even pixels may cost
-    low = corner[:, None] <= boxes[:, :2] + slack
-    high = (corner + sides)[:, None] >= boxes[:, 2:] - slack
-    contains = np.concatenate([np.all(low & high, axis=2), np.ones((1, len(boxes)), np.bool_)])
+    scale = np.concatenate([interests.scale, WIDER * interests.scale])
+    inside = []
+    for axis in (0, 1):
+        side = np.minimum(np.ceil(scale * (canvas.model[axis] / 2)) * 2, canvas.frame[axis])[:, None]
+        low, high = boxes[:, axis], boxes[:, axis + 2]
+        starts = np.stack([low, (low + high) / 2, high], axis=1)
+        starts = np.concatenate([starts, starts]) - side * SHARES
+        starts = np.maximum(np.minimum(starts, canvas.frame[axis] - side), 0)[:, :, None]
+        inside.append((starts <= low + SLACK_PX) & (starts + side[:, :, None] >= high - SLACK_PX))
+    contains = np.ones((len(scale) + 1, 9, len(boxes)), np.bool_)
+    contains[:-1] = (inside[0][:, :, None] & inside[1][:, None]).reshape(len(scale), 9, -1)
     return np.append(scale, canvas.whole_scale), contains
 
 
-def _centred(boxes: F64, members: npt.NDArray[np.intp], scale: float, canvas: Canvas, whole: bool) -> Crop:
-    rows = tuple(int(row) for row in members)
-    if whole:
-        return Crop(canvas.whole, scale, rows)
-    low, high = boxes[members, :2].min(axis=0), boxes[members, 2:].max(axis=0)
-    x, y = (low + high) / 2
-    return Crop(canvas.around(x, y, scale), scale, rows)
+def _centred(boxes: F64, members: npt.NDArray[np.intp], scale: float, canvas: Canvas) -> Crop:
+    """A crop with its members in the middle, as far as the frame allows."""
+    rows = tuple(members.tolist())
+    if scale >= canvas.whole_scale:
+        return Crop(canvas.whole, rows)
+    low, high = boxes[members, :2].min(axis=0).tolist(), boxes[members, 2:].max(axis=0).tolist()
+    return Crop(canvas.around((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, scale), rows)

@@ -29,12 +29,17 @@ MOTION, TRACK, STATIONARY = range(3)
 GRID = (12, 16)
 """Rows and columns of the maps of when a part was looked at, and of how large objects are there."""
 NEVER = -1e9
+LEARN_S = 0.5
+LIKELY = 0.3
+"""A detection with this score is looked at again in the next frame, whether or not a track stands for it yet."""
 STILL_S = 1.5
 """A track whose box stayed in place this long stands still."""
 BLIND_S = 0.5
 """Where motion is not known, every part is looked at this often, as far as the budget goes."""
 EDGE_PX = 3.0
 """A box that ends this near to a crop's border is taken as cut by it."""
+MARGIN = 0.15
+"""Room around an object, as a part of its longer side: for its motion since it was seen, and as context."""
 MOST_INTERESTS = 24
 """Those that count most are considered; it bounds the planner's own cost."""
 
@@ -84,10 +89,11 @@ class RegionPlanner:
         self._canvas = Canvas(frame, self._model_size, 1 / self._options.enlarge)
         self._looked = _LookedAt(frame)
         self._whole_at = NEVER
-        self._sizes = _Sizes(frame)
+        self._sizes = _Sizes()
         self._rest = _Rest()
         self._held: dict[int, Detections] = {}
         self._loose = np.zeros((0, 4), np.float32)
+        self._learnt_at = NEVER
 
     def plan(self, motion: Motion | None, tracks: Tracks, stamp: Stamp) -> list[Region]:
         """The regions to infer now, the most important first; none: nothing changed, or the budget is spent.
@@ -114,13 +120,8 @@ class RegionPlanner:
         Objects that stand still in parts not looked at are taken to be still there.
         """
         held = self._held.pop(stamp.seq, Detections.empty())
-        cut = np.concatenate(
-            [
-                *(_cut(part.xyxy, region.xyxy, self._canvas.frame) for part, region in parts),
-                np.zeros(len(held), np.bool_),
-            ]
-        )
         found = [part for part, _ in parts] + [held]
+        cut = _cut(parts, self._canvas.frame, len(held))
         score = np.concatenate([part.score for part in found])
         score[cut] *= self._options.cut_score
         joined = Detections(
@@ -128,17 +129,21 @@ class RegionPlanner:
         )
         kept = nms(joined.xyxy, joined.score, joined.class_id, self._options.overlap)
         joined, cut = joined.take(kept), cut[kept]
-        joined = joined.take(~_fragments(joined, cut))
-        self._loose = joined.xyxy[joined.score >= 0.3]
+        if cut.any():
+            joined = joined.take(~_fragments(joined, cut))
+        self._loose = joined.xyxy[joined.score >= LIKELY]
         return joined
 
     def learn(self, tracks: Tracks, stamp: Stamp) -> None:
         """Take in the sizes of what was seen."""
-        whole = np.array([0, 0, stamp.width, stamp.height])
-        cut = np.any(np.abs(tracks.xyxy - whole) < EDGE_PX, axis=1)
+        if stamp.captured - self._learnt_at < LEARN_S:
+            return
+        self._learnt_at = stamp.captured
+        border = np.array([0, 0, stamp.width, stamp.height])
+        cut = (np.abs(tracks.xyxy - border) < EDGE_PX).any(axis=1)
         good = tracks.xyxy[tracks.seen & ~cut]
         if len(good):
-            self._sizes.learn(good, self._filling(good))
+            self._sizes.learn(*_cells(good, self._canvas.frame), self._filling(good))
 
     def _plan_whole(self, motion: Motion | None, tracking: bool, now: float) -> list[Region]:
         wait = self._options.recheck_s if tracking else self._options.sweep_s
@@ -174,43 +179,44 @@ class RegionPlanner:
         if now - self._whole_at >= self._options.sweep_s:
             return self._look_whole(now)
         x, y = self._looked.oldest_at()
-        filling = self._sizes.at(np.array([[x, y, x, y]], np.float32))[0]
+        filling = float(self._sizes.at(*_cells(np.array([[x, y, x, y]]), self._canvas.frame))[0])
+        # nothing learnt: half the frame's shorter side, a guess that shows things twice as large as the whole frame
         scale = filling / self._options.object_part if filling else min(self._canvas.frame) / max(self._model_size) / 2
-        scale = float(np.clip(scale, self._canvas.least_scale, self._canvas.whole_scale))
+        scale = min(max(scale, self._canvas.least_scale), self._canvas.whole_scale)
         return self._look(self._looked.best_crop(x, y, scale, self._canvas, now - wait), "sweep", now)
 
     def _filling(self, boxes: F32) -> F64:
         """The scales at which boxes would just fill the model's input."""
-        filling: F64 = ((boxes[:, 2:] - boxes[:, :2]) / np.array(self._model_size, np.float64)).max(axis=1)
+        filling: F64 = ((boxes[:, 2:] - boxes[:, :2]) / self._model_size).max(axis=1)
         return filling
 
-    def _interests(self, motion: Motion | None, tracks: Tracks, still: Mask, now: float) -> tuple[Interests, Array]:
+    def _interests(self, motion: Motion | None, tracks: Tracks, still: Mask, now: float) -> tuple[Interests, list[int]]:
         """What should be seen in this frame, and each one's row in REASONS."""
+        options, canvas = self._options, self._canvas
         loose = self._loose
         if len(loose) and len(tracks):
             loose = loose[iou(loose, tracks.xyxy).max(axis=1) < 0.3]
         known = np.concatenate([tracks.xyxy, loose])
-        rest = np.concatenate([still, np.zeros(len(loose), np.bool_)])
         moved = self._unexplained(motion, known)
         boxes = np.concatenate([known, moved])
-        reason = np.concatenate([np.where(rest, STATIONARY, TRACK), np.full(len(moved), MOTION)])
-        waited = now - self._looked.at(boxes)
-        learnt = self._sizes.at(boxes)
+        cells = _cells(boxes, canvas.frame)
+        waited = now - self._looked.at(*cells)
+        rest = np.zeros(len(boxes), np.bool_)
+        rest[: len(still)] = still
         filling = self._filling(boxes)
-        filling = np.where((reason == MOTION) & (learnt > 0), learnt, filling)
-        weight = np.choose(
-            reason,
-            [
-                0.5 + 3.5 * np.clip(waited, 0, 1),  # motion in which nothing was found just now is likely to be noise
-                2 + np.clip(waited, 0, 1),
-                np.clip(waited / self._options.recheck_s, 0, 4),
-            ],
-        )
-        order = np.argsort(-weight, kind="stable")[:MOST_INTERESTS]
-        order = order[(reason[order] != STATIONARY) | (waited[order] >= self._options.recheck_s)]
-        grown = np.clip(_grown(boxes, 0.15), 0, np.tile(self._canvas.frame, 2))
-        scale = np.clip(filling / self._options.object_part, self._canvas.least_scale, self._canvas.whole_scale)
-        return Interests(grown[order].astype(np.float64), scale[order], weight[order]), reason[order]
+        if len(moved):  # the box may be a part of the object, or several objects
+            learnt = self._sizes.at(*cells)[len(known) :]
+            filling[len(known) :] = np.where(learnt > 0, learnt, filling[len(known) :])
+        urgency = np.minimum(waited, 1)
+        weight = np.where(rest, np.minimum(waited / options.recheck_s, 4), 2 + urgency)
+        weight[len(known) :] = 0.5 + 3.5 * urgency[len(known) :]  # where nothing was found just now it is likely noise
+        chosen = np.flatnonzero(~rest | (waited >= options.recheck_s))
+        if len(chosen) > MOST_INTERESTS:
+            chosen = chosen[np.argsort(-weight[chosen], kind="stable")[:MOST_INTERESTS]]
+        reasons = [MOTION if row >= len(known) else STATIONARY if rest[row] else TRACK for row in chosen.tolist()]
+        grown = np.minimum(np.maximum(_grown(boxes[chosen], MARGIN), 0), canvas.frame * 2).astype(np.float64)
+        scale = np.minimum(np.maximum(filling[chosen] / options.object_part, canvas.least_scale), canvas.whole_scale)
+        return Interests(grown, scale, weight[chosen]), reasons
 
     def _unexplained(self, motion: Motion | None, known: F32) -> F32:
         """Motion boxes that no known object accounts for, the large ones cut into pieces that fit into crops."""
@@ -218,14 +224,16 @@ class RegionPlanner:
             return np.zeros((0, 4), np.float32)
         boxes = motion.boxes
         if len(known):
-            boxes = boxes[containment(boxes, _grown(known, 0.3)).max(axis=1) < 0.6]
-        learnt = self._sizes.at(boxes)
-        scale = np.maximum(learnt / self._options.object_part, self._canvas.least_scale)
-        pieces = [
-            _pieces(box, 0.7 * side) if size else box[None]
-            for box, size, side in zip(boxes, learnt, self._canvas.sides(scale), strict=True)
-        ]
-        return np.concatenate([np.zeros((0, 4), np.float32), *pieces])
+            boxes = boxes[containment(boxes, _grown(known, 2 * MARGIN)).max(axis=1) < 0.6]
+        pieces = [np.zeros((0, 4), np.float32)]
+        sizes = self._sizes.at(*_cells(boxes, self._canvas.frame)).tolist() if len(boxes) else ()
+        for box, learnt in zip(boxes, sizes, strict=True):
+            width, height = self._canvas.side(max(learnt / self._options.object_part, self._canvas.least_scale))
+            if learnt and (box[2] - box[0] > 0.7 * width or box[3] - box[1] > 0.7 * height):
+                pieces.append(_pieces(box, (0.7 * width, 0.7 * height)))
+            else:
+                pieces.append(box[None])
+        return np.concatenate(pieces)
 
     def _hold(self, tracks: Tracks, still: Mask, regions: Sequence[Region], seq: int) -> None:
         """Keep what stands still and is not looked at now for the merge of this frame."""
@@ -267,72 +275,62 @@ class _LookedAt:
 
     def __init__(self, frame: tuple[int, int]) -> None:
         rows, columns = GRID
-        self._cell = np.array([max(frame[0], 1) / columns, max(frame[1], 1) / rows])
         self._times = np.full(GRID, NEVER)
-        x, y = np.meshgrid((np.arange(columns) + 0.5), (np.arange(rows) + 0.5))
-        self._centres = np.stack([x, y], axis=-1).reshape(-1, 2) * self._cell
+        self._x = (np.arange(columns) + 0.5) * max(frame[0], 1) / columns
+        self._y = (np.arange(rows) + 0.5) * max(frame[1], 1) / rows
 
-    def at(self, boxes: F32) -> F64:
-        """The time that each box's centre was looked at."""
-        rows, columns = _cell_of(boxes, self._cell)
-        return self._times[rows, columns]
+    def at(self, rows: I64, columns: I64) -> F64:
+        """When cells were looked at."""
+        times: F64 = self._times[rows, columns]
+        return times
 
     def mark(self, xyxy: Box, now: float) -> None:
-        self._times.ravel()[self._within(np.array([xyxy]))[0]] = now
+        """Note that a crop is looked at: all cells whose centres it holds."""
+        self._times[self._within(xyxy)] = now
 
-    def _within(self, crops: Array) -> Mask:
-        """Which cell's centre lies in which crop, bool (K, cells)."""
-        inside: Mask = np.all((self._centres >= crops[:, None, :2]) & (self._centres <= crops[:, None, 2:]), axis=2)
-        return inside
+    def _within(self, xyxy: Box) -> tuple[slice, slice]:
+        columns = slice(*self._x.searchsorted((xyxy[0], xyxy[2])).tolist())
+        return slice(*self._y.searchsorted((xyxy[1], xyxy[3])).tolist()), columns
 
     def oldest(self, now: float) -> float:
         """How long the part that waited longest has waited."""
         return now - float(self._times.min())
 
     def oldest_at(self) -> tuple[float, float]:
-        x, y = self._centres[int(self._times.argmin())]
-        return float(x), float(y)
+        """The centre of the part that waited longest."""
+        row, column = divmod(int(self._times.argmin()), GRID[1])
+        return float(self._x[column]), float(self._y[row])
 
     def best_crop(self, x: float, y: float, scale: float, canvas: Canvas, before: float) -> Box:
         """Of the crops that hold a point, the one with most parts that were last looked at ``before`` a time."""
-        width, height = canvas.sides(np.array([scale]))[0] / 2 - self._cell
-        crops = [canvas.around(x + dx * width, y + dy * height, scale) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        waiting = self._within(np.array(crops)) @ (self._times.ravel() <= before)
+        width, height = canvas.side(scale)
+        reach_x, reach_y = 0.45 * width, 0.45 * height
+        crops = [canvas.around(x + dx * reach_x, y + dy * reach_y, scale) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        waiting = [np.count_nonzero(self._times[self._within(crop)] <= before) for crop in crops]
         return crops[int(np.argmax(waiting))]
 
 
 class _Sizes:
     """How large objects are in each part of the frame, as the scale at which they fill the model's input."""
 
-    def __init__(self, frame: tuple[int, int]) -> None:
-        rows, columns = GRID
-        self._cell = np.array([max(frame[0], 1) / columns, max(frame[1], 1) / rows])
-        self._mean = np.zeros(GRID)
+    def __init__(self) -> None:
+        self._sum = np.zeros(GRID)
         self._count = np.zeros(GRID)
+        self._expected = np.zeros(GRID)
 
-    def learn(self, boxes: F32, filling: F64) -> None:
-        """Take in N boxes; a part's neighbours learn a little too, and old sizes fade."""
-        rows, columns = _cell_of(boxes, self._cell)
-        near = np.exp(
-            -0.25
-            * (
-                (np.arange(GRID[0])[None, :, None] - rows[:, None, None]) ** 2
-                + (np.arange(GRID[1])[None, None, :] - columns[:, None, None]) ** 2
-            )
-        )
-        share = near.sum(axis=0)
-        total = self._count + share
-        self._mean = self._mean + (np.tensordot(filling, near, 1) - self._mean * share) / np.maximum(total, 1e-12)
-        self._count = np.minimum(total, 200.0)
+    def learn(self, rows: I64, columns: I64, filling: F64) -> None:
+        """Take in N sizes; the parts beside learn a little too, and old sizes fade."""
+        down = np.exp(-0.25 * (np.arange(GRID[0])[:, None] - rows) ** 2)
+        along = np.exp(-0.25 * (np.arange(GRID[1])[:, None] - columns) ** 2)
+        fading = np.minimum(1, 50 / np.maximum(self._count, 1))
+        self._sum = self._sum * fading + (down * filling) @ along.T
+        self._count = self._count * fading + down @ along.T
+        overall = self._sum.sum() / self._count.sum()
+        self._expected = np.where(self._count > 0.5, self._sum / np.maximum(self._count, 1e-9), overall)
 
-    def at(self, boxes: F32) -> F64:
-        """What to expect around each box's centre; 0 where nothing is known anywhere."""
-        rows, columns = _cell_of(boxes, self._cell)
-        count = self._count.sum()
-        if not count:
-            return np.zeros(len(boxes))
-        overall = float((self._mean * self._count).sum() / count)
-        sizes: F64 = np.where(self._count[rows, columns] > 1, self._mean[rows, columns], overall)
+    def at(self, rows: I64, columns: I64) -> F64:
+        """What to expect in cells; 0 where nothing is known anywhere."""
+        sizes: F64 = self._expected[rows, columns]
         return sizes
 
 
@@ -340,59 +338,77 @@ class _Rest:
     """Which tracks stand still."""
 
     def __init__(self) -> None:
-        self._ids: I64 = np.zeros(0, np.int64)
-        self._anchor = np.zeros((0, 4), np.float32)
-        self._since = np.zeros(0)
+        self._anchors: dict[int, tuple[list[float], float]] = {}
 
     def update(self, tracks: Tracks, motion: Motion | None, now: float) -> Mask:
         """True for tracks that are seen, stayed in place for a while, and have no motion upon them."""
-        anchor, since = tracks.xyxy.copy(), np.full(len(tracks), now)
-        _, mine, old = np.intersect1d(tracks.track_id, self._ids, assume_unique=True, return_indices=True)
-        stayed = np.diagonal(iou(tracks.xyxy[mine], self._anchor[old])) >= 0.6
-        mine, old = mine[stayed], old[stayed]
-        anchor[mine], since[mine] = self._anchor[old], self._since[old]
-        self._ids, self._anchor, self._since = tracks.track_id, anchor, since
-        still: Mask = tracks.seen & (now - since >= STILL_S)
-        if motion is not None and len(motion.boxes) and len(tracks):
-            still = still & (containment(tracks.xyxy, motion.boxes).max(axis=1) < 0.1)
+        anchors = {}
+        still = np.zeros(len(tracks), np.bool_)
+        rows = zip(tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.seen.tolist(), strict=True)
+        for row, (track_id, box, seen) in enumerate(rows):
+            anchor, since = self._anchors.get(track_id, (box, now))
+            if not _in_place(box, anchor):
+                anchor, since = box, now
+            anchors[track_id] = anchor, since
+            still[row] = seen and now - since >= STILL_S
+        self._anchors = anchors
+        if still.any() and motion is not None and len(motion.boxes):
+            still &= containment(tracks.xyxy, motion.boxes).max(axis=1) < 0.1
         return still
 
 
-def _cell_of(boxes: F32, cell: F64) -> tuple[I64, I64]:
-    """Row and column of each box's centre in a map."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    places = np.clip(centre / cell, 0, [GRID[1] - 1, GRID[0] - 1]).astype(np.int64)
+def _in_place(box: list[float], anchor: list[float]) -> bool:
+    """Whether a box moved by less than a fifth of its sides, and kept its size as well."""
+    width, height = 0.2 * (anchor[2] - anchor[0]), 0.2 * (anchor[3] - anchor[1])
+    return (
+        abs(box[0] - anchor[0]) <= width
+        and abs(box[2] - anchor[2]) <= width
+        and abs(box[1] - anchor[1]) <= height
+        and abs(box[3] - anchor[3]) <= height
+    )
+
+
+def _cells(boxes: Array, frame: tuple[int, int]) -> tuple[I64, I64]:
+    """Row and column of each box's centre in a map of the frame."""
+    rows, columns = GRID
+    centre = boxes[:, :2] + boxes[:, 2:]
+    places = (centre * (columns / (2 * frame[0]), rows / (2 * frame[1]))).astype(np.int64)
+    places = np.minimum(np.maximum(places, 0), (columns - 1, rows - 1))
     return places[:, 1], places[:, 0]
 
 
 def _grown(boxes: F32, part: float) -> F32:
     """Boxes wider on all sides by a part of their longer side."""
-    margin = part * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0, keepdims=True)
-    grown: F32 = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
+    margin = part * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+    grown: F32 = boxes + margin * np.array([-1, -1, 1, 1], np.float32)
     return grown
 
 
-def _pieces(box: F32, sides: F64) -> F32:
-    """A box cut evenly into at most 4 x 4 pieces no larger than ``sides``, as far as that goes."""
-    columns, rows = np.clip(np.ceil((box[2:] - box[:2]) / sides), 1, 4).astype(int)
+def _pieces(box: F32, most: tuple[float, float]) -> F32:
+    """A box cut evenly into at most 4 x 4 pieces no larger than ``most`` wide and high, as far as that goes."""
+    columns, rows = np.clip(np.ceil((box[2:] - box[:2]) / most), 1, 4).astype(int)
     x = np.linspace(box[0], box[2], columns + 1)
     y = np.linspace(box[1], box[3], rows + 1)
     pieces = [[x[i], y[j], x[i + 1], y[j + 1]] for j in range(rows) for i in range(columns)]
     return np.array(pieces, np.float32)
 
 
-def _cut(boxes: F32, crop: Box, frame: tuple[int, int]) -> Mask:
-    """Which boxes end at a border of their crop that is not the frame's."""
-    border = np.array(crop, np.float32)
-    outer = border == np.array([0, 0, *frame])
-    cut: Mask = np.any((np.abs(boxes - border) < EDGE_PX) & ~outer, axis=1)
+def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], others: int) -> Mask:
+    """Which boxes end at a border of their region that is not the frame's; False for ``others`` more."""
+    cut = np.zeros(sum(len(part) for part, _ in parts) + others, np.bool_)
+    start = 0
+    for part, region in parts:
+        border = np.array(region.xyxy, np.float32)
+        border[border == (0, 0, *frame)] = np.inf
+        cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
+        start += len(part)
     return cut
 
 
 def _fragments(found: Detections, cut: Mask) -> Mask:
-    """Which boxes are cut and lie mostly within another box of their class."""
+    """Which boxes are cut and lie mostly within another box of their class, which is whole or at least as good."""
     inside = (containment(found.xyxy, found.xyxy) > 0.7) & (found.class_id[:, None] == found.class_id)
-    inside &= cut[:, None] & ~(cut[None, :] & (found.score[:, None] >= found.score))
+    inside &= cut[:, None] & ~(cut & (found.score <= found.score[:, None]))
     np.fill_diagonal(inside, False)
     fragments: Mask = inside.any(axis=1)
     return fragments
