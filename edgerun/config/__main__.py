@@ -13,4 +13,6 @@ try:
     outcome: object = load(Path(sys.argv[1]))
 except ConfigError as error:
     outcome = error
+except ImportError as error:
+    outcome = ConfigError(f"{sys.argv[1]}: cannot be read without {error.name}; install edgerun again")
 sys.stdout.buffer.write(pickle.dumps(outcome))
