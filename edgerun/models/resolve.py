@@ -8,9 +8,7 @@ from pathlib import Path
 from edgerun.errors import ModelError
 from edgerun.models.catalogue import catalogue
 from edgerun.models.labels import read_labels
-from edgerun.models.store import find, folders, sha256_of
-
-PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+from edgerun.models.store import find, folders, is_pickle, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
 
 
 def _of_path(path: Path, labels: str) -> ModelFile:
-    if path.suffix.lower() in PICKLES:
+    if is_pickle(path):
         raise ModelError(
             f"{path} is a pickle, which could run any program when loaded. Export it first, for instance with: "
             f"yolo export model={path.name} format=onnx"

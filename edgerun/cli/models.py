@@ -1,0 +1,193 @@
+"""``edgerun models``: what there is, what is on this machine, and what a model file holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from edgerun.errors import EdgerunError, ModelError
+from edgerun.models import ModelFile, resolve
+from edgerun.models.catalogue import CataloguedFile, Entry, catalogue
+from edgerun.models.fetch import Progress
+from edgerun.models.store import find, folders, pull, sha256_of
+from edgerun.types import ModelIO, TensorSpec
+from edgerun.worker.process import EngineProcess
+
+MEMORY_LIMIT_MB = 4096
+LOAD_TIMEOUT_S = 120.0
+"""A model file is only looked into by a process that may neither grow nor hang without end."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="list|pull|verify|info")
+    listing = verbs.add_parser("list", help="the models of the catalogue (the default)")
+    listing.add_argument("--json", action="store_true")
+    pulling = verbs.add_parser("pull", help="bring models to this machine")
+    pulling.add_argument("names", nargs="+", metavar="NAME")
+    pulling.add_argument("--from", dest="offline", type=Path, metavar="FOLDER", help="take the files from a folder")
+    verifying = verbs.add_parser("verify", help="compare the models on this machine with the catalogue's hashes")
+    verifying.add_argument("names", nargs="*", metavar="NAME")
+    telling = verbs.add_parser("info", help="a model's inputs, outputs, labels and head")
+    telling.add_argument("model", metavar="NAME|FILE")
+    telling.add_argument("--labels", default="", metavar="FILE", help="labels of a model file")
+    telling.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.verb == "pull":
+        return _pull(args)
+    if args.verb == "verify":
+        return _verify(args)
+    if args.verb == "info":
+        return _info(args)
+    return _list(getattr(args, "json", False))
+
+
+def _list(as_json: bool) -> int:
+    rows = []
+    for entry in catalogue(folders()).values():
+        there = any(find(file) for file in entry.files)
+        rows.append({**asdict(entry), "here": there})
+    if as_json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        size = sum(file["size"] for file in row["files"]) / 1e6
+        print(f"{row['name']:28} {'here' if row['here'] else '-':5} {size:6.1f} MB  {row['licence']}")
+        print(f"    {row['good_for']} ({len(row['labels'])} labels, {row['input']})")
+    if not all(row["here"] for row in rows):
+        print("\nGet one with: edgerun models pull NAME")
+    return 0
+
+
+def _chosen(names: Iterable[str]) -> list[Entry]:
+    """The entries of these names. Raises ModelError for one that is not there."""
+    entries = catalogue(folders())
+    for name in names:
+        if name not in entries:
+            raise ModelError(f"No model is called {name!r}. Known are: {', '.join(sorted(entries))}.")
+    return [entries[name] for name in names]
+
+
+def _pull(args: argparse.Namespace) -> int:
+    for entry in _chosen(args.names):
+        for file in entry.files:
+            path = pull(file, _meter(file), args.offline)
+            print(f"{entry.name}: {path} (verified, {entry.licence})")
+    return 0
+
+
+def _meter(file: CataloguedFile) -> Progress:
+    """Progress on stderr, where a person looks."""
+
+    def show(have: int, total: int) -> None:
+        if sys.stderr.isatty():
+            of = f"/{total / 1e6:.1f}" if total else ""
+            end = "\n" if total and have >= total else ""
+            print(f"\r{file.name}: {have / 1e6:.1f}{of} MB ", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """1 when a file is damaged, or one that was asked for by name is not there."""
+    bad = False
+    for entry in _chosen(args.names or catalogue(folders())):
+        for file in entry.files:
+            path = find(file) or next((p for p in (f / file.name for f in folders()) if p.is_file()), None)
+            if path is None:
+                bad |= bool(args.names)
+                verdict = "not here"
+            elif sha256_of(path) == file.sha256:
+                verdict = f"good  {path}"
+            else:
+                bad = True
+                verdict = f"DAMAGED  {path}: remove it, then run: edgerun models pull {entry.name}"
+            print(f"{file.name:34} {verdict}")
+    return 1 if bad else 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    is_file = "/" in args.model or Path(args.model).exists()
+    model = resolve("", args.model, args.labels) if is_file else resolve(args.model)
+    engine, io = inspect(model)
+    told = _described(model, engine, io)
+    if args.json:
+        print(json.dumps(told))
+        return 0
+    for key in ("name", "path", "size", "sha256", "engine", "head"):
+        print(f"{key:8} {told[key]}")
+    for key in ("inputs", "outputs"):
+        for tensor in told[key]:
+            quantized = f", (q - {tensor['zero_point']}) x {tensor['scale']:.6g}" if tensor["scale"] else ""
+            print(f"{key[:-1]:8} {tensor['name']} {tensor['shape']} {tensor['dtype']}{quantized}")
+    labels = told["labels"]
+    more = f", ... ({len(labels)} in all)" if len(labels) > 12 else ""
+    print(f"labels   {', '.join(labels[:12]) + more if labels else 'none: give a labels file'}")
+    for key, value in told["metadata"].items():
+        print(f"says     {key}: {value[:100]!r}")
+    return 0
+
+
+def inspect(model: ModelFile) -> tuple[str, ModelIO]:
+    """Which engine loads a model, and what it is then. Loaded in a process of its own, with limits, and run there.
+
+    Raises ModelError or EngineError where no engine can.
+    """
+    from edgerun.runtime.engines import candidates
+
+    reasons = []
+    for candidate in candidates(model, None):
+        memory = os.memfd_create("edgerun-models")
+        process = EngineProcess(replace(candidate.load, slots=1, memory_limit_mb=MEMORY_LIMIT_MB), memory)
+        try:
+            return candidate.name, _loaded(process)
+        except EdgerunError as error:
+            reasons.append(f"{candidate.name}: {error}")
+        finally:
+            process.close()
+            os.close(memory)
+    raise ModelError(f"No engine can load {model.path}. {' '.join(reasons)}")
+
+
+def _loaded(process: EngineProcess) -> ModelIO:
+    until = time.monotonic() + LOAD_TIMEOUT_S
+    while (left := until - time.monotonic()) > 0:
+        io = process.loaded(left)
+        if io is not None:
+            return io
+    raise ModelError(f"it was not loaded within {LOAD_TIMEOUT_S:.0f} s")
+
+
+def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
+    from edgerun.heads.recognise import recognise
+    from edgerun.runtime.engines import labels_of
+
+    labels = labels_of(model, io)
+    try:
+        head = model.head or recognise(io, len(labels) or None)
+    except ValueError as error:
+        head = f"not recognised: {error}"
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "size": model.path.stat().st_size,
+        "sha256": model.sha256,
+        "engine": engine,
+        "head": head,
+        "inputs": [_tensor(spec) for spec in io.inputs],
+        "outputs": [_tensor(spec) for spec in io.outputs],
+        "labels": list(labels),
+        "metadata": {str(key): str(value) for key, value in io.metadata.items()},
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {**asdict(spec), "shape": list(spec.shape)}

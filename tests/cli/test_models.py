@@ -1,0 +1,68 @@
+"""``edgerun models`` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgerun.cli import main
+from edgerun.models import resolve
+from tests.shared_media import SHARED, needs_shared
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGERUN_MODELS", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def test_list_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert "person-ssdlite-int8          here" in capsys.readouterr().out
+    assert main(["models", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["person-ssdlite-int8"]["here"]
+    assert not rows["blazeface-short-range"]["here"]
+
+
+def test_info_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "info", "person-ssdlite-int8", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["engine"], told["head"], told["labels"]) == ("tflite", "ssd_raw", ["person"])
+    assert told["inputs"][0]["shape"] == [1, 300, 300, 3]
+
+
+def test_info_of_a_damaged_model_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(resolve("person-ssdlite-int8").path.read_bytes()[:100_000])
+    assert main(["models", "info", str(damaged)]) == 78
+    said = capsys.readouterr().err
+    assert "damaged, or no TensorFlow Lite model" in said
+    assert len(said.splitlines()) == 1
+
+
+@needs_shared
+def test_pull_from_a_folder_then_verify_then_damage(
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, stick = "ssd-mobilenet-v1-coco-int8", tmp_path / "stick"
+    stick.mkdir()
+    shutil.copy(SHARED / "models" / "coco_ssd_mobilenet_v1_quant.tflite", stick / f"{name}.tflite")
+    assert main(["models", "verify", name]) == 1
+    assert "not here" in capsys.readouterr().out
+    assert main(["models", "pull", name, "--from", str(stick)]) == 0
+    assert main(["models", "verify"]) == 0
+    assert f"good  {store / name}.tflite" in capsys.readouterr().out
+    with (store / f"{name}.tflite").open("r+b") as model:
+        model.seek(1000)
+        model.write(b"?")
+    assert main(["models", "verify"]) == 1
+    assert "DAMAGED" in capsys.readouterr().out
+
+
+def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "pull", "nothing-like-it"]) == 78
+    assert "Known are: " in capsys.readouterr().err

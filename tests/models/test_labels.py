@@ -1,0 +1,48 @@
+"""Labels from files and from what models say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerun.errors import ModelError
+from edgerun.models.labels import from_metadata, parse_labels, read_labels
+
+words = st.text(st.characters(categories=["L"]), min_size=1, max_size=8)
+
+
+@given(st.lists(words, min_size=1))
+def test_one_label_a_line(labels: list[str]) -> None:
+    assert parse_labels("\n".join(labels) + "\n\n") == tuple(labels)
+
+
+@given(st.dictionaries(st.integers(0, 99), words, min_size=1))
+def test_numbered_lines_may_leave_gaps(labels: dict[int, str]) -> None:
+    parsed = parse_labels("\n".join(f"{number}  {label}" for number, label in labels.items()))
+    assert {number: label for number, label in enumerate(parsed) if label} == labels
+    assert from_metadata({"names": str(labels)}) == parsed
+
+
+def test_a_label_may_begin_with_a_digit() -> None:
+    assert parse_labels("person\n3d printer\n") == ("person", "3d printer")
+
+
+def test_metadata_that_is_no_mapping_names_nothing() -> None:
+    for hostile in ("", "[" * 5000, "__import__('os').system('true')", "{1: ", "7", "{'x': 'y'}", "{999999999: 'far'}"):
+        assert from_metadata({"names": hostile}) == ()
+    assert from_metadata({"names": "['a', 'b']"}) == ("a", "b")
+
+
+def test_files_that_are_no_labels(tmp_path: Path) -> None:
+    cases = {"empty": (b"\n\n", "names no class"), "binary": (b"\xff\xfe\x00\x81", "not UTF-8")}
+    cases["long"] = (b"x\n" * 20_000, "lines")
+    for name, (content, words_said) in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=words_said):
+            read_labels(path)
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_labels(tmp_path / "none")

