@@ -66,9 +66,8 @@ class Outlet:
     def __init__(
         self,
         delivery: Delivery,
-        format_for: Callable[[str], DetectionsFormat],
+        format_for: Callable[..., DetectionsFormat],
         occupancy: Callable[[str, str, int], Message],
-        class_names: tuple[str, ...],
         score: float,
     ) -> None:
         self.score = score
@@ -76,7 +75,6 @@ class Outlet:
         self._format_for = format_for
         self._formats: dict[str, DetectionsFormat] = {}
         self._occupancy = occupancy
-        self._class_names = class_names
         self._counts: dict[tuple[str, str], int] = {}
 
     def forget(self) -> None:
@@ -88,7 +86,7 @@ class Outlet:
         """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""
         written = self._formats.get(job.engine)
         if written is None:
-            written = self._formats[job.engine] = self._format_for(job.engine)
+            written = self._formats[job.engine] = self._format_for(engine=job.engine)
         self._delivery.publish(
             written.message(
                 result.stamp,
@@ -220,7 +218,8 @@ class Camera:
                     self._frame(frame)
                     if self._closed.is_set():
                         return
-                self._enter("offline", "the source is over")
+                if not self._closed.is_set():
+                    self._enter("offline", "the source is over")
                 return
             except SourceError as error:
                 if self._closed.is_set():

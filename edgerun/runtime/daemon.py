@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any
 
 from edgerun import logs
-from edgerun.config import CameraOptions, load_isolated
-from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, state
+from edgerun.config import CameraOptions, load_isolated, secrets_of
+from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, state, status
 from edgerun.notify import Notifier
 from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.camera import Camera, CameraTerms, Outlet
@@ -27,6 +27,7 @@ from edgerun.runtime.reload import Reload
 from edgerun.runtime.report import Report
 from edgerun.runtime.watch import Watch
 from edgerun.sinks.mqtt import MqttSink
+from edgerun.sinks.stdout import StdoutSink
 from edgerun.stages import Feed
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._config = load_isolated(self._path)
-        logs.set_up(self._config.log, self._config.secrets())
+        logs.set_up(self._config.log, secrets_of(self._config))
         self._state_dir = state_dir(self._config.state_dir)
         self._state_dir.mkdir(parents=True, exist_ok=True)
         self._detector = Detector(self._config.model, asked_fps(self._config))
@@ -93,8 +94,15 @@ class Daemon:
     def _deliver(self) -> None:
         config = self._config
         self._topics = Topics(config.mqtt.prefix, config.device)
-        sink = MqttSink(config.mqtt, self._topics)
-        self._delivery = Delivery(self._topics, sink, self._state_dir / "outbox.db", config.outbox)
+        birth = f"{config.mqtt.discovery_prefix}/status" if config.mqtt.home_assistant else ""
+        subscriptions = [self._topics.status, *filter(None, [birth])]
+        if config.mqtt.verbs:
+            subscriptions.append(self._topics.command("+"))
+        sink = MqttSink(config.mqtt, config.device, status(self._topics, online=False), tuple(subscriptions))
+        copies = [StdoutSink(config.stdout)] if config.stdout else []
+        self._delivery = Delivery(
+            self._topics, sink, self._state_dir / "outbox.db", config.outbox, copies=copies, birth_topic=birth
+        )
         self._delivery.start()
 
     def _camera(self, name: str, options: CameraOptions) -> Camera:
@@ -182,15 +190,13 @@ class Daemon:
         """Publish what changed in the states, and all of it now and then."""
         now = time.monotonic()
         for name, camera in self._cameras.items():
-            report = camera.report()
-            key = (report.state, report.reason)
+            seen = camera.report()
+            key: object = (seen.state, seen.reason)
             told, at = self._camera_reports.get(name, (None, 0.0))
             if key != told or now - at > _REPORT_S:
                 self._camera_reports[name] = (key, now)
                 self._delivery.retain(
-                    camera_state(
-                        self._topics, name, report.state, since=report.since, fps=report.fps, dropped=report.dropped
-                    )
+                    camera_state(self._topics, name, seen.state, since=seen.since, fps=seen.fps, dropped=seen.dropped)
                 )
         report = self._assess()
         key = report.key()
@@ -222,7 +228,7 @@ class Daemon:
             return
         self._reload_error = ""
         before, self._config = self._config, reload.config
-        logs.set_up(self._config.log, self._config.secrets())
+        logs.set_up(self._config.log, secrets_of(self._config))
         everything = reload.detector is not None
         if (before.mqtt, before.device, before.outbox) != (self._config.mqtt, self._config.device, self._config.outbox):
             everything = True

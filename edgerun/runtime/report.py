@@ -73,15 +73,16 @@ class Report:
     def health(self) -> dict[str, Any]:
         """For update hooks and people: the state, what is wrong with it, and what it costs."""
         wrong = self._wrong()
-        costs = {str(pid): {"command": name, "pss_mb": round(pss_mb(pid), 1)} for pid, name in processes().items()}
+        names = processes()
+        sizes = {pid: round(pss_mb(pid), 1) for pid in names}
         return {
             "healthy": not wrong,
             "wrong": wrong,
             **self.payload(),
             "delivery": asdict(self.delivery),
             "pid": os.getpid(),
-            "processes": costs,
-            "pss_mb": round(sum(cost["pss_mb"] for cost in costs.values()), 1),
+            "processes": {str(pid): {"command": names[pid], "pss_mb": size} for pid, size in sizes.items()},
+            "pss_mb": round(sum(sizes.values()), 1),
         }
 
     def _workers(self) -> list[dict[str, Any]]:
