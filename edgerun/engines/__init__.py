@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgerun.engines.edgetpu import Edgetpu, EdgetpuOptions
 from edgerun.engines.ncnn import Ncnn, NcnnOptions
 from edgerun.engines.onnx import Onnx, OnnxOptions
 from edgerun.engines.openvino import Openvino, OpenvinoOptions
@@ -11,6 +12,7 @@ from edgerun.plugins import Plugin
 from edgerun.stages import Engine
 
 ENGINES: dict[str, Plugin[Engine]] = {
+    "edgetpu": Plugin(EdgetpuOptions, Edgetpu),
     "ncnn": Plugin(NcnnOptions, Ncnn),
     "onnx": Plugin(OnnxOptions, Onnx),
     "openvino": Plugin(OpenvinoOptions, Openvino),
