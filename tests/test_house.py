@@ -129,7 +129,8 @@ def _table_readers(package: Path) -> Iterator[str]:
                 names = [node.attr]
             for table in set(names) & set(PLUGIN_ROOMS.values()) - {PLUGIN_ROOMS.get(room)}:
                 if room != "config":
-                    yield f"{file.relative_to(package)}:{getattr(node, 'lineno', 0)}: {room} reads {table}; only config does"
+                    line = getattr(node, "lineno", 0)
+                    yield f"{file.relative_to(package)}:{line}: {room} reads {table}; only config does"
 
 
 def test_the_house_stands() -> None:
