@@ -57,7 +57,10 @@ def unreachable(error: Exception, host: str, port: int) -> SinkError:
 
 
 def silent(host: str, port: int) -> SinkError:
-    return SinkError(f"{host}:{port} took the connection but does not answer: is it an MQTT broker?")
+    return SinkError(
+        f"{host}:{port} took the connection but does not answer: is it an MQTT broker? If it is one that does not "
+        'speak MQTT 5, set `mqtt.version: "3.1.1"`'
+    )
 
 
 def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:
