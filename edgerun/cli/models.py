@@ -143,18 +143,21 @@ def inspect(model: ModelFile) -> tuple[str, ModelIO]:
     """
     from edgerun.runtime.engines import candidates
 
-    reasons = []
+    refusals: dict[str, EdgerunError] = {}
     for candidate in candidates(model, None):
         memory = os.memfd_create("edgerun-models")
         process = EngineProcess(replace(candidate.load, slots=1, memory_limit_mb=MEMORY_LIMIT_MB), memory)
         try:
             return candidate.name, _loaded(process)
         except EdgerunError as error:
-            reasons.append(f"{candidate.name}: {error}")
+            refusals[candidate.name] = error
         finally:
             process.close()
             os.close(memory)
-    raise ModelError(f"No engine can load {model.path}. {' '.join(reasons)}")
+    if len(refusals) == 1:
+        raise next(iter(refusals.values()))
+    told = " ".join(f"{name}: {error}" for name, error in refusals.items())
+    raise ModelError(f"No engine can load {model.path}. {told}")
 
 
 def _loaded(process: EngineProcess) -> ModelIO:

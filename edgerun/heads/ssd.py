@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgerun.boxes import sound
+from edgerun.heads.candidates import chosen, to_pixels
 from edgerun.quant import dequantize
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
@@ -51,12 +51,11 @@ class Ssd:
             if certain:
                 self._orders[io.outputs] = order
         n = max(0, min(int(real[order.amount].flat[0]), real[order.scores].size))
-        width, height = io.size
-        corners = real[order.boxes].reshape(-1, 4)[:n, [1, 0, 3, 2]]
-        xyxy = fit.to_frame(corners * np.array([width, height] * 2, np.float32))
+        xyxy = to_pixels(real[order.boxes].reshape(-1, 4)[:n, [1, 0, 3, 2]], io)
         score = real[order.scores].reshape(-1)[:n]
         class_id = np.rint(real[order.classes].reshape(-1)[:n]).astype(np.int32)
-        return Detections(xyxy, score, class_id).take((score >= min_score) & sound(xyxy) & (class_id >= 0))
+        good = (score >= min_score) & (class_id >= 0)
+        return chosen(xyxy[good], score[good], class_id[good], fit)
 
 
 def tell_apart(outputs: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[Order, bool]:

@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Gt, Le, Lt
 
-from edgerun.boxes import nms, sound
+from edgerun.heads.candidates import corners, suppressed, to_pixels
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
@@ -61,11 +61,9 @@ class SsdRaw:
             return Detections.empty()
         rows, class_id = np.divmod(chosen, classes)
         coded = dequantize(outputs[boxes][0, rows], io.outputs[boxes])
-        xyxy = fit.to_frame(_corners(coded, anchors[rows]) * np.array(io.size * 2, np.float32))
+        xyxy = to_pixels(_decoded(coded, anchors[rows]), io)
         score = dequantize(outputs[scores][0, rows, 1 + class_id], io.outputs[scores])
-        found = Detections(xyxy, score, class_id.astype(np.int32))
-        found = found.take(sound(xyxy))
-        return found.take(nms(found.xyxy, found.score, found.class_id, self._options.nms_iou))
+        return suppressed(xyxy, score, class_id.astype(np.int32), fit, self._options.nms_iou)
 
 
 @lru_cache(maxsize=8)
@@ -107,10 +105,9 @@ def _anchors(size: tuple[int, int], smallest: float, largest: float) -> F32:
     return made
 
 
-def _corners(coded: F32, anchors: F32) -> F32:
+def _decoded(coded: F32, anchors: F32) -> F32:
     """``x1 y1 x2 y2`` in 0-1 from codes with the usual variances: centres in tenths of the anchor's sides, the
     logarithm of the sides in fifths."""
-    centre = coded[:, :2] / 10 * anchors[:, 2:] + anchors[:, :2]
-    half = np.exp(np.minimum(coded[:, 2:] / 5, LOG_LIMIT)) * anchors[:, 2:] / 2
-    corners: F32 = np.concatenate([centre - half, centre + half], axis=1)[:, [1, 0, 3, 2]]
-    return corners
+    centre: F32 = coded[:, :2] / 10 * anchors[:, 2:] + anchors[:, :2]
+    sides: F32 = np.exp(np.minimum(coded[:, 2:] / 5, LOG_LIMIT)) * anchors[:, 2:]
+    return corners(centre[:, ::-1], sides[:, ::-1])

@@ -1,0 +1,77 @@
+"""Model files that mean harm: whatever they do is done in a process of its own, and the answer is one sentence."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgerun.cli.models import inspect
+from edgerun.errors import EdgerunError
+from edgerun.models import resolve
+from tests.shared_media import SHARED, needs_shared
+
+TFLITE = resolve("person-ssdlite-int8").path
+ONNX = SHARED / "models" / "fastestdet_352.onnx"
+
+
+def damaged(source: Path, folder: Path) -> Iterator[Path]:
+    """The file cut short at eleven places, and with bits turned in twelve ways: everywhere, or at its start, where its
+    structure is told."""
+    whole = np.fromfile(source, np.uint8)
+    for tenth in range(11):
+        path = folder / f"cut-{tenth}{source.suffix}"
+        whole[: len(whole) * tenth // 11].tofile(path)
+        yield path
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        reach = len(whole) if seed % 2 else 4096
+        places = rng.integers(4 if seed % 3 else 0, reach, size=1 + 40 * (seed % 4))
+        turned = whole.copy()
+        turned[places] ^= rng.integers(1, 256, size=len(places), dtype=np.uint8)
+        path = folder / f"turned-{seed}{source.suffix}"
+        turned.tofile(path)
+        yield path
+
+
+def judge(path: Path) -> str:
+    """The one sentence, or that it could be loaded after all: turned bits in the weights make a model, if a bad one."""
+    try:
+        return f"loaded by {inspect(resolve('', str(path)))[0]}"
+    except EdgerunError as error:
+        return str(error)
+
+
+@needs_shared
+@pytest.mark.long
+@pytest.mark.parametrize("source", [TFLITE, ONNX], ids=["tflite", "onnx"])
+def test_damaged_files(source: Path, tmp_path: Path) -> None:
+    said = {path.name: judge(path) for path in damaged(source, tmp_path)}
+    assert len(said) == 23
+    for name, sentence in said.items():
+        assert sentence, name
+        assert "\n" not in sentence, name
+        assert "Traceback" not in sentence, name
+    assert sum(not sentence.startswith("loaded") for sentence in said.values()) >= 10
+
+
+def test_a_file_of_another_kind_under_a_model_s_name(tmp_path: Path) -> None:
+    for suffix in (".tflite", ".onnx"):
+        path = tmp_path / f"poem{suffix}"
+        path.write_text("roses are red " * 1000)
+        assert any(words in judge(path) for words in ("no TensorFlow Lite model", "not a whole ONNX model"))
+
+
+def test_metadata_made_to_explode_or_to_escape(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(TFLITE, path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../../escaped.txt", "someone\n")
+        archive.writestr("huge.txt", b"\0" * 30_000_000)
+        archive.writestr("metadata.json", "{" + '"a":' * 100_000)
+    assert judge(path) == "loaded by tflite"
+    assert not list(tmp_path.rglob("escaped.txt"))
