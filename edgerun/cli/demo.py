@@ -82,10 +82,10 @@ def _free_port() -> int:
 
 def _subscribe(port: int, arrived: SimpleQueue[MQTTMessage], daemon: subprocess.Popen[bytes]) -> None:
     """Connect as any subscriber would, once the broker is there. Raises EdgerunError when that never happens."""
-    from paho.mqtt.client import Client, MQTTv5
+    from paho.mqtt.client import Client, MQTTv311
     from paho.mqtt.enums import CallbackAPIVersion
 
-    client = Client(CallbackAPIVersion.VERSION2, "edgerun-demo-subscriber", protocol=MQTTv5)
+    client = Client(CallbackAPIVersion.VERSION2, "edgerun-demo-subscriber", protocol=MQTTv311)
     client.on_connect = lambda client, *_: client.subscribe("edgerun/#", qos=1)
     client.on_message = lambda _client, _context, message: arrived.put(message)
     until = time.monotonic() + _START_S

@@ -18,6 +18,7 @@ from edgerun.config import CameraOptions, load_isolated, secrets_of
 from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, state, status
 from edgerun.notify import Notifier
 from edgerun.runtime.assembly import pipeline_for
+from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera, CameraTerms, Outlet
 from edgerun.runtime.control import Control
 from edgerun.runtime.delivery import Delivery
@@ -93,6 +94,9 @@ class Daemon:
 
     def _deliver(self) -> None:
         config = self._config
+        self._broker = EmbeddedBroker(config.mqtt) if config.mqtt.embedded else None
+        if self._broker is not None:
+            self._broker.start()
         self._topics = Topics(config.mqtt.prefix, config.device)
         birth = f"{config.mqtt.discovery_prefix}/status" if config.mqtt.home_assistant else ""
         subscriptions = [self._topics.status, *filter(None, [birth])]
@@ -104,6 +108,11 @@ class Daemon:
             self._topics, sink, self._state_dir / "outbox.db", config.outbox, copies=copies, birth_topic=birth
         )
         self._delivery.start()
+
+    def _stop_delivering(self) -> None:
+        self._delivery.close(_DRAIN_S)
+        if self._broker is not None:
+            self._broker.close()
 
     def _camera(self, name: str, options: CameraOptions) -> Camera:
         detector = self._detector
@@ -233,7 +242,7 @@ class Daemon:
         if (before.mqtt, before.device, before.outbox) != (self._config.mqtt, self._config.device, self._config.outbox):
             everything = True
             self._adopt({}, changed=set())
-            self._delivery.close(_DRAIN_S)
+            self._stop_delivering()
             self._deliver()
             self._camera_reports.clear()
             self._state_report = (None, 0.0)
@@ -271,4 +280,4 @@ class Daemon:
             if hasattr(self, part):
                 getattr(self, part).close()
         if hasattr(self, "_delivery"):
-            self._delivery.close(_DRAIN_S)
+            self._stop_delivering()
