@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +25,10 @@ def test_the_bundled_model_s_average_precision() -> None:
     assert float(found[1]) == pytest.approx(0.62, abs=0.02)
 
 
-def test_average_precision_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    import ap  # type: ignore[import-not-found]  # a script, found by its folder
-
+def test_average_precision_by_hand() -> None:
+    average_precision = runpy.run_path(str(SCRIPT))["average_precision"]
     score = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
     hit = np.array([True, False, True, False])
-    value, recall, _ = ap.average_precision(score, hit, 4)
+    value, recall, _ = average_precision(score, hit, 4)
     assert value == pytest.approx(0.25 * 1 + 0.25 * 2 / 3)
     assert recall == 0.5

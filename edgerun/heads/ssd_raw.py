@@ -108,6 +108,6 @@ def _anchors(size: tuple[int, int], smallest: float, largest: float) -> F32:
 def _decoded(coded: F32, anchors: F32) -> F32:
     """``x1 y1 x2 y2`` in 0-1 from codes with the usual variances: centres in tenths of the anchor's sides, the
     logarithm of the sides in fifths."""
-    centre: F32 = coded[:, :2] / 10 * anchors[:, 2:] + anchors[:, :2]
+    centre: F32 = coded[:, :2] / np.float32(10) * anchors[:, 2:] + anchors[:, :2]
     sides: F32 = np.exp(np.minimum(coded[:, 2:] / 5, LOG_LIMIT)) * anchors[:, 2:]
     return corners(centre[:, ::-1], sides[:, ::-1])
