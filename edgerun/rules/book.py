@@ -81,7 +81,7 @@ class RuleBook:
         memory = self._memory
         memory.update(tracks, stamp, changed)
         size = (stamp.width, stamp.height)
-        self._zones.update(memory.table["xyxy"], memory.extent, memory.seen, memory.credit, memory.now, size)
+        self._zones.update(memory.table["xyxy"], memory.extent, memory.seen, memory.table["life"], memory.now, size)
         self._zones.leave(memory.ended)
         self._filters.update(memory, stamp, changed)
         if self._pace is not None:

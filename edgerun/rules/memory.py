@@ -45,15 +45,16 @@ _COVER = 0.3
 """The part of a box that somebody before it must hide to excuse that it is not seen."""
 _SCORES = 15
 """The score of a track is the median of its sightings in so many frames, the latest."""
-_MIDDLE = np.array([[0.5, 0], [0, 0.5], [0.5, 0], [0, 0.5]], np.float32)
+_MEASURES = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]], np.float32)
+"""From x1 y1 x2 y2 to the middle, the width and the height."""
 
 
 class Memory(Rows):
     """One row per somebody.
 
-    After an update, for N rows: ``seen`` bool (N,), found in this frame; ``credit`` f64 (N,), the seconds since it was
-    last seen as far as they count; ``ended`` bool (N,), over for good and dropped next; ``stirred`` bool (N,), moved
-    from where it had been still; ``rested`` f64 (N,), the seconds it has been still, or had been until it stirred.
+    After an update, for N rows: ``seen`` bool (N,), found in this frame; ``ended`` bool (N,), over for good and dropped
+    next; ``stirred`` bool (N,), moved from where it had been still; ``rested`` f64 (N,), the seconds it has been still,
+    or had been until it stirred; ``extent`` f32 (N,), the size of its box: the root of its area in pixels.
     """
 
     def __init__(self) -> None:
@@ -61,11 +62,12 @@ class Memory(Rows):
             ("track_id", "i8"),
             ("class_id", "i4"),
             ("xyxy", "f4", (4,)),
+            ("life", "f8"),  # seconds for which it was seen, as far as they count
             ("seen_at", "f8"),
             ("gone_at", "f8"),  # since when no track has this id; inf: one has
             ("scores", "f4", (_SCORES,)),
             ("place", "f4", (2,)),  # the middle of the box where it is still
-            ("still", "f8"),  # seconds at that place
+            ("halted", "f8"),  # its life when it came to be there
             ("astray", "f8"),  # since when it is off its place; inf: it is not
         ])  # fmt: skip
         self.blank["seen_at"] = self.blank["gone_at"] = self.blank["astray"] = np.inf
@@ -81,14 +83,13 @@ class Memory(Rows):
         self._steps: deque[float] = deque(maxlen=5)
         self._step, self._limit, self._stalled = 0.0, MAX_GAP_S, False
         self._frame, self._key = 0, b""
-        self._gone = False  # whether any row has no track now
+        self._gone = self._astray = False  # whether any row has no track now, or is off its place; True where in doubt
+        self._straight = True  # whether the rows are those of the tracks, in their order
         self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
         self.at: I64 = np.zeros(0, np.int64)
         """The row of each track of the last update, i64 (M,)."""
         self.seen = self.ended = self.stirred = np.zeros(0, np.bool_)
         self.extent: F32 = np.zeros(0, np.float32)
-        """The size of each row's box: the root of its area in pixels."""
-        self.credit: F64 = np.zeros(0)
         self.rested: F64 = np.zeros(0)
 
     def keep(self, kept: Mask) -> None:
@@ -96,6 +97,7 @@ class Memory(Rows):
         super().keep(kept)
         self.ended = self.ended[kept]
         self.at = (np.cumsum(kept) - 1)[self.at]
+        self._straight = np.array_equal(self.at, np.arange(len(self.table)))
 
     def tick(self, captured: float) -> None:
         """Let the time go on to a frame's."""
@@ -150,14 +152,15 @@ class Memory(Rows):
         ids = tracks.track_id.tolist()
         new = np.array([ids.index(i) for i in unmet])
         gap = self.now - t["seen_at"][lost]
-        still = t["still"][lost] >= REST_S
+        still = self.still[lost] >= REST_S
         edge = self._at_edge(stamp)[lost]
         reach = _REACH + _PACE_S * np.where(still | edge, 0, np.minimum(gap, 2))
-        size = np.sqrt(_area(t["xyxy"][lost]))
-        way = (tracks.xyxy[new] @ _MIDDLE)[:, None] - t["xyxy"][lost] @ _MIDDLE
+        old, seen_new = t["xyxy"][lost] @ _MEASURES, tracks.xyxy[new] @ _MEASURES
+        size = np.sqrt(old[:, 2] * old[:, 3])
+        way = seen_new[:, None, :2] - old[:, :2]
         distance = np.hypot(way[..., 0], way[..., 1]) / np.maximum(size, 1)
-        ratio = np.sqrt(_area(tracks.xyxy[new]))[:, None] / np.maximum(size, 1)
-        fits = (distance <= reach) & (ratio**2 < _LIKENESS) & (ratio**-2 < _LIKENESS)
+        ratio = (seen_new[:, 2] * seen_new[:, 3])[:, None] / np.maximum(size, 1) ** 2
+        fits = (distance <= reach) & (ratio < _LIKENESS) & (ratio > 1 / _LIKENESS)
         fits &= (tracks.class_id[new][:, None] == t["class_id"][lost]) & (~edge | (gap <= REJOIN_EDGE_S))
         for flat in np.argsort(np.where(fits, distance, np.inf), axis=None, kind="stable"):
             i, j = divmod(int(flat), len(lost))
@@ -167,50 +170,71 @@ class Memory(Rows):
 
     def update(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
         """Take one frame; ``changed``: ``assign`` found new rows for the tracks."""
-        t, at = self.table, self.at
-        self._frame += 1
-        t["xyxy"][at] = tracks.xyxy
-        self.seen = seen = np.zeros(len(t), np.bool_)
-        seen[at] = tracks.seen
-        middle = t["xyxy"] @ _MIDDLE
+        t = self.table
         if changed:
-            t["track_id"][at], t["class_id"][at] = tracks.track_id, tracks.class_id
-            present = np.zeros(len(t), np.bool_)
-            present[at] = True
-            t["gone_at"] = np.where(present, np.inf, np.minimum(t["gone_at"], self.now))
-            self._gone = not present.all()
-            first = seen & (t["seen_at"] == np.inf)
-            t["place"][first], t["seen_at"][first] = middle[first], self.now
-        self.credit = np.minimum(self.now - t["seen_at"], self._limit)
-        if np.count_nonzero(seen) < len(t):
-            self.credit[~seen] = 0
-        found = at[tracks.seen]
-        t["scores"][found, self._frame % _SCORES] = tracks.score[tracks.seen]
-        t["seen_at"][found] = self.now
-        self.extent = np.sqrt(_area(t["xyxy"]))
+            self._straight = np.array_equal(self.at, np.arange(len(t)))
+        rows: slice | I64 = slice(None) if self._straight else self.at
+        t["xyxy"][rows] = tracks.xyxy
+        self.seen = tracks.seen
+        if not self._straight:
+            self.seen = np.zeros(len(t), np.bool_)
+            self.seen[rows] = tracks.seen
+        measures = t["xyxy"] @ _MEASURES
+        middle = measures[:, :2]
+        self.extent = np.sqrt(measures[:, 2] * measures[:, 3])
+        if changed:
+            self._meet(tracks, middle)
+        credit = np.minimum(self.now - t["seen_at"], self._limit)
+        if np.count_nonzero(self.seen) == len(t):
+            t["life"] += credit
+            t["seen_at"] = self.now
+        else:
+            rows = self.at[tracks.seen]
+            t["life"][rows] += credit[rows]
+            t["seen_at"][rows] = self.now
+        self._frame += 1
+        t["scores"][rows, self._frame % _SCORES] = tracks.score[tracks.seen]
         self._update_rest(middle)
         self.ended = np.zeros(len(t), np.bool_)
         if self._gone:
             self._update_ends(stamp)
 
+    def _meet(self, tracks: Tracks, middle: F32) -> None:
+        """Note whose tracks came and went."""
+        t, at = self.table, self.at
+        t["track_id"][at], t["class_id"][at] = tracks.track_id, tracks.class_id
+        present = np.zeros(len(t), np.bool_)
+        present[at] = True
+        t["gone_at"] = np.where(present, np.inf, np.minimum(t["gone_at"], self.now))
+        self._gone = not present.all()
+        first = self.seen & (t["seen_at"] == np.inf)
+        t["place"][first], t["seen_at"][first] = middle[first], self.now
+
     def _update_rest(self, middle: F32) -> None:
-        t, seen = self.table, self.seen
+        t = self.table
         way = middle - t["place"]
-        off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & seen
-        np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=seen)
-        np.add(t["still"], self.credit, out=t["still"], where=~off)
-        self.stirred = self.now - t["astray"] >= _STIR_S
-        self.rested = t["still"]
+        off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & self.seen
+        self.rested = t["life"] - t["halted"]
+        if not (self._astray or np.count_nonzero(off)):
+            self.stirred = off
+            return
+        np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=self.seen)
+        self._astray = bool(np.count_nonzero(off)) or bool((t["astray"] < np.inf).any())
+        self.stirred = off & (self.now - t["astray"] >= _STIR_S)
         if np.count_nonzero(self.stirred):
-            self.stirred &= off
-            self.rested = t["still"].copy()
             t["place"][self.stirred] = middle[self.stirred]
-            t["still"][self.stirred], t["astray"][self.stirred] = 0.0, np.inf
+            t["halted"][self.stirred], t["astray"][self.stirred] = t["life"][self.stirred], np.inf
+
+    @property
+    def still(self) -> F64:
+        """The seconds for which each row has not moved, f64 (N,)."""
+        seconds: F64 = self.table["life"] - self.table["halted"]
+        return seconds
 
     def _update_ends(self, stamp: Stamp) -> None:
         t = self.table
         gone = t["gone_at"] < np.inf
-        resting = t["still"] >= REST_S
+        resting = self.still >= REST_S
         excused = gone & self._stalled & (t["gone_at"] < self.now)
         if np.count_nonzero(gone & resting) and np.count_nonzero(self.seen):
             hidden = containment(t["xyxy"], t["xyxy"][self.seen]).max(axis=1) > _COVER
@@ -225,7 +249,7 @@ class Memory(Rows):
         size = np.array([stamp.width, stamp.height], np.float32)
         box = self.table["xyxy"]
         touching = (box[:, :2] <= _EDGE * size) | (box[:, 2:] >= (1 - _EDGE) * size)
-        edge: Mask = touching.any(axis=1) & (self.table["still"] < 1)
+        edge: Mask = touching.any(axis=1) & (self.still < 1)
         return edge
 
     def scores(self) -> F32:
@@ -236,8 +260,3 @@ class Memory(Rows):
         low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, _SCORES - 1)
         medians: F32 = (ordered[every, low] + ordered[every, high]) / 2
         return medians
-
-
-def _area(xyxy: F32) -> F32:
-    area: F32 = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
-    return area

@@ -29,9 +29,9 @@ class Stays(Rows):
         if not self._numbers:
             return
         memory, zones, episode = self._scene.memory, self._scene.zones, self.table["episode"]
-        time = zones.table["stay"][:, self._zone]  # 0 outside
+        time = zones.stays(memory.table["life"]).take(self._zone, axis=1)
         if self._any_still:
-            time = np.minimum(time, np.where(self._still, memory.table["still"][:, None], np.inf))
+            time = np.minimum(time, np.where(self._still, memory.still[:, None], np.inf))
         holds = time >= self._seconds
         if not (self._open or np.count_nonzero(holds)):
             return

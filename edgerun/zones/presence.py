@@ -62,13 +62,13 @@ class Zones(Rows):
         z, line = (len(zones),), (len(lines),)
         super().__init__([
             ("inside", "?", z),  # counts as inside
-            ("stay", "f8", z),  # seconds of the visit, without what nobody saw
+            ("begun", "f8", z),  # how long the track had lived when the visit began; inf: there is none
             ("doubt", "f8", z),  # since when the anchor says otherwise; inf: it does not
             ("side", "i1", line),  # 1 right, -1 left, 0 not known yet
             ("turn", "f8", line),  # since when the anchor is on the other side; inf: it is not
             ("spot", "f8", (*line, 2)),  # where the anchor last was on its side
         ])  # fmt: skip
-        self.blank["doubt"] = self.blank["turn"] = np.inf
+        self.blank["begun"] = self.blank["doubt"] = self.blank["turn"] = np.inf
         self.names, self.line_names = tuple(zones), tuple(lines)
         self._zones, self._lines = tuple(zones.values()), tuple(lines.values())
         self._size = (0, 0)
@@ -84,12 +84,17 @@ class Zones(Rows):
         within: Mask = self.table["inside"]
         return within
 
-    def update(self, xyxy: F32, extent: F32, seen: Mask, credit: F64, now: float, size: tuple[int, int]) -> None:
+    def stays(self, life: F64) -> F64:
+        """Seconds of each visit, f64 (N,Z), on the clock of ``update``'s ``life``; -inf for who is not inside."""
+        seconds: F64 = life[:, None] - self.table["begun"]
+        return seconds
+
+    def update(self, xyxy: F32, extent: F32, seen: Mask, life: F64, now: float, size: tuple[int, int]) -> None:
         """Take one frame.
 
         ``xyxy`` (N,4) in pixels, ``extent`` (N,) the roots of their areas; ``seen`` (N,): the rows found in this frame;
-        ``credit`` (N,): the seconds since each was last seen, as far as they count; ``now``: seconds; ``size``: the
-        frame's width and height.
+        ``life`` (N,): for how many seconds each was seen so far; ``now``: seconds; ``size``: the frame's width and
+        height.
         """
         if size != self._size:
             self._compile(*size)
@@ -101,8 +106,7 @@ class Zones(Rows):
         points = np.minimum(np.maximum(xyxy @ self._anchors, 0.5), self._inner)
         found = True if np.count_nonzero(seen) == count else seen[:, None]
         if self._zones:
-            np.add(self.table["stay"], credit[:, None], out=self.table["stay"], where=self.table["inside"])
-            self._update_zones(points, extent, found, now)
+            self._update_zones(points, extent, found, life, now)
         if self._lines:
             self._update_lines(points, extent, found, now)
 
@@ -111,12 +115,12 @@ class Zones(Rows):
         gone = self.table["inside"] & rows[:, None]
         if np.count_nonzero(gone):
             self.left = self.left | gone
-            self.table["inside"][gone], self.table["stay"][gone] = False, 0
+            self.table["inside"][gone], self.table["begun"][gone] = False, np.inf
             self.changed = True
 
-    def _update_zones(self, points: F64, extent: F32, found: Mask | bool, now: float) -> None:
-        inside, doubt, stay = self.table["inside"], self.table["doubt"], self.table["stay"]
-        x, y = points[:, self._edge_x], points[:, self._edge_y]
+    def _update_zones(self, points: F64, extent: F32, found: Mask | bool, life: F64, now: float) -> None:
+        inside, doubt = self.table["inside"], self.table["doubt"]
+        x, y = points.take(self._edge_x, axis=1), points.take(self._edge_y, axis=1)
         # even-odd rule: a ray to the left meets the edges that span its height and are left of the point there
         meets = ((y < self._y0) != (y < self._y1)) & (x > y * self._slope + self._base)
         raw = np.logical_xor.reduceat(meets, self._starts, axis=1)
@@ -133,7 +137,8 @@ class Zones(Rows):
         if np.count_nonzero(flip):
             self.entered, self.left = flip & ~inside, flip & inside
             inside ^= flip
-            stay[flip], doubt[flip] = np.where(inside, now - doubt, 0)[flip], np.inf
+            self.table["begun"][flip] = np.where(inside, life[:, None] - now + doubt, np.inf)[flip]
+            doubt[flip] = np.inf
             self.changed = True
 
     def _touches(self, x: F64, y: F64, extent: F32) -> Mask:
@@ -150,7 +155,7 @@ class Zones(Rows):
         band = extent[:, None] * self._band
         there = (distance > band).view(np.int8) - (distance < -band).view(np.int8)
         home = (there == side) & found
-        at = points.reshape(len(points), len(self._inner) // 2, 2)[:, self._line_anchor]
+        at = points.reshape(len(points), len(self._inner) // 2, 2).take(self._line_anchor, axis=1)
         if np.count_nonzero(home) == home.size:
             spot[:] = at
             if self._turning:
