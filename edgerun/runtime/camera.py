@@ -68,6 +68,7 @@ class Outlet:
         delivery: Delivery,
         format_for: Callable[..., DetectionsFormat],
         occupancy: Callable[[str, str, int], Message],
+        snapshot: Callable[[bytes], Message],
         score: float,
     ) -> None:
         self.score = score
@@ -75,6 +76,7 @@ class Outlet:
         self._format_for = format_for
         self._formats: dict[str, DetectionsFormat] = {}
         self._occupancy = occupancy
+        self._snapshot = snapshot
         self._counts: dict[tuple[str, str], int] = {}
 
     def forget(self) -> None:
@@ -109,20 +111,25 @@ class Outlet:
         for event in events:
             self._delivery.accept(event, partial(self._picture, frame, event) if frame else None)
 
+    def picture(self, frame: Frame) -> None:
+        """Publish a frame as it is as the snapshot."""
+        self._delivery.retain(self._snapshot(self._picture(frame)))
+
     @staticmethod
-    def _picture(frame: Frame, event: Event) -> bytes:
-        boxes = np.array([thing.xyxy for thing in event.objects], np.float32).reshape(-1, 4)
-        captions = [f"{thing.label} {thing.score:.2f}" for thing in event.objects]
+    def _picture(frame: Frame, event: Event | None = None) -> bytes:
+        objects = event.objects if event else ()
+        boxes = np.array([thing.xyxy for thing in objects], np.float32).reshape(-1, 4)
+        captions = [f"{thing.label} {thing.score:.2f}" for thing in objects]
         return jpeg(draw(to_bgr(frame), boxes, captions), _SNAPSHOT_QUALITY)
 
 
 class Camera:
-    """Captures until closed. ``build_source`` makes a fresh source for every attempt."""
+    """Captures until closed. ``build_source(fps)`` makes a fresh source for every attempt."""
 
     def __init__(
         self,
         name: str,
-        build_source: Callable[[], Source],
+        build_source: Callable[[float], Source],
         pipeline: Pipeline,
         outlet: Outlet,
         dispatcher: Dispatcher,
@@ -136,6 +143,7 @@ class Camera:
         self.outlet = outlet
         self.progress = 0
         self.captured = 0
+        self.wants_snapshot = False
         self._build_source = build_source
         self._pipeline = pipeline
         self._dispatcher = dispatcher
@@ -189,6 +197,14 @@ class Camera:
         """A paused camera stays connected; its frames are not looked at."""
         self._paused = paused
 
+    def set_fps(self, fps: float) -> None:
+        """Open the source again for another number of frames a second."""
+        self._lane.weight *= fps / self._asked_fps if self._asked_fps else 1.0
+        self._asked_fps = fps
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
     def report(self) -> CameraReport:
         """How it is now; also where a silence is noticed."""
         now = time.monotonic()
@@ -212,18 +228,22 @@ class Camera:
         backoff_s = _BACKOFF_S[0]
         while not self._closed.is_set():
             before = self.captured
-            source = self._source = self._build_source()
+            source = self._source = self._build_source(self._asked_fps)
             try:
                 for frame in source.frames():
                     self._frame(frame)
                     if self._closed.is_set():
                         return
+                if source is not self._source:
+                    continue
                 if not self._closed.is_set():
                     self._enter("offline", "the source is over")
                 return
             except SourceError as error:
                 if self._closed.is_set():
                     return
+                if source is not self._source:
+                    continue
                 self._enter("offline", str(error))
                 backoff_s = _BACKOFF_S[0] if self.captured > before else min(backoff_s * 2, _BACKOFF_S[1])
                 if not error.retriable:
@@ -273,3 +293,6 @@ class Camera:
         self._finished.append(time.monotonic())
         if not self._closed.is_set():
             self.outlet(self._pipeline.finish(job.look, job.parts), job)
+            if self.wants_snapshot:
+                self.wants_snapshot = False
+                self.outlet.picture(job.look.frame)

@@ -15,11 +15,13 @@ from typing import Any
 
 from edgerun import logs
 from edgerun.config import CameraOptions, load_isolated, secrets_of
-from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, state, status
+from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, snapshot, state, status
 from edgerun.notify import Notifier
+from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera, CameraTerms, Outlet
+from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
@@ -108,8 +110,12 @@ class Daemon:
             self._topics, sink, self._state_dir / "outbox.db", config.outbox, copies=copies, birth_topic=birth
         )
         self._delivery.start()
+        actions = CameraActions(lambda: self._cameras, self._delivery, self._ask_reload)
+        self._commands = Commands(self._topics, config.mqtt.verbs, self._delivery, actions)
+        self._commands.start()
 
     def _stop_delivering(self) -> None:
+        self._commands.close()
         self._delivery.close(_DRAIN_S)
         if self._broker is not None:
             self._broker.close()
@@ -122,11 +128,12 @@ class Daemon:
             self._delivery,
             partial(DetectionsFormat, self._topics, name, detector.labels, model=model.name, sha256=model.sha256),
             partial(occupancy, self._topics, name),
+            partial(snapshot, self._topics, name),
             self._config.model.score,
         )
         return Camera(
             name,
-            partial(options.source.build, Feed(name, options.fps)),
+            lambda fps: options.source.build(Feed(name, fps)),
             pipeline,
             outlet,
             detector.dispatcher,
@@ -260,9 +267,13 @@ class Daemon:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            self._reload_asked = True
+            self._ask_reload()
         else:
             self._stopping = True
+            self._wake.set()
+
+    def _ask_reload(self) -> None:
+        self._reload_asked = True
         self._wake.set()
 
     def _thread_died(self, death: threading.ExceptHookArgs) -> None:

@@ -1,0 +1,57 @@
+"""What commands do to the running daemon."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from edgerun.runtime.camera import Camera
+from edgerun.runtime.delivery import Delivery
+from edgerun.types import Event, Stamp
+
+
+class CameraActions:
+    """Acts on one camera, or on all where none is named. ``cameras`` gives those that run now."""
+
+    def __init__(
+        self, cameras: Callable[[], Mapping[str, Camera]], delivery: Delivery, reload: Callable[[], None]
+    ) -> None:
+        self._cameras = cameras
+        self._delivery = delivery
+        self.reload = reload
+        self._episodes = itertools.count(1)
+
+    def cameras(self) -> Collection[str]:
+        return self._cameras().keys()
+
+    def pause(self, camera: str) -> None:
+        for one in self._chosen(camera):
+            one.pause(True)
+
+    def resume(self, camera: str) -> None:
+        for one in self._chosen(camera):
+            one.pause(False)
+
+    def snapshot(self, camera: str) -> None:
+        """The next frame is published as the camera's snapshot."""
+        for one in self._chosen(camera):
+            one.wants_snapshot = True
+
+    def set(self, camera: str, score: float | None, fps: float | None) -> None:
+        """Until the next reload or restart."""
+        for one in self._chosen(camera):
+            if score is not None:
+                one.outlet.score = score
+            if fps is not None:
+                one.set_fps(fps)
+
+    def test_alert(self, camera: str) -> None:
+        """An alert that goes the whole way, so that whoever waits for alerts can be tried."""
+        for one in self._chosen(camera):
+            stamp = Stamp(one.name, one.captured, time.monotonic(), time.time(), 1, 1)
+            self._delivery.accept(Event("test", "test_alert", "instant", -next(self._episodes), stamp))
+
+    def _chosen(self, camera: str) -> Iterable[Camera]:
+        running = self._cameras()
+        return [running[camera]] if camera else list(running.values())
