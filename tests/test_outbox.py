@@ -1,0 +1,364 @@
+"""The durable queue: what it accepted is there again, whatever was done to the process, the file or the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgerun.errors import SinkError
+from edgerun.outbox import Entry, Outbox, OutboxOptions
+from edgerun.outbox.rows import Row, pack, ranges, scan, unpack
+
+NAMES = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
+IDS = st.integers(0, 10**15 - 1)
+ROWS = st.builds(
+    Row, IDS, NAMES, IDS, st.lists(st.integers(0, 10**6), max_size=20).map(ranges), st.binary(max_size=600)
+)
+
+
+def body(camera: str, seq: int, size: int = 400) -> bytes:
+    return b'{"camera":"%s","seq":%d,"x":"%s"' % (camera.encode(), seq, b"x" * size)
+
+
+def opened(path: Path, max_mb: int = 32) -> tuple[Outbox, list[Entry]]:
+    outbox = Outbox(path, OutboxOptions(max_mb=max_mb))
+    return outbox, outbox.open()
+
+
+def accept(outbox: Outbox, camera: str, size: int = 400) -> Entry:
+    seq = outbox.next_seq(camera)
+    entry = Entry(camera, seq, body(camera, seq, size))
+    outbox.add([entry])
+    return entry
+
+
+def names(entries: list[Entry]) -> list[tuple[str, int]]:
+    return [(entry.camera, entry.seq) for entry in entries]
+
+
+@given(ROWS)
+def test_a_row_comes_back_as_it_was(row: Row) -> None:
+    assert unpack(pack(row)) == row
+
+
+@given(ROWS, st.data())
+def test_a_changed_row_is_noticed(row: Row, data: st.DataObject) -> None:
+    """Any one bit."""
+    blob = bytearray(pack(row))
+    at = data.draw(st.integers(0, len(blob) * 8 - 1))
+    blob[at // 8] ^= 1 << at % 8
+    with pytest.raises(ValueError, match="checksum"):
+        unpack(bytes(blob))
+
+
+@settings(max_examples=30)
+@given(st.lists(ROWS, max_size=8), st.binary(max_size=50))
+def test_rows_are_found_in_any_heap(rows: list[Row], dirt: bytes) -> None:
+    """However little is known of where they lie."""
+    dirt = dirt.replace(b"\x1e", b"")
+    rows = [row for row in rows if b"\x1e" not in row.body]
+    heap = dirt + dirt.join(pack(row) for row in rows) + dirt
+    assert [trace.row for trace in scan(heap)] == rows
+
+
+def test_what_was_not_delivered_waits_again(tmp_path: Path) -> None:
+    outbox, waiting = opened(tmp_path / "outbox.db")
+    assert waiting == []
+    first = [accept(outbox, camera) for camera in ("porch", "yard", "porch")]
+    outbox.settle(first[0])
+    outbox.close()
+    outbox, waiting = opened(tmp_path / "outbox.db")
+    assert names(waiting) == [("yard", 1), ("porch", 2)]
+    assert [outbox.body(entry) for entry in waiting] == [body("yard", 1), body("porch", 2)]
+    assert all(entry.offered for entry in waiting)
+    assert accept(outbox, "porch").seq == 3
+
+
+def test_seq_goes_on_when_all_was_delivered(tmp_path: Path) -> None:
+    """However long ago a camera's last alert was, and however many of another's were deleted since."""
+    outbox, _ = opened(tmp_path / "outbox.db")
+    outbox.settle(accept(outbox, "quiet"))
+    for _ in range(1000):
+        outbox.settle(accept(outbox, "busy"))
+        outbox.tick()
+    outbox.close()
+    outbox, waiting = opened(tmp_path / "outbox.db")
+    assert waiting == []
+    assert (outbox.next_seq("quiet"), outbox.next_seq("busy")) == (2, 1001)
+    assert len(outbox.history("", 0)) < 500
+
+
+def test_delivered_alerts_can_be_asked_for_again(tmp_path: Path) -> None:
+    outbox, _ = opened(tmp_path / "outbox.db")
+    for _ in range(10):
+        outbox.settle(accept(outbox, "porch"))
+        outbox.settle(accept(outbox, "yard"))
+    assert names(outbox.history("porch", 8)) == [("porch", 8), ("porch", 9), ("porch", 10)]
+    assert len(outbox.history("", 8)) == 6
+
+
+BURST = """
+import sys
+from pathlib import Path
+from edgerun.outbox import Entry, Outbox, OutboxOptions
+outbox = Outbox(Path(sys.argv[1]), OutboxOptions())
+for entry in outbox.open():
+    outbox.settle(entry)
+while True:
+    entry = Entry("porch", outbox.next_seq("porch"), b"x" * 400)
+    outbox.add([entry])
+    print(entry.seq, flush=True)
+    if entry.seq % 3:
+        outbox.settle(entry)
+        outbox.tick()
+"""
+
+
+def test_a_kill_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
+    """SIGKILL in a burst, five times: every seq that was printed after its commit is known again."""
+    path = tmp_path / "outbox.db"
+    chance = random.Random(5)
+    last = 0
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", BURST, str(path)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            accepted = [int(process.stdout.readline()) for _ in range(chance.randrange(20, 200))]
+            process.send_signal(signal.SIGKILL)
+            accepted += [int(line) for line in process.stdout]
+        assert accepted == list(range(last + 1, accepted[-1] + 1))
+        last = accepted[-1]
+        copy = shutil.copytree(tmp_path, tmp_path.parent / f"copy-{last}")
+        outbox, waiting = opened(copy / "outbox.db")
+        assert {seq for seq in accepted if seq % 3 == 0} <= {entry.seq for entry in waiting}
+        assert len([entry for entry in waiting if entry.seq % 3]) <= 2
+        last = outbox.last_seq["porch"]
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, int]], set[tuple[str, int]]]:
+    """An outbox as a kill leaves it: its folder, what it accepted in order, and what of that was delivered."""
+    chance = random.Random(11)
+    folder = tmp_path_factory.mktemp("crashed")
+    outbox, _ = opened(folder / "outbox.db")
+    accepted: list[tuple[str, int]] = []
+    waiting: list[Entry] = []
+    delivered: set[tuple[str, int]] = set()
+    for n in range(900):
+        entry = accept(outbox, chance.choice(["porch", "yard"]), chance.choice([300, 400, 500, 2500]))
+        accepted.append((entry.camera, entry.seq))
+        waiting.append(entry)
+        while len(waiting) > 60:
+            outbox.settle(waiting[0])
+            delivered.add((waiting[0].camera, waiting.pop(0).seq))
+        if n % 20 == 0:
+            outbox.tick()
+    copy = tmp_path_factory.mktemp("copy") / "outbox"
+    shutil.copytree(folder, copy)
+    outbox.close()
+    return copy, accepted, delivered
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_torn_log_keeps_what_lies_before_the_tear(
+    crashed: tuple[Path, list[tuple[str, int]], set[tuple[str, int]]], tmp_path: Path, seed: int
+) -> None:
+    folder, accepted, delivered = crashed
+    chance = random.Random(seed)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    log = tmp_path / "outbox.db-wal"
+    size = log.stat().st_size
+    at = chance.randrange(size)
+    if seed % 3 == 0:
+        os.truncate(log, at)
+    else:
+        with log.open("r+b") as file:
+            file.seek(at)
+            file.write(chance.randbytes(size - at if seed % 3 == 1 else 1))
+    outbox, waiting = opened(tmp_path / "outbox.db")
+    assert outbox.quarantined == 0
+    found = set(names(waiting))
+    kept = accepted[: max((accepted.index(name) for name in found), default=-1) + 1]
+    assert {name for name in kept if name not in delivered} <= found
+    assert all(outbox.body(entry) for entry in waiting)
+
+
+def _flip(file: Path, chance: random.Random) -> None:
+    image = bytearray(file.read_bytes())
+    for _ in range(20):
+        image[chance.randrange(len(image))] ^= 0xFF
+    file.write_bytes(image)
+
+
+def _random_page(file: Path, chance: random.Random) -> None:
+    image = file.read_bytes()
+    at = chance.randrange(len(image) // 1024) * 1024
+    file.write_bytes(image[:at] + chance.randbytes(1024) + image[at + 1024 :])
+
+
+def _random_head(file: Path, chance: random.Random) -> None:
+    file.write_bytes(chance.randbytes(100) + file.read_bytes()[100:])
+
+
+def _short(file: Path, chance: random.Random) -> None:
+    os.truncate(file, chance.randrange(file.stat().st_size))
+
+
+def _text(file: Path, chance: random.Random) -> None:
+    file.write_text("this is no database\n" * chance.randrange(100))
+
+
+def _folder(file: Path, chance: random.Random) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("damage", [_flip, _random_page, _random_head, _short, _text, _folder])
+def test_a_damaged_file_never_stops_the_start(
+    crashed: tuple[Path, list[tuple[str, int]], set[tuple[str, int]]],
+    tmp_path: Path,
+    damage: Callable[[Path, random.Random], None],
+    seed: int,
+) -> None:
+    """It is set aside, what is whole is taken over, what is known to be missing is in the gap record, and new alerts
+    are accepted with new seqs."""
+    folder, accepted, _ = crashed
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "outbox.db"
+    chance = random.Random(seed)
+    if seed == 0:  # with an empty log, so that all hangs on the file
+        opened(path)[0].close()
+    damage(path, chance)
+    outbox, waiting = opened(path)
+    if outbox.quarantined:
+        assert list(tmp_path.glob("outbox.db.corrupt-*"))
+    for entry in waiting:
+        assert (entry.camera, entry.seq) in accepted
+        assert outbox.body(entry)
+    for camera in outbox.last_seq:
+        highest = max(seq for name, seq in accepted if name == camera)
+        lost = {seq for gap in outbox.gaps.of(camera) for seq in range(gap.first, gap.last + 1)}
+        known = lost | {entry.seq for entry in waiting if entry.camera == camera} | {highest}
+        assert outbox.last_seq[camera] == max(known) or outbox.last_seq[camera] < highest
+    entry = accept(outbox, "porch")
+    outbox.close()
+    _, waiting = opened(path)
+    assert ("porch", entry.seq) in names(waiting)
+
+
+def test_only_two_damaged_files_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    for _ in range(4):
+        path.write_bytes(b"no database at all" * 100)
+        outbox, _ = opened(path)
+        outbox.close()
+    assert len([file for file in tmp_path.glob("*.corrupt-*") if not file.name.endswith("-wal")]) == 2
+
+
+def test_a_full_outbox_gives_up_the_oldest_and_names_them(tmp_path: Path) -> None:
+    """The gap record and what still waits are together exactly what was accepted, also after a restart."""
+    outbox, _ = opened(tmp_path / "outbox.db", max_mb=1)
+    entries = [accept(outbox, ("porch", "yard")[n % 3 == 0]) for n in range(3000)]
+    outbox.close()
+    outbox, waiting = opened(tmp_path / "outbox.db", max_mb=1)
+    left = set(names(waiting))
+    gone = {
+        (camera, seq)
+        for camera in outbox.gaps.cameras()
+        for gap in outbox.gaps.of(camera)
+        for seq in range(gap.first, gap.last + 1)
+    }
+    assert left | gone == set(names(entries))
+    assert not left & gone
+    assert outbox.gaps.evicted == len(gone) > 0
+    assert names(waiting) == names(entries)[-len(waiting) :]
+    assert (tmp_path / "outbox.db").stat().st_size <= 1 << 20
+
+
+def test_a_second_daemon_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    outbox, _ = opened(tmp_path / "outbox.db")
+    with pytest.raises(SinkError, match="locked"):
+        opened(tmp_path / "outbox.db")
+    accept(outbox, "porch")
+    assert outbox.quarantined == 0
+
+
+FULL_DISK = """
+import json, os, sys
+from pathlib import Path
+from edgerun.errors import SinkError
+from edgerun.outbox import Entry, Outbox, OutboxOptions
+folder = Path(sys.argv[1])
+outbox = Outbox(folder / "outbox.db", OutboxOptions())
+outbox.open()
+def accept():
+    entry = Entry("porch", outbox.next_seq("porch"), b"x" * 400)
+    try:
+        outbox.add([entry])
+    except SinkError:
+        outbox.last_seq["porch"] -= 1
+        return 0
+    return 1
+assert sum(accept() for _ in range(50)) == 50
+filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
+try:
+    while True:
+        os.write(filler, bytes(4096))
+except OSError:
+    pass
+full = 0
+while accept():
+    full += 1
+refused = [accept() for _ in range(20)]
+os.close(filler)
+os.unlink(folder / "filler")
+assert sum(accept() for _ in range(50)) == 50
+outbox.close()
+outbox = Outbox(folder / "outbox.db", OutboxOptions())
+print(json.dumps([len(outbox.open()), full, sum(refused), outbox.quarantined]))
+"""
+
+
+def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+    """The ballast gives room for hundreds of alerts more; then they are refused in words, and when there is room again
+    all goes on. What was accepted is there after all that."""
+    script = f"mount -t tmpfs -o size=12m tmpfs {tmp_path} && exec {sys.executable} -c '{FULL_DISK}' {tmp_path}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"a disk of our own cannot be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    waiting, while_full, refused, quarantined = json.loads(done.stdout)
+    assert while_full > 300
+    assert refused < 20
+    assert waiting == 50 + while_full + refused + 50
+    assert quarantined == 0
+
+
+def test_alerts_wear_the_card_little(tmp_path: Path) -> None:
+    """At most 4 KB written per alert of 400 bytes, delivery and deletion included."""
+    outbox, _ = opened(tmp_path / "outbox.db")
+    accept(outbox, "porch")
+
+    def written() -> int:
+        lines = Path("/proc/self/io").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
+
+    before = written()
+    for _ in range(2000):
+        seq = outbox.next_seq("porch")
+        entry = Entry("porch", seq, b"x" * 400)
+        outbox.add([entry])
+        outbox.settle(entry)
+        outbox.tick()
+    assert (written() - before) / 2000 <= 4096
