@@ -29,6 +29,7 @@ _FIELDS: Final[Mapping[str, _Schema]] = {
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
     "Tensor": {},
 }
+_MODEL_PROPERTY: Final = 14
 _NODE_OP_TYPE: Final = 4
 _TENSOR_EXTERNAL: Final = 13
 _TENSOR_LOCATION: Final = 14
@@ -45,6 +46,18 @@ def refuse_unsafe_onnx(path: Path) -> None:
         raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise ModelError(f"{path}: not a whole ONNX model ({error}). Pull or export it again.") from error
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """The properties that exporters leave in an ONNX file. Call ``refuse_unsafe_onnx`` first: the file is trusted to
+    be whole."""
+    found = {}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        for number, wire, start, stop in _fields(mapped, 0, len(mapped)):
+            if number == _MODEL_PROPERTY and wire == _BYTES:
+                entry = {n: mapped[a:b].decode(errors="replace") for n, _, a, b in _fields(mapped, start, stop)}
+                found[entry.get(1, "")] = entry.get(2, "")
+    return found
 
 
 def _walk(file: mmap.mmap, path: Path) -> None:
