@@ -1,0 +1,6 @@
+"""Who is who from frame to frame."""
+
+from edgerun.tracking.options import TrackerOptions
+from edgerun.tracking.tracker import Tracker
+
+__all__ = ["Tracker", "TrackerOptions"]

@@ -1,0 +1,32 @@
+"""What can be told to the tracker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt, Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerOptions:
+    """How boxes of one frame are joined to those of the frames before. The defaults suit 2-30 frames per second."""
+
+    low_score: Annotated[float, Interval(ge=0, le=1)] = 0.1
+    """Boxes below this score are ignored."""
+    high_score: Annotated[float, Interval(ge=0, le=1)] = 0.6
+    """Boxes from this score on are given to tracks first; what is below only helps those that found none."""
+    start_score: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    """Only a box with at least this score begins a new track."""
+    confirm: Annotated[float, Gt(0)] = 2.5
+    """Evidence that confirms a track. Each box adds to it by its score: about 1 for a score of 0.65, 3 at most."""
+    coast_s: Annotated[float, Interval(ge=0, le=60)] = 0.1
+    """How long a track that is not found is still told of, where it should be by now."""
+    memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.4
+    """How long a track that is not found can be taken up again under its id."""
+
+    def __post_init__(self) -> None:
+        if not self.low_score <= min(self.high_score, self.start_score):
+            raise ValueError("set low_score no higher than high_score and start_score")
+        if self.coast_s > self.memory_s:
+            raise ValueError("set coast_s no longer than memory_s: a forgotten track cannot be told of")
