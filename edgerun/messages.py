@@ -21,7 +21,7 @@ SCHEMA = 1
 
 CameraState = Literal["ok", "stalled", "frozen", "offline", "paused"]
 
-_DETECTIONS_EXPIRY_S = 10
+DETECTIONS_EXPIRY_S = 10
 _FORBIDDEN = str.maketrans({"+": "_", "#": "_", "/": "_", "\0": "_"})
 _TRACK = '{"track_id":%d,"label":%s,"score":%.4f,"box":[%.5f,%.5f,%.5f,%.5f],"zones":%s,"seen":%s}'
 _LOOSE = '{"track_id":null,"label":%s,"score":%.4f,"box":[%.5f,%.5f,%.5f,%.5f],"zones":[],"seen":true}'
@@ -128,7 +128,7 @@ class DetectionsFormat:
             f'{self._head}"frame":{stamp.seq},"captured":"{iso(stamp.wall)}","published":"{iso(published)}",'
             f'"size":[{stamp.width},{stamp.height}],{self._model}{spent},"objects":[{",".join(rows)}]}}'
         )
-        return Message(self._topic, payload.encode("utf-8", "replace"), expiry_s=_DETECTIONS_EXPIRY_S)
+        return Message(self._topic, payload.encode("utf-8", "replace"), expiry_s=DETECTIONS_EXPIRY_S)
 
     def _tracks(self, stamp: Stamp, tracks: Tracks, zones: Sequence[tuple[str, ...]]) -> list[str]:
         if not len(tracks):

@@ -1,0 +1,238 @@
+"""``edgerun watch``: a live, readable view of what devices publish."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import queue
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgerun.errors import SinkError
+from edgerun.secrets import Secret
+from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
+from edgerun.stages import Request, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_ALERTS = 15
+_REDRAW_S = 0.25
+_RATE_S = 5.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="the broker (default: %(default)s)")
+    parser.add_argument("--port", type=int, help="default: 1883, with --tls 8883")
+    parser.add_argument("--username", default="")
+    parser.add_argument("--password", default="", help="better given as EDGERUN_MQTT_PASSWORD in the environment")
+    parser.add_argument("--tls", action="store_true", help="encrypt the connection")
+    parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust; implies --tls")
+    parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5", help="MQTT version (embedded broker: 3.1.1)")
+    parser.add_argument("--prefix", default="edgerun")
+    parser.add_argument("--device", default="+", help="one device (default: all)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
+    parser.add_argument("--json", action="store_true", help='one line per message: {"topic","payload"}')
+
+
+def run(args: argparse.Namespace) -> int:
+    inbox: queue.SimpleQueue[Request | str] = queue.SimpleQueue()
+    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, (f"{args.prefix}/{args.device}/#",))
+    logging.getLogger("edgerun").addHandler(logging.NullHandler())  # what goes wrong is told by the view itself
+    sink.open(_Inbox(inbox))
+    until = time.monotonic() + args.seconds if args.seconds else float("inf")
+    try:
+        if args.json:
+            _follow(inbox, until, _print_json)
+        else:
+            _view(inbox, until, args.prefix)
+    finally:
+        sink.close()
+    return 0
+
+
+def _options(args: argparse.Namespace) -> MqttOptions:
+    tls = TlsOptions(ca=args.ca) if args.tls or args.ca else None
+    password = args.password or os.environ.get("EDGERUN_MQTT_PASSWORD", "")
+    try:
+        return MqttOptions(
+            host=args.host,
+            port=args.port or (8883 if tls else 1883),
+            username=args.username,
+            password=Secret(password),
+            tls=tls,
+            version=args.mqtt,
+            client_id=f"edgerun-watch-{os.getpid()}",
+        )
+    except ValueError as error:
+        raise SinkError(str(error)) from error
+
+
+class _Inbox:
+    """Passes on what the sink tells: messages, and connection news as text."""
+
+    def __init__(self, inbox: queue.SimpleQueue[Request | str]) -> None:
+        self._inbox = inbox
+
+    def connected(self, window: int, session: int) -> None:
+        self._inbox.put("")
+
+    def disconnected(self, reason: str) -> None:
+        self._inbox.put(reason)
+
+    def answered(self, token: int, verdict: Verdict, reason: str) -> None:
+        """Nothing is offered here."""
+
+    def received(self, request: Request) -> None:
+        self._inbox.put(request)
+
+
+def _follow(inbox: queue.SimpleQueue[Request | str], until: float, show: Callable[[Request], None]) -> None:
+    said = ""
+    while (left := until - time.monotonic()) > 0:
+        try:
+            item = inbox.get(timeout=min(left, 1.0))
+        except queue.Empty:
+            continue
+        if isinstance(item, Request):
+            show(item)
+        elif item != said:
+            print(f"edgerun: {item or 'connected'}", file=sys.stderr)
+            said = item
+
+
+def payload_of(request: Request) -> Any:
+    """JSON where it is, else text; a picture as its size."""
+    try:
+        text = request.payload.decode()
+    except UnicodeDecodeError:
+        return f"{len(request.payload)} bytes"
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _print_json(request: Request) -> None:
+    print(json.dumps({"topic": request.topic, "payload": payload_of(request)}, ensure_ascii=False), flush=True)
+
+
+def _print_line(request: Request) -> None:
+    """For terminals without rich: alerts and changes of state, a line each."""
+    kind = request.topic.rpartition("/")[2]
+    payload = payload_of(request)
+    if kind == "alerts" and isinstance(payload, dict):
+        print(f"{payload.get('captured', '')[11:19]}  {describe(payload)}", flush=True)
+    elif kind in ("status", "state") and not request.retained:
+        state = payload.get("state", "") if isinstance(payload, dict) else payload
+        print(f"          {request.topic}: {state}", flush=True)
+
+
+def describe(alert: dict[str, Any]) -> str:
+    """An alert in one line."""
+    things = ", ".join(f"{thing['label']} {thing['score']:.0%}" for thing in alert.get("objects", ()))
+    where = alert.get("zone") or alert.get("line") or ""
+    parts = [alert.get("camera", ""), alert.get("rule", ""), f"{alert.get('kind', '')} {alert.get('type', '')}", where]
+    again = " (again)" if alert.get("replayed") else ""
+    return "  ".join(part for part in [*parts, alert.get("direction", ""), things] if part) + again
+
+
+@dataclass
+class _Camera:
+    state: str = ""
+    frames: list[float] = field(default_factory=list)
+    objects: str = ""
+    inference_ms: float | None = None
+
+
+class _View:
+    """What is known of all devices, and how it looks."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._cameras: dict[tuple[str, str], _Camera] = {}
+        self._alerts: list[str] = []
+        self._status: dict[str, str] = {}
+        self.news = "connecting"
+
+    def take(self, request: Request) -> None:
+        levels = request.topic.removeprefix(f"{self._prefix}/").split("/")
+        payload = payload_of(request)
+        if len(levels) == 2 and levels[1] == "status":
+            self._status[levels[0]] = str(payload)
+        if len(levels) != 3 or not isinstance(payload, dict):
+            return
+        device, camera, kind = levels
+        if kind == "alerts":
+            self._alerts = [*self._alerts, f"{payload.get('captured', '')[11:19]}  {describe(payload)}"][-_ALERTS:]
+        if kind not in ("state", "detections"):
+            return
+        row = self._cameras.setdefault((device, camera), _Camera())
+        if kind == "state":
+            row.state = str(payload.get("state", ""))
+        else:
+            now = time.monotonic()
+            row.frames = [at for at in row.frames if now - at < _RATE_S] + [now]
+            row.inference_ms = payload.get("inference_ms")
+            row.objects = _seen(payload.get("objects", ()))
+
+    def render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(expand=True)
+        for name in ("device", "camera", "state", "fps", "inference", "sees now"):
+            table.add_column(name)
+        now = time.monotonic()
+        for (device, camera), row in sorted(self._cameras.items()):
+            fps = sum(now - at < _RATE_S for at in row.frames) / _RATE_S
+            spent = f"{row.inference_ms:.1f} ms" if row.inference_ms is not None else ""
+            status = self._status.get(device, "")
+            name = device if status in ("", "online") else f"{device} ({status})"
+            table.add_row(*map(Text, (name, camera, row.state, f"{fps:.1f}", spent, row.objects)))
+        alerts = Text("\n".join(reversed(self._alerts)) or "no alert yet")
+        return Group(table, Text(self.news, style="red"), Text("Alerts", style="bold"), alerts)
+
+
+def _seen(objects: Any) -> str:
+    counts: dict[str, int] = {}
+    for thing in objects:
+        if thing.get("track_id") is not None:
+            counts[thing["label"]] = counts.get(thing["label"], 0) + 1
+    return ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+
+
+def _view(inbox: queue.SimpleQueue[Request | str], until: float, prefix: str) -> None:
+    try:
+        from rich.live import Live
+    except ImportError:
+        _follow(inbox, until, _print_line)
+        return
+    if not sys.stdout.isatty():
+        _follow(inbox, until, _print_line)
+        return
+    view = _View(prefix)
+    with Live(view.render(), refresh_per_second=4) as live:
+        while time.monotonic() < until:
+            _take_all(inbox, view)
+            live.update(view.render())
+
+
+def _take_all(inbox: queue.SimpleQueue[Request | str], view: _View) -> None:
+    """Take what comes until it is time to draw again."""
+    redraw = time.monotonic() + _REDRAW_S
+    while (left := redraw - time.monotonic()) > 0:
+        try:
+            item = inbox.get(timeout=left)
+        except queue.Empty:
+            return
+        if isinstance(item, Request):
+            view.take(item)
+        else:
+            view.news = item
