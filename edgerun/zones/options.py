@@ -54,7 +54,7 @@ class LineOptions:
     """The point of a box that must pass the line."""
     inertia_s: Annotated[float, Interval(ge=0, le=60)] = 0.1
     """How long the anchor must stay on the far side before it counts as passed."""
-    margin: Annotated[float, Interval(ge=0, le=1)] = 0.1
+    margin: Annotated[float, Interval(ge=0, le=1)] = 0.15
     """Half the width of the band around the line in which a track is on neither side, as a part of the box's size
     (the root of its area): somebody who stands on the line passes it not even once."""
 
