@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import IO
 
-from edgerun.sinks.mqtt import MqttOptions
+from edgerun.sinks.mqtt import MqttOptions, reachable
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ class EmbeddedBroker:
     """Listens at the host and port of the options, and asks for their user name and password if there are any."""
 
     def __init__(self, options: MqttOptions) -> None:
+        self._address = (reachable(options.host), options.port)
         host = f"[{options.host}]" if ":" in options.host else options.host
         self._settings = {
             "bind": f"{host}:{options.port}",
@@ -35,6 +38,19 @@ class EmbeddedBroker:
     def start(self) -> None:
         """Returns at once; the broker answers within a second or two."""
         self._thread.start()
+
+    def wait(self, timeout_s: float) -> None:
+        """Until it listens, or the time is over: a client that comes too early would only complain."""
+        until = time.monotonic() + timeout_s
+        while not self._listens() and time.monotonic() < until and not self._closing.is_set():
+            time.sleep(0.05)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(self._address, 1.0).close()
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         self._closing.set()

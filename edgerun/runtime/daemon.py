@@ -43,6 +43,7 @@ _SWITCH_INTERVAL_S = 0.0005
 _READY_ANYWAY_S = 60.0
 """Cameras may be down when a device boots; after so long without a frame the service manager is told to go on."""
 _DRAIN_S = 3.0
+_BROKER_S = 5.0
 
 
 class Daemon:
@@ -99,6 +100,7 @@ class Daemon:
         self._broker = EmbeddedBroker(config.mqtt) if config.mqtt.embedded else None
         if self._broker is not None:
             self._broker.start()
+            self._broker.wait(_BROKER_S)
         self._topics = Topics(config.mqtt.prefix, config.device)
         birth = f"{config.mqtt.discovery_prefix}/status" if config.mqtt.home_assistant else ""
         subscriptions = [self._topics.status, *filter(None, [birth])]

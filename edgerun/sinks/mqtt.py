@@ -106,7 +106,7 @@ class MqttSink:
         self, options: MqttOptions, device: str, will: Message | None = None, subscriptions: tuple[str, ...] = ()
     ) -> None:
         self._endpoint = Endpoint(
-            host=_reachable(options.host) if options.embedded else options.host,
+            host=reachable(options.host) if options.embedded else options.host,
             port=options.port,
             client_id=options.client_id or f"edgerun-{device}",
             username=options.username,
@@ -187,6 +187,6 @@ class MqttSink:
             connection.drop()
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """Where a broker answers that listens at ``host``."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
