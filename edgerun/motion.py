@@ -30,6 +30,12 @@ REFIT_PART = 0.08
 BLOCK_PX = 8
 BLOCK_PART = 0.15
 """A block of the reduced picture has changed when this part of its pixels has."""
+ACTIVE_S = 0.3
+ACTIVE_PART = 0.25
+"""A patch moves when, against a frame so much earlier, this part of ``min_area`` differs."""
+ABSORB_S = 2.0
+"""Time constant with which the background takes in a patch that does not move."""
+EPSILON_S = 0.005
 FLASH_S = 0.3
 """A change of light that is over sooner was a flash: the old background still holds."""
 REFRESH_S = 1.0
@@ -118,7 +124,7 @@ class MotionGate:
             changed = self._changed(small)
         settling = self._settle(changed, small, now)
         self._adapt(small, gap, now, settling)
-        boxes = self._confirmed(changed, step, now)
+        boxes = self._moving(changed, small, gap, step)
         if settling:
             return Motion(NOTHING, False, True)
         if len(boxes):
@@ -135,7 +141,7 @@ class MotionGate:
         self._at = self._refreshed_at = now
         self._settled_at = now + self._options.settle_s
         self._lit_at: float | None = None
-        self._earlier: deque[tuple[float, Array]] = deque()
+        self._earlier: deque[tuple[float, Array, Array]] = deque()
         self._set_threshold(small)
 
     def _changed(self, small: Array) -> Array:
@@ -195,30 +201,48 @@ class MotionGate:
         if self._masked is not None:
             self._threshold[self._masked] = 255
 
-    def _confirmed(self, changed: Array, step: int, now: float) -> F32:
-        """Boxes in frame pixels around the changes that were there, close by, ``confirm_s`` ago too."""
-        least = self._options.min_area * changed.size
+    def _moving(self, changed: Array, small: Array, gap: float, step: int) -> F32:
+        """Boxes in frame pixels around the changes that were there, close by, ``confirm_s`` ago too, and that move.
+
+        What has stopped, or has left a hole in the background, differs from the background but not from the frame
+        before: the background takes it in soon.
+        """
         joined = cv2.dilate(changed, JOIN)
         earlier = self._earlier
-        while len(earlier) > 1 and now - earlier[1][0] >= 0.9 * self._options.confirm_s:
+        earlier.append((self._at, joined, small))
+        while len(earlier) > 2 and self._at - earlier[1][0] >= max(ACTIVE_S, self._options.confirm_s) - EPSILON_S:
             earlier.popleft()
-        earlier.append((now, joined))
         if len(earlier) < 2:
             return NOTHING
-        then, there = earlier[0]
-        reach = int(SPEED * (now - then) * changed.shape[0])
-        if reach > 2 * JOIN_PX:
-            there = cv2.dilate(there, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-        outlines = cv2.findContours(cv2.bitwise_and(joined, there), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        confirmed = cv2.bitwise_and(joined, self._there(changed.shape[0]))
+        active = cv2.compare(cv2.absdiff(small, earlier[0][2]), self._threshold, cv2.CMP_GT)
+        least = self._options.min_area * changed.size
         boxes = []
-        for outline in outlines:
+        for outline in cv2.findContours(confirmed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
             x, y, width, height = cv2.boundingRect(outline)
-            if cv2.countNonZero(changed[y : y + height, x : x + width]) >= least:
+            inside = slice(y, y + height), slice(x, x + width)
+            if cv2.countNonZero(changed[inside]) < least:
+                continue
+            if cv2.countNonZero(active[inside]) >= ACTIVE_PART * least:
                 boxes.append((x + JOIN_PX, y + JOIN_PX, x + width - JOIN_PX, y + height - JOIN_PX))
+            elif self._lit_at is None:
+                cv2.accumulateWeighted(small[inside], self._background[inside], min(gap / ABSORB_S, 1.0))
         if not boxes:
             return NOTHING
         frame = np.array(self._shape[1::-1] * 2, np.float32)
         return np.minimum(np.array(boxes, np.float32) * step, frame)
+
+    def _there(self, height: int) -> Array:
+        """What had changed ``confirm_s`` ago, widened by how far an object may have come since."""
+        then, there, _ = next(
+            row
+            for row in reversed(self._earlier)
+            if self._at - row[0] >= self._options.confirm_s - EPSILON_S or row is self._earlier[0]
+        )
+        reach = int(SPEED * (self._at - then) * height)
+        if reach <= 2 * JOIN_PX:
+            return there
+        return cv2.dilate(there, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
 
 
 def _fitted(background: Array, small: Array, light: tuple[float, float]) -> tuple[float, float]:

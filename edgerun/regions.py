@@ -60,8 +60,8 @@ class RegionOptions:
     """Every part of the picture is looked at again after this time, so that nothing is overlooked for good."""
     object_part: Annotated[float, Interval(ge=0.05, le=0.6)] = 0.3
     """How large an object should appear: its longer side as a part of the crop."""
-    enlarge: Annotated[float, Interval(ge=1, le=4)] = 1.0
-    """How much a crop may be enlarged to the model's input; 1: no crop is smaller than the input."""
+    enlarge: Annotated[float, Interval(ge=1, le=4)] = 1.5
+    """How much a crop may be enlarged to the input of the model: small objects gain by it. 1: not at all."""
     overlap: Annotated[float, Interval(gt=0, lt=1)] = 0.5
     """Boxes of one class that overlap by more than this IoU are the same object."""
     cut_score: Annotated[float, Interval(ge=0, le=1)] = 0.3
