@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from edgerun.types import Array, Detections, Event, Fit, Frame, InputLayout, Message, ModelIO, Stamp, Tracks
 
@@ -59,6 +59,15 @@ class Head(Protocol):
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Raw outputs to boxes in frame pixels with ``score >= min_score``. Raises ValueError on shapes it does
         not know."""
+        ...
+
+
+@runtime_checkable
+class FixedInputs(Protocol):
+    """A head whose models take more than the picture: values that stay the same from picture to picture."""
+
+    def extra_inputs(self, io: ModelIO) -> Sequence[Array]:
+        """The values of ``io.inputs[1:]``, in that order. Raises ValueError for inputs that it does not know."""
         ...
 
 

@@ -55,6 +55,8 @@ class PicoDet:
         """Values of the inputs after the picture, the same for each: boxes are wanted in the tensor's own pixels."""
         width, height = io.size
         known = {"scale_factor": (1.0, 1.0), "im_shape": (height, width)}
+        if unknown := [spec.name for spec in io.inputs[1:] if spec.name not in known]:
+            raise ValueError(f"picodet does not know what to give the inputs {', '.join(unknown)}")
         return [np.array([known[spec.name]], spec.dtype) for spec in io.inputs[1:]]
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:

@@ -31,6 +31,11 @@ def recognise(io: ModelIO, label_count: int | None = None) -> str:
     if "task" in metadata or ("names" in metadata and "stride" in metadata):
         return _by_ultralytics(io)
     found = _by_name(io) or _by_shape(io, label_count)
+    if found is None and label_count is not None and (other := _by_shape(io, None)):
+        raise ValueError(
+            f"The outputs look like those of '{other}', but not with {label_count} classes: {_described(io)}. "
+            "Give the labels that belong to the model, or write model.head."
+        )
     if found is None:
         raise ValueError(f"No head is known for a model with {_described(io)}. Write model.head, if one fits.")
     return found

@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from edgerun.errors import EdgerunError
+from edgerun.errors import EdgerunError, ModelError
 from edgerun.images import TensorWriter
 from edgerun.pipeline import FLOOR_SCORE, Look
 from edgerun.regions import Region
-from edgerun.stages import Head
-from edgerun.types import Detections, Fit, InputLayout, ModelIO
+from edgerun.stages import FixedInputs, Head
+from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 from edgerun.worker.process import Reply
 from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
 
@@ -251,6 +251,10 @@ class Dispatcher:
         if seat.reading is None or seat.reading.io != worker.io:
             head = self._head_for(worker.io)
             seat.reading = Reading(worker.io, head, head.layout(worker.io))
+            _, *others = zip(*(worker.slot(number).inputs for number in range(SLOTS)), strict=True)
+            for places, value in zip(others, _extra_inputs(head, worker.io), strict=True):
+                for place in places:
+                    place[...] = value
         with self._state:
             seat.reason = ""
             self.error = None
@@ -286,3 +290,16 @@ class Dispatcher:
             job.answered += 1
         self._drain(job.lane)
         self._pump()
+
+
+def _extra_inputs(head: Head, io: ModelIO) -> Sequence[Array]:
+    """What a model takes beside the picture, from a head that knows it."""
+    if len(io.inputs) == 1:
+        return ()
+    names = ", ".join(spec.name for spec in io.inputs[1:])
+    if not isinstance(head, FixedInputs):
+        raise ModelError(f"The model also takes {names}, which its head knows nothing of; write model.head.")
+    try:
+        return head.extra_inputs(io)
+    except ValueError as error:
+        raise ModelError(f"The model also takes {names}: {error}.") from error

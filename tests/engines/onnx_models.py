@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 FLOAT, INT64 = 1, 7
@@ -32,6 +33,16 @@ def value(name: str, shape: Sequence[Dimension], kind: int = FLOAT) -> bytes:
 def tensor(name: str, shape: Sequence[int], raw: bytes, *more: bytes) -> bytes:
     dims = b"".join(field(1, n) for n in shape)
     return dims + field(2, FLOAT) + field(8, name) + (field(9, raw) if raw else b"") + b"".join(more)
+
+
+def integers(name: str, values: Sequence[int]) -> bytes:
+    """A list of numbers, as operations want their axes and shapes."""
+    raw = struct.pack(f"<{len(values)}q", *values)
+    return field(1, len(values)) + field(2, INT64) + field(8, name) + field(9, raw)
+
+
+def attribute(name: str, number: int) -> bytes:
+    return field(1, name) + field(3, number) + field(20, 2)
 
 
 def node(op: str, inputs: Sequence[str], outputs: Sequence[str], *attributes: bytes, domain: str = "") -> bytes:

@@ -81,12 +81,12 @@ def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) ->
     ("io", "labels", "words"),
     [
         (model(416, (1, 3549, 85)), None, "'yolox'.*80 classes.*'yolov8'.*81 classes"),
-        (model(416, (1, 3549, 85)), 7, "No head is known"),
+        (model(416, (1, 3549, 85)), 7, "Several heads fit"),
         (model(640, (1, 1000)), None, "No head is known"),
         (model(640, (1, 8400, 7), metadata=ULTRALYTICS | {"task": "classify"}), None, "finds no boxes"),
         (named(640, {"logits": (1, 100, 92), "pred_boxes": (1, 100, 4)}), None, "Export it"),
         (named(640, {"num_dets": (1, 1), "det_boxes": (1, 9, 4), "a": (1, 9), "b": (1, 9)}), None, "without NMS"),
-        (model(352, (1, 85, 22, 22)), 7, "No head is known"),
+        (model(352, (1, 85, 22, 22)), 7, "like those of 'fastestdet', but not with 7 classes"),
         (model(640), None, "No head is known"),
     ],
 )
