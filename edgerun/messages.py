@@ -250,10 +250,18 @@ def state(topics: Topics, report: Mapping[str, Any]) -> Message:
 
 
 def camera_state(
-    topics: Topics, camera: str, state: CameraState, *, since: float, fps: float, dropped: Mapping[str, int]
+    topics: Topics,
+    camera: str,
+    state: CameraState,
+    *,
+    since: float,
+    fps: float,
+    dropped: Mapping[str, int],
+    score: float | None = None,
 ) -> Message:
-    """One camera's state; ``since`` in seconds since the epoch, ``dropped`` frames by cause."""
-    payload = {
+    """One camera's state; ``since`` in seconds since the epoch, ``dropped`` frames by cause, ``score`` the lowest that
+    starts a track."""
+    payload: dict[str, Any] = {
         "schema": SCHEMA,
         "device": topics.device,
         "camera": camera,
@@ -263,6 +271,8 @@ def camera_state(
         "dropped": sum(dropped.values()),
         "dropped_by": dict(dropped),
     }
+    if score is not None:
+        payload["score"] = score
     return Message(topics.camera_state(camera), to_json(payload), qos=1, retain=True)
 
 

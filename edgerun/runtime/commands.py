@@ -71,7 +71,7 @@ class Commands:
         known = {
             "ping": _Command(lambda given: None),
             "reload": _Command(lambda given: actions.reload()),
-            "pause": _Command(lambda given: actions.pause(given["camera"]), ("camera",)),
+            "pause": _Command(self._pause, ("camera", "paused")),
             "resume": _Command(lambda given: actions.resume(given["camera"]), ("camera",)),
             "snapshot": _Command(lambda given: actions.snapshot(given["camera"]), ("camera",)),
             "set": _Command(self._set, ("camera", "score", "fps")),
@@ -150,6 +150,11 @@ class Commands:
             raise ValueError(f"there is no camera {camera[:40]!r}")
         return given
 
+    def _pause(self, given: Mapping[str, Any]) -> None:
+        """``paused: false`` resumes, so that a switch needs one topic only."""
+        do = self._actions.pause if given.get("paused", True) else self._actions.resume
+        do(given["camera"])
+
     def _set(self, given: Mapping[str, Any]) -> None:
         score, fps = given.get("score"), given.get("fps")
         if score is None and fps is None:
@@ -193,6 +198,11 @@ def _check_camera(value: object) -> None:
         raise ValueError("camera must be a camera's name")
 
 
+def _check_flag(value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError("paused must be true or false")
+
+
 def _check_number(name: str, low: float, high: float) -> Callable[[object], None]:
     def check(value: object) -> None:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -209,6 +219,7 @@ def _check_seq(value: object) -> None:
 
 _CHECKS: Mapping[str, Callable[[object], None]] = {
     "camera": _check_camera,
+    "paused": _check_flag,
     "score": _check_number("score", 0.0, 1.0),
     "fps": _check_number("fps", 0.1, 240.0),
     "since_seq": _check_seq,

@@ -130,8 +130,10 @@ _CAMERA_STATE = record(
         "since": _time("Since when."),
         "fps": number("Frames looked at per second.", minimum=0),
         "dropped": whole("Frames that were not looked at, since the start."),
+        "score": {**_UNIT, "description": "Lowest score that starts a track."},
         "dropped_by": mapping("The same by cause.", whole("Frames.")),
     },
+    optional=("score",),
     open_=True,
 )
 
@@ -197,7 +199,11 @@ _COMMAND_CAMERA = text("A camera; all of them when it is missing.", **_NAME)
 COMMANDS: dict[str, Schema] = {
     "ping": record("Answers.", {}),
     "reload": record("Reads the configuration again.", {}),
-    "pause": record("Stops looking.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
+    "pause": record(
+        "Stops looking.",
+        {"camera": _COMMAND_CAMERA, "paused": {"type": "boolean", "description": "False: looks again."}},
+        optional=("camera", "paused"),
+    ),
     "resume": record("Looks again.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
     "snapshot": record("Publishes a picture.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
     "set": record(
