@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 PUSH = 1.0
-"""Spectral density of the acceleration (square root), in heights / s^1.5."""
+"""Square root of the acceleration's spectral density, in heights / s^1.5."""
 NOISE = 0.14
 """Standard deviation of a measured edge at a score of 1, in heights."""
 DOUBT = 0.25
@@ -29,52 +30,40 @@ FADE_S = 10.0
 
 
 class Flight:
-    """M boxes in motion.
-
-    Attributes:
-        edges: f64 (4, M), the expected x1 y1 x2 y2 in pixels.
-        spread: f64 (M,), variance of each edge in pixels squared.
-    """
+    """M boxes in motion: ``edges`` f64 (4, M) are the expected x1 y1 x2 y2 in pixels, ``spread`` f64 (M,) is the
+    variance of each of them in pixels squared."""
 
     def __init__(self) -> None:
-        self._take(np.zeros((9, 0)))
+        self._step_s = -1.0
+        self._hold(np.zeros((9, 0)))
 
-    def _take(self, table: F64) -> None:
+    def _hold(self, table: F64) -> None:
         """Rows of the table: four edges, two velocities, variance of an edge, covariance, variance of a velocity."""
         self._table = table
-        self.edges, self._velocity, self.spread = table[:4], table[4:6], table[6]
+        self.edges, self.spread = table[:4], table[6]
 
     def predict(self, step_s: float) -> None:
         """Carry all boxes ``step_s`` seconds on."""
-        box, velocity, (pp, pv, vv) = self.edges, self._velocity, self._table[6:]
-        fade = math.exp(-step_s / FADE_S)
-        reach = FADE_S * (1 - fade)
-        way = reach * velocity
-        box[:2] += way
-        box[2:] += way
-        velocity *= fade
-        push = (PUSH * (box[3] - box[1])) ** 2
-        gained = reach * vv
-        pp += reach * (2 * pv + gained) + push * (step_s**3 / 3)
-        pv += gained
-        pv *= fade
-        pv += push * (step_s**2 / 2)
-        vv *= fade * fade
-        vv += push * step_s
+        if step_s != self._step_s:
+            self._step_s, self._carry, self._push = step_s, _transition(step_s), _driving(step_s)
+        height = self.edges[3] - self.edges[1]
+        np.matmul(self._carry, self._table, out=self._table)
+        self._table[6:] += self._push * (height * height)
 
-    def update(self, rows: Index, measured: F64, score: F64) -> None:
+    def update(self, rows: Index | slice, measured: F64, score: F64) -> None:
         """Take in one measurement each for K rows: edges (4, K) and their scores (K,)."""
-        table = self._table[:, rows]
+        table = self._table[:, rows]  # a view of a slice, else a copy
         pp, pv, vv = table[6:]
-        off = measured - table[:4]
         total = pp + _variance(measured, score)
         gain, swing = pp / total, pv / total
-        table[:4] += gain * off
+        off = measured - table[:4]
         table[4:6] += swing / 2 * (off[:2] + off[2:])
+        off *= gain
+        table[:4] += off
         vv -= swing * pv
-        pv -= gain * pv
-        pp -= gain * pp
-        self._table[:, rows] = table
+        table[6:8] *= 1 - gain
+        if not isinstance(rows, slice):
+            self._table[:, rows] = table
 
     def add(self, measured: F64, score: F64) -> None:
         """Append K boxes (4, K) that are seen for the first time."""
@@ -82,17 +71,34 @@ class Flight:
         table[:4] = measured
         table[6] = _variance(measured, score)
         table[8] = (SPEED * (measured[3] - measured[1])) ** 2
-        self._take(np.concatenate([self._table, table], axis=1))
+        self._hold(np.concatenate([self._table, table], axis=1))
 
     def halt(self) -> None:
         """Nothing moves: forget all velocities."""
-        self._velocity[:] = 0
+        self._table[4:6] = 0
 
-    def keep(self, rows: npt.NDArray[np.bool_]) -> None:
+    def keep(self, rows: Mask) -> None:
         """Drop the others."""
-        self._take(self._table[:, rows])
+        self._hold(self._table[:, rows])
+
+
+def _transition(step_s: float) -> F64:
+    """What a step makes of a column of the table: (9, 9)."""
+    fade = math.exp(-step_s / FADE_S)
+    reach = FADE_S * (1 - fade)
+    carry = np.eye(9)
+    carry[[0, 2], 4] = carry[[1, 3], 5] = reach
+    carry[4, 4] = carry[5, 5] = fade
+    carry[6:, 6:] = [[1, 2 * reach, reach * reach], [0, fade, fade * reach], [0, 0, fade * fade]]
+    return carry
+
+
+def _driving(step_s: float) -> F64:
+    """What a step adds to the covariance's entries, for a height of 1: (3, 1)."""
+    return PUSH * PUSH * np.array([[step_s**3 / 3], [step_s**2 / 2], [step_s]])
 
 
 def _variance(measured: F64, score: F64) -> F64:
-    variance: F64 = (NOISE * (measured[3] - measured[1]) * (1 + DOUBT * (1 - score))) ** 2
+    deviation = (measured[3] - measured[1]) * (NOISE * (1 + DOUBT) - NOISE * DOUBT * score)
+    variance: F64 = deviation * deviation
     return variance

@@ -95,9 +95,8 @@ class Tracker:
         edges, score, class_id = self._sorted(detections)
         found, taken = self._join(edges, score, class_id, step_s)
         self._take_in(found, edges, score, step_s)
-        self._give_up(found < 0, stamp, step_s)
+        self._judge(found < 0, stamp, step_s)
         self._start(edges, score, class_id, taken, step_s)
-        self._confirm()
         self._shown = self._confirmed()
         return self._shown
 
@@ -127,8 +126,8 @@ class Tracker:
         order = np.lexsort((detections.class_id, *edges, -score))
         edges, score, class_id = edges[:, order], score[order], detections.class_id[order]
         with np.errstate(invalid="ignore"):
-            sound = (edges[2:] - edges[:2] > 0).all(axis=0) & (score >= self._options.low_score)
-        sound &= np.isfinite(edges).all(axis=0)
+            sides = edges[2:] - edges[:2]
+            sound = ((sides > 0) & (sides < np.inf)).all(axis=0) & (score >= self._options.low_score)
         if sound.all():
             return edges, score, class_id
         return edges[:, sound], score[sound], class_id[sound]
@@ -138,45 +137,38 @@ class Tracker:
         found, taken = np.full(len(self._id), -1, np.intp), np.zeros(len(score), np.bool_)
         if not len(found) or not len(taken):
             return found, taken
-        wide = _widened(edges, MARGIN)
-        margin = UNSURE * np.sqrt(self._flight.spread)
-        expected = _widened(self._flight.edges, MARGIN)
-        expected[:2] -= margin
-        expected[2:] += margin
         known = self._id > 0
-        alike = None if _uniform(self._class_id, class_id) else self._class_id[:, None] == class_id
-
-        def join(rows: Index, columns: Index, ours: F64, theirs: F64, least: F64 | float) -> None:
-            if not len(rows) or not len(columns):
-                return
-            likeness = _iou(ours[:, rows], theirs[:, columns])
-            likeness -= least
-            if alike is not None:
-                likeness[~alike[np.ix_(rows, columns)]] = -1
-            r, c = heaviest_pairs(likeness)
-            found[rows[r]] = columns[c]
-            taken[columns[c]] = True
-
-        n_high = int(np.count_nonzero(score >= self._options.high_score))
-        high, low = np.arange(n_high), np.arange(n_high, len(score))
-        least = np.where(known, LEAST_LIKENESS, LEAST_LIKENESS_NEW)[:, None]
-        join(np.arange(len(found)), high, expected, wide, least)
-        if len(low):
-            rest = np.flatnonzero((found < 0) & (self._unseen_s() <= LOW_SCORE_S + step_s))
-            join(rest, low, expected, wide, LEAST_LIKENESS_LOW)
-        if not taken[:n_high].all():
-            rest = np.flatnonzero((found < 0) & known)
-            if len(rest):
-                last, wider = _widened(self._last, LAST_MARGIN), _widened(edges, LAST_MARGIN)
-                join(rest, np.flatnonzero(~taken[:n_high]), last, wider, LAST_LIKENESS)
+        expected = _widened(self._flight.edges, MARGIN, UNSURE * np.sqrt(self._flight.spread))
+        likeness = self._compared(expected, _widened(edges, MARGIN), class_id)
+        n_high = np.count_nonzero(score >= self._options.high_score)
+        least = np.where(known, LEAST_LIKENESS, LEAST_LIKENESS_NEW)
+        rows, columns = heaviest_pairs(likeness[:, :n_high] - least[:, None])
+        found[rows], taken[columns] = columns, True
+        rest = np.flatnonzero((found < 0) & (self._unseen_s() <= LOW_SCORE_S + step_s))
+        if n_high < len(score) and len(rest):
+            rows, columns = heaviest_pairs(likeness[rest, n_high:] - LEAST_LIKENESS_LOW)
+            found[rest[rows]], taken[columns + n_high] = columns + n_high, True
+        left, rest = np.flatnonzero(~taken[:n_high]), np.flatnonzero((found < 0) & known)
+        if len(left) and len(rest):
+            likeness = self._compared(_widened(self._last, LAST_MARGIN), _widened(edges, LAST_MARGIN), class_id)
+            rows, columns = heaviest_pairs(likeness[rest[:, None], left] - LAST_LIKENESS)
+            found[rest[rows]], taken[left[columns]] = left[columns], True
         return found, taken
 
+    def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
+        """IoU of all tracks with all boxes (M, N); -1 where their classes differ."""
+        likeness = _iou(ours, theirs)
+        if np.count_nonzero(class_id != class_id[0]) or np.count_nonzero(self._class_id != class_id[0]):
+            likeness[self._class_id[:, None] != class_id] = -1
+        return likeness
+
     def _take_in(self, found: Index, edges: F64, score: F64, step_s: float) -> None:
-        rows = np.flatnonzero(found >= 0)
-        if not len(rows):
-            return
-        columns = found[rows]
-        edges, score = edges[:, columns], score[columns]
+        rows: Index | slice = np.flatnonzero(found >= 0)
+        if len(rows) < len(found):
+            found = found[rows]
+        else:
+            rows = slice(None)  # spares copies
+        edges, score = edges[:, found], score[found]
         self._flight.update(rows, edges, score)
         self._last[:, rows] = edges
         log = self._log[:, rows]
@@ -185,15 +177,24 @@ class Tracker:
         log[2] = self._now
         self._log[:, rows] = log
 
-    def _give_up(self, lost: Mask, stamp: Stamp, step_s: float) -> None:
-        """Drop unconfirmed tracks that are doubtful, and lost ones that left the picture."""
-        doubtful = (self._unseen_s() > max(TRIAL_S, 1.01 * step_s)) | (self._log[1] < -0.5)
-        gone = doubtful & (self._id == 0)
+    def _judge(self, lost: Mask, stamp: Stamp, step_s: float) -> None:
+        """Confirm or drop tracks on trial by their evidence, and drop lost ones that left the picture."""
+        gone = np.zeros(len(lost), np.bool_)
+        trial = self._id == 0
+        if trial.any():
+            gone = trial & ((self._unseen_s() > max(TRIAL_S, 1.01 * step_s)) | (self._log[1] < -0.5))
+            self._confirm(trial & ~gone)
         if lost.any() and stamp.width > 0 and stamp.height > 0:
             box = self._flight.edges
             x, y = (box[:2] + box[2:]) / 2
             gone |= lost & ((x < 0) | (x > stamp.width) | (y < 0) | (y > stamp.height))
         self._forget(gone)
+
+    def _confirm(self, trial: Mask) -> None:
+        """Give an id to those with enough evidence."""
+        new = np.flatnonzero(trial & (self._log[1] >= self._options.confirm))
+        self._id[new] = np.arange(self._next_id, self._next_id + len(new))
+        self._next_id += len(new)
 
     def _forget(self, gone: Mask) -> None:
         if gone.any():
@@ -215,12 +216,7 @@ class Tracker:
         log = np.stack([score, _evidence(score, step_s), np.full(len(score), self._now)])
         self._log = np.concatenate([self._log, log], axis=1)
         self._last = np.concatenate([self._last, edges], axis=1)
-
-    def _confirm(self) -> None:
-        """Give an id to each new track with enough evidence."""
-        new = np.flatnonzero((self._id == 0) & (self._log[1] >= self._options.confirm))
-        self._id[new] = np.arange(self._next_id, self._next_id + len(new))
-        self._next_id += len(new)
+        self._confirm(self._id == 0)
 
     def _confirmed(self) -> Tracks:
         unseen_s = self._unseen_s()
@@ -230,28 +226,28 @@ class Tracker:
         return Tracks(xyxy, score, self._class_id[rows], self._id[rows], unseen_s[rows] == 0)
 
 
-def _widened(edges: F64, part: float) -> F64:
-    margin = part * (edges[2:] - edges[:2])
+def _widened(edges: F64, part: float, more: F64 | float = 0.0) -> F64:
+    """Boxes with a margin to each side: a part of their width and height, and ``more`` pixels."""
+    margin = part * (edges[2:] - edges[:2]) + more
     return np.concatenate([edges[:2] - margin, edges[2:] + margin])
 
 
 def _iou(a: F64, b: F64) -> F64:
     """Intersection over union of edges (4, N) with edges (4, M): (N, M)."""
-    sides = np.minimum(a[2:, :, None], b[2:, None]) - np.maximum(a[:2, :, None], b[:2, None])
+    sides = np.minimum(a[2:, :, None], b[2:, None])
+    sides -= np.maximum(a[:2, :, None], b[:2, None])
     np.maximum(sides, 0, out=sides)
     shared: F64 = sides[0] * sides[1]
     (aw, ah), (bw, bh) = a[2:] - a[:2], b[2:] - b[:2]
-    return shared / ((aw * ah)[:, None] + bw * bh - shared)
-
-
-def _uniform(a: I32, b: I32) -> bool:
-    """Whether all classes are the same."""
-    return bool((a == a[0]).all() and (b == a[0]).all())
+    union = (aw * ah)[:, None] + bw * bh
+    union -= shared
+    shared /= union
+    return shared
 
 
 def _evidence(score: F64, step_s: float) -> F64:
     """What boxes of these scores add to the evidence: their odds against those of MIDDLE_SCORE, as a logarithm."""
     odds = np.maximum(score, 0.01) / np.maximum(1 - score, 0.001)
     weight = min(max(step_s * PACE_FPS, 0.2), 5.0) ** HASTE
-    evidence: F64 = weight * np.clip(np.log(odds * (1 / MIDDLE_SCORE - 1)), -1, MOST_EVIDENCE)
+    evidence: F64 = weight * np.minimum(np.maximum(np.log(odds * (1 / MIDDLE_SCORE - 1)), -1), MOST_EVIDENCE)
     return evidence
