@@ -24,6 +24,8 @@ SLOTS = IN_FLIGHT + 1
 """One more for the outputs that are being decoded."""
 _TICK_S = 0.5
 _BACKOFF_MAX_S = 30.0
+_MOST_REFUSALS = 3
+"""An engine that fails so many inferences in a row is as good as dead: a server that is gone, a stuck device."""
 _SETTLED_S = 10.0
 """A child that lived this long is started again at once."""
 
@@ -74,6 +76,7 @@ class Worker:
         self._listener = listener
         self._choice = 0
         self._failures = 0
+        self._refusals = 0
         self._retry_at = float("inf")
         self._lock = threading.Lock()
         self._in_flight: dict[int, tuple[float, bool]] = {}
@@ -167,11 +170,12 @@ class Worker:
             for slot in self._in_flight:  # their inputs still lie in the memory
                 self._in_flight[slot] = (time.monotonic(), True)
                 process.request(slot)
-        self._listener.loaded(self)
-        if self._terms.spare and self._choice == 0:
-            self._next = EngineProcess(self.candidate.load, self._memory)
-        self._retry_at = time.monotonic() + self._terms.retry_primary_s if self._choice else float("inf")
+        self._refusals = 0
         try:
+            self._listener.loaded(self)
+            if self._terms.spare and self._choice == 0:
+                self._next = EngineProcess(self.candidate.load, self._memory)
+            self._retry_at = time.monotonic() + self._terms.retry_primary_s if self._choice else float("inf")
             while not self._closed.is_set():
                 self.progress += 1
                 reply = process.reply(_TICK_S)
@@ -206,9 +210,15 @@ class Worker:
     def _answer(self, reply: Reply) -> None:
         with self._lock:
             known = self._in_flight.pop(reply.slot, None)
-        if known is not None:
-            self._failures = 0
-            self._listener.replied(self, reply)
+        if known is None:
+            return
+        self._listener.replied(self, reply)
+        if not reply.reason:
+            self._failures = self._refusals = 0
+            return
+        self._refusals += 1
+        if self._refusals >= _MOST_REFUSALS:
+            raise EngineError(f"{self._refusals} inferences in a row failed: {reply.reason}", retriable=True)
 
     def _oldest_s(self) -> float:
         with self._lock:

@@ -14,11 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgerun.engines.onnx import Onnx, OnnxOptions
 from edgerun.engines.remote import Remote, RemoteOptions
 from edgerun.errors import EngineError
+from edgerun.worker.wire import Load
+from edgerun.worker.worker import SLOTS, Candidate, Terms
+from tests.engines import onnx_models as make
 from tests.engines.agreement import assert_agrees
 from tests.servers.inference_server import InferenceServer
 from tests.shared_media import SHARED, needs_shared
+from tests.test_worker import PATIENCE_S, ask, loaded, working
 
 pytest.importorskip("tritonclient", reason="the extra [remote] is not installed")
 
@@ -146,3 +151,29 @@ def test_a_real_server_agrees_with_the_local_engine(mlserver: tuple[int, int], s
     engine = Remote(RemoteOptions(url=f"{scheme}://127.0.0.1:{port}", timeout_s=20), Path("fastestdet.onnx"))
     assert_agrees(engine, "fastestdet", "fastestdet_352.onnx")
     engine.close()
+
+
+def test_the_local_engine_takes_over_while_the_server_is_gone(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    path = tmp_path / "largest.onnx"
+    path.write_bytes(make.pooling([1, 3, 6, 8]))
+    server = InferenceServer()
+    away = Candidate("remote", Load(Remote, options(server), path, SLOTS))
+    here = Candidate("onnx", Load(Onnx, OnnxOptions(), path, SLOTS))
+    with working(away, here, terms=Terms(retry_primary_s=0.5)) as (worker, heard):
+        loaded(heard)
+        worker.slot(0).inputs[0][...] = PICTURE
+        worker.submit(0)
+        assert heard.replies.get(timeout=PATIENCE_S).reason == ""
+        server.close()
+        for _ in range(60):
+            if ask(worker, heard, 7).reason == "":
+                break
+        assert worker.candidate.name == "onnx"
+        assert "in a row failed" in heard.losses.get(timeout=PATIENCE_S)
+        assert np.ravel(worker.slot(0).outputs()[0]).tolist() == [7, 7, 7]
+        server = InferenceServer(server.port)
+        while worker.candidate.name != "remote":
+            loaded(heard)
+        assert ask(worker, heard, 8).reason == ""
+        server.close()
