@@ -31,9 +31,11 @@ REJOIN_EDGE_S = 0.7
 comes in at the same place is somebody else."""
 REST_S = 10.0
 """From how many seconds of stillness on something is at rest."""
-_REACH, _PACE_S = 0.5, 0.5
-"""How far from where it was lost a new id may appear: in box sizes, and in box sizes more for each second up to two. A
-person walks about one size, the root of the box's area, a second (1.4 m/s; 0.6 m x 1.7 m)."""
+_REACH, _STRAY = 0.5, 0.4
+"""How far from the way of who was lost, kept on for at most two seconds, a new id may appear: in box sizes, and in box
+sizes more for each second. A size is the root of the box's area; a person walks about one a second."""
+_STEP_S = 0.4
+"""How often a row's way is noted; its speed is taken over one to two of these."""
 _LIKENESS = 2.5
 """By which factor the areas of two boxes of the same somebody may differ."""
 _EDGE = 0.01
@@ -69,8 +71,11 @@ class Memory(Rows):
             ("place", "f4", (2,)),  # the middle of the box where it is still
             ("halted", "f8"),  # its life when it came to be there
             ("astray", "f8"),  # since when it is off its place; inf: it is not
+            ("way", "f4", (2, 2)),  # the middle of the box at two moments of late, the earlier one first
+            ("way_at", "f8", (2,)),  # these moments
         ])  # fmt: skip
         self.blank["seen_at"] = self.blank["gone_at"] = self.blank["astray"] = np.inf
+        self.blank["way_at"] = -np.inf
         self.blank["scores"] = np.nan
         self.now = 0.0
         """Seconds that count, see MAX_GAP_S."""
@@ -145,21 +150,20 @@ class Memory(Rows):
     ) -> Iterator[tuple[int, int]]:
         """Ids that are new, and the rows of those who were lost near to where they appear; nearest first."""
         t = self.table
-        held = [not seen.get(i, False) for i in t["track_id"].tolist()]
-        lost = np.flatnonzero(np.array(held, np.bool_) & (t["seen_at"] < np.inf))
+        unseen = [not seen.get(i, False) for i in t["track_id"].tolist()]
+        lost = np.flatnonzero(np.array(unseen, np.bool_) & (t["seen_at"] < np.inf))
         if not unmet or not len(lost):
             return
         ids = tracks.track_id.tolist()
         new = np.array([ids.index(i) for i in unmet])
-        gap = self.now - t["seen_at"][lost]
-        still = self.still[lost] >= REST_S
-        edge = self._at_edge(stamp)[lost]
-        reach = _REACH + _PACE_S * np.where(still | edge, 0, np.minimum(gap, 2))
         old, seen_new = t["xyxy"][lost] @ _MEASURES, tracks.xyxy[new] @ _MEASURES
-        size = np.sqrt(old[:, 2] * old[:, 3])
-        way = seen_new[:, None, :2] - old[:, :2]
-        distance = np.hypot(way[..., 0], way[..., 1]) / np.maximum(size, 1)
-        ratio = (seen_new[:, 2] * seen_new[:, 3])[:, None] / np.maximum(size, 1) ** 2
+        gap = self.now - t["seen_at"][lost]
+        edge = self._at_edge(stamp)[lost]
+        held = (self.still[lost] >= REST_S) | edge
+        size = np.maximum(np.sqrt(old[:, 2] * old[:, 3]), 1)
+        distance = _off_the_way(seen_new[:, None, :2] - old[:, :2], self._ways(lost, old[:, :2])) / size
+        reach = _REACH + _STRAY * np.where(held, 0, np.minimum(gap, 2))
+        ratio = (seen_new[:, 2] * seen_new[:, 3])[:, None] / size**2
         fits = (distance <= reach) & (ratio < _LIKENESS) & (ratio > 1 / _LIKENESS)
         fits &= (tracks.class_id[new][:, None] == t["class_id"][lost]) & (~edge | (gap <= REJOIN_EDGE_S))
         for flat in np.argsort(np.where(fits, distance, np.inf), axis=None, kind="stable"):
@@ -194,6 +198,7 @@ class Memory(Rows):
             t["seen_at"][rows] = self.now
         self._frame += 1
         t["scores"][rows, self._frame % _SCORES] = tracks.score[tracks.seen]
+        self._note_way(middle)
         self._update_rest(middle)
         self.ended = np.zeros(len(t), np.bool_)
         if self._gone:
@@ -209,6 +214,22 @@ class Memory(Rows):
         self._gone = not present.all()
         first = self.seen & (t["seen_at"] == np.inf)
         t["place"][first], t["seen_at"][first] = middle[first], self.now
+        t["way"][first], t["way_at"][first] = middle[first][:, None], self.now
+
+    def _note_way(self, middle: F32) -> None:
+        t = self.table
+        due = (self.now - t["way_at"][:, 1] >= _STEP_S) & self.seen
+        if np.count_nonzero(due):
+            t["way"][due, 0], t["way_at"][due, 0] = t["way"][due, 1], t["way_at"][due, 1]
+            t["way"][due, 1], t["way_at"][due, 1] = middle[due], self.now
+
+    def _ways(self, rows: I64, middle: F32) -> F64:
+        """Where rows would have gone since they were seen, from there, f64 (N,2) in pixels."""
+        since, seen_at = self.table["way_at"][rows, 0], self.table["seen_at"][rows]
+        moving = (self.still[rows] < 1) & (seen_at > since)
+        speed = (middle - self.table["way"][rows, 0]) / np.where(moving, seen_at - since, np.inf)[:, None]
+        ways: F64 = speed * np.minimum(self.now - seen_at, 2)[:, None]
+        return ways
 
     def _update_rest(self, middle: F32) -> None:
         t = self.table
@@ -260,3 +281,11 @@ class Memory(Rows):
         low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, _SCORES - 1)
         medians: F32 = (ordered[every, low] + ordered[every, high]) / 2
         return medians
+
+
+def _off_the_way(points: F64, ways: F64) -> F64:
+    """How far points (N,M,2) are from the stretches from the origin to ``ways`` (M,2), f64 (N,M)."""
+    along = (points * ways).sum(axis=2) / np.maximum((ways**2).sum(axis=1), 1e-9)
+    off = points - np.minimum(np.maximum(along, 0), 1)[..., None] * ways
+    distance: F64 = np.hypot(off[..., 0], off[..., 1])
+    return distance
