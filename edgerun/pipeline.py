@@ -83,6 +83,8 @@ class Pipeline:
         self._planner = RegionPlanner(options.regions, model_size)
         self._tracker = Tracker(options.fps, options.tracker)
         self._rules = RuleBook(options.rules, options.zones, options.lines, class_names, options.place, options.ground)
+        if unknown := set(options.labels) - set(class_names):
+            raise ValueError(f"the model does not know the label {min(unknown)!r} under `labels`")
         wanted = [i for i, name in enumerate(class_names) if name in options.labels]
         self._wanted = np.array(wanted, np.int32) if options.labels else None
         self._tracks = Tracks.empty()

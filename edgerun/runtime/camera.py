@@ -29,6 +29,7 @@ _BACKOFF_S = (1.0, 30.0)
 _FPS_WINDOW_S = 10.0
 _FROZEN_GRID = 32
 _SNAPSHOT_QUALITY = 85
+_NOT_OPENED = "not opened yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,11 @@ class Outlet:
         self._formats: dict[str, DetectionsFormat] = {}
         self._occupancy = occupancy
         self._snapshot = snapshot
-        self._counts: dict[tuple[str, str], int] = {}
+        self.counts: dict[tuple[str, str], int] = {}
 
     def forget(self) -> None:
         """Take back the counts that were published."""
-        for zone, label in self._counts:
+        for zone, label in self.counts:
             self._delivery.retain(replace(self._occupancy(zone, label, 0), payload=b""))
 
     def __call__(self, result: Result, job: Job) -> None:
@@ -100,11 +101,11 @@ class Outlet:
             )
         )
         self.tell(result.events, result.look.frame)
-        if result.occupancy != self._counts:
+        if result.occupancy != self.counts:
             for (zone, label), count in result.occupancy.items():
-                if self._counts.get((zone, label)) != count:
+                if self.counts.get((zone, label)) != count:
                     self._delivery.retain(self._occupancy(zone, label, count))
-            self._counts = result.occupancy
+            self.counts = result.occupancy
 
     def tell(self, events: Sequence[Event], frame: Frame | None = None) -> None:
         """Hand events on as alerts, with a picture if there is a frame."""
@@ -143,6 +144,8 @@ class Camera:
         self.outlet = outlet
         self.progress = 0
         self.captured = 0
+        self.inferred = 0
+        """Frames that went through the engine and the whole pipeline."""
         self.wants_snapshot = False
         self._build_source = build_source
         self._pipeline = pipeline
@@ -151,10 +154,11 @@ class Camera:
         self._asked_fps = fps
         self._lane = Lane(name, weight, self._finish, lossless=lossless)
         self._failed = 0
+        self._trouble = ""
         self._finished: deque[float] = deque()
         self._late = (time.monotonic(), 0, 0.0)
         self._state: CameraState = "offline"
-        self._reason = "not opened yet"
+        self._reason = _NOT_OPENED
         self._since = time.time()
         self._last_frame = time.monotonic()
         self._last_change = time.monotonic()
@@ -165,9 +169,9 @@ class Camera:
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
 
     @property
-    def finished(self) -> int:
-        """Frames that made it through the whole pipeline."""
-        return self._lane.served - self._failed
+    def counts(self) -> frozenset[tuple[str, str]]:
+        """The (zone, label) pairs that are counted."""
+        return frozenset(self.outlet.counts)
 
     @property
     def over(self) -> bool:
@@ -214,7 +218,8 @@ class Camera:
             self._finished.popleft()
         fps = len(self._finished) / min(_FPS_WINDOW_S, max(1.0, now - self._finished[0])) if self._finished else 0.0
         dropped = {"late": self._lane.dropped, "engine": self._failed}
-        return CameraReport(self._state, self._since, self._reason, fps, self._asked_fps, self._late_fps(now), dropped)
+        reason = self._reason or self._trouble
+        return CameraReport(self._state, self._since, reason, fps, self._asked_fps, self._late_fps(now), dropped)
 
     def _late_fps(self, now: float) -> float:
         """Over the last window that ended."""
@@ -280,7 +285,7 @@ class Camera:
     def _enter(self, state: CameraState, reason: str) -> None:
         if (state, reason) == (self._state, self._reason):
             return
-        if state != self._state:
+        if state != self._state or self._reason == _NOT_OPENED:
             self._since = time.time()
             level = logging.INFO if state in ("ok", "paused") else logging.WARNING
             log.log(level, "camera %s is %s%s", self.name, state, f": {reason}" if reason else "")
@@ -289,10 +294,15 @@ class Camera:
     def _finish(self, job: Job) -> None:
         if job.reason:
             self._failed += 1
+            if job.reason != self._trouble:
+                self._trouble = job.reason
+                log.warning("camera %s: its frames are not looked at: %s", self.name, job.reason)
             return
+        self._trouble = ""
         self._finished.append(time.monotonic())
         if not self._closed.is_set():
             self.outlet(self._pipeline.finish(job.look, job.parts), job)
             if self.wants_snapshot:
                 self.wants_snapshot = False
                 self.outlet.picture(job.look.frame)
+        self.inferred += bool(job.look.regions)

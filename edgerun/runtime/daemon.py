@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any
 
 from edgerun import logs
 from edgerun.config import CameraOptions, load_isolated, secrets_of
-from edgerun.messages import DetectionsFormat, Topics, camera_state, occupancy, snapshot, state, status
+from edgerun.homeassistant import CameraView, birth_topic, discovery, platforms
+from edgerun.messages import DetectionsFormat, Topics, occupancy, snapshot, status
 from edgerun.notify import Notifier
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.assembly import pipeline_for
@@ -25,9 +28,9 @@ from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
-from edgerun.runtime.places import control_socket, state_dir
+from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload
-from edgerun.runtime.report import Report
+from edgerun.runtime.report import Bulletin, Report
 from edgerun.runtime.watch import Watch
 from edgerun.sinks.mqtt import MqttSink
 from edgerun.sinks.stdout import StdoutSink
@@ -37,12 +40,12 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _STARTING_TICK_S = 0.05
-_REPORT_S = 60.0
 _SWITCH_INTERVAL_S = 0.0005
 """Short, so that one thread's long stretch of Python does not hold up another's frame."""
 _READY_ANYWAY_S = 60.0
 """Cameras may be down when a device boots; after so long without a frame the service manager is told to go on."""
-_DRAIN_S = 3.0
+_DRAIN_S = 1.5
+"""For the cameras to end, and then for the alerts to go: with both, SIGTERM is obeyed well within 5 s."""
 _BROKER_S = 5.0
 
 
@@ -52,7 +55,7 @@ class Daemon:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._notifier = Notifier()
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # may be filled in a signal's handler, as no lock may be taken
         self._stopping = False
         self._reload_asked = False
         self._reload: Reload | None = None
@@ -61,8 +64,6 @@ class Daemon:
         self._ready = False
         self._started = time.monotonic()
         self._cameras: dict[str, Camera] = {}
-        self._camera_reports: dict[str, tuple[object, float]] = {}
-        self._state_report: tuple[object, float] = (None, 0.0)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then return the exit status.
@@ -75,17 +76,17 @@ class Daemon:
             signal.signal(number, self._on_signal)
         self._config = load_isolated(self._path)
         logs.set_up(self._config.log, secrets_of(self._config))
-        self._state_dir = state_dir(self._config.state_dir)
-        self._state_dir.mkdir(parents=True, exist_ok=True)
+        self._state_dir = made_state_dir(self._config.state_dir)
         self._detector = Detector(self._config.model, asked_fps(self._config))
         try:
             self._deliver()
-            self._control = Control(control_socket(self._state_dir), self._report)
             self._watch = Watch(self._loops)
-            self._detector.wait(self._config.model.start_s)
-            self._adopt(self._config.cameras, changed=set())
-            gc.freeze()
-            self._supervise()
+            self._watch_over()
+            self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
+            if self._wait_for_model():
+                self._adopt(self._config.cameras, changed=set())
+                gc.freeze()
+                self._supervise()
         finally:
             self._take_down()
         if self._crash is not None:
@@ -102,7 +103,7 @@ class Daemon:
             self._broker.start()
             self._broker.wait(_BROKER_S)
         self._topics = Topics(config.mqtt.prefix, config.device)
-        birth = f"{config.mqtt.discovery_prefix}/status" if config.mqtt.home_assistant else ""
+        birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
         subscriptions = [self._topics.status, *filter(None, [birth])]
         if config.mqtt.verbs:
             subscriptions.append(self._topics.command("+"))
@@ -112,6 +113,7 @@ class Daemon:
             self._topics, sink, self._state_dir / "outbox.db", config.outbox, copies=copies, birth_topic=birth
         )
         self._delivery.start()
+        self._bulletin = Bulletin(self._topics, self._delivery)
         actions = CameraActions(lambda: self._cameras, self._delivery, self._ask_reload)
         self._commands = Commands(self._topics, config.mqtt.verbs, self._delivery, actions)
         self._commands.start()
@@ -145,35 +147,56 @@ class Daemon:
             lossless=not getattr(options.source.options, "pace", True),
         )
 
+    def _wait_for_model(self) -> bool:
+        """True once it is loaded, False when told to stop before. Raises EngineError or ModelError."""
+        until = time.monotonic() + self._config.model.start_s
+        while self._detector.dispatcher.wait_loaded(_STARTING_TICK_S) is None:
+            if self._stopping or self._crash is not None:
+                return False
+            if time.monotonic() > until:
+                self._detector.wait(0.0)
+            self._watch_over()
+        return True
+
     def _adopt(self, wanted: dict[str, CameraOptions], changed: set[str]) -> None:
         """Close the cameras that are gone or changed, start those that are missing."""
         kept = {name for name, options in wanted.items() if options.enabled} - changed
         closing = [self._cameras.pop(name) for name in list(self._cameras) if name not in kept]
+        _end(closing)
         for camera in closing:
-            camera.close()
-        for camera in closing:
-            camera.join(_DRAIN_S)
-            camera.end()
             camera.outlet.forget()
         for name, options in wanted.items():
             if options.enabled and name not in self._cameras:
                 self._cameras[name] = self._camera(name, options)
                 self._cameras[name].start()
 
+    def _announce(self) -> None:
+        """Tell Home Assistant of the cameras and counts there are, when they changed; take back what is gone, also
+        what a run before this one announced."""
+        mqtt = self._config.mqtt
+        views = {
+            name: CameraView(camera.counts, {rule.when for rule in self._config.cameras[name].rules})
+            for name, camera in self._cameras.items()
+        }
+        if not mqtt.home_assistant or views == self._announced:
+            return
+        self._announced = views
+        remembered = self._state_dir / "homeassistant.json"
+        before = platforms(remembered.read_bytes()) if remembered.exists() else {}
+        message = discovery(self._topics, mqtt.discovery_prefix, views, verbs=mqtt.verbs, before=before)
+        self._delivery.retain(message)
+        remembered.write_bytes(message.payload)
+
     # Watching over
 
     def _supervise(self) -> None:
         while not self._stopping and self._crash is None:
             self._tick()
-            self._wake.wait(_TICK_S if self._ready else _STARTING_TICK_S)
-            self._wake.clear()
+            with contextlib.suppress(Empty):
+                self._wake.get(timeout=_TICK_S if self._ready else _STARTING_TICK_S)
 
     def _tick(self) -> None:
-        self._get_ready()
-        stuck = self._watch.stuck()
-        if not stuck:
-            self._notifier.watchdog()
-        self._tell()
+        self._watch_over()
         if self._reload is not None and self._reload.done:
             self._switch(self._reload)
             self._reload = None
@@ -182,16 +205,23 @@ class Daemon:
             self._notifier.reloading()
             self._reload = Reload(self._path, self._config, self._detector)
 
+    def _watch_over(self) -> None:
+        self._get_ready()
+        self._latest = self._assess()
+        if not self._latest.stuck:
+            self._notifier.watchdog()
+        self._bulletin.tell(self._latest)
+
     def _get_ready(self) -> None:
         """Ready means that the first frame went through the engine; but cameras that are down hold nobody up."""
         if self._ready:
             return
         waited_s = time.monotonic() - self._started
-        if any(camera.finished for camera in self._cameras.values()):
+        if any(camera.inferred for camera in self._cameras.values()):
             self._ready = True
             self._notifier.ready("looking")
             log.info("looking: first frame after %.1f s", waited_s)
-        elif waited_s > _READY_ANYWAY_S:
+        elif self._cameras and waited_s > _READY_ANYWAY_S:
             self._ready = True
             self._notifier.ready("no frame from any camera yet")
         else:
@@ -204,24 +234,6 @@ class Daemon:
             loops[f"worker {worker.number}"] = worker.progress
         return loops
 
-    def _tell(self) -> None:
-        """Publish what changed in the states, and all of it now and then."""
-        now = time.monotonic()
-        for name, camera in self._cameras.items():
-            seen = camera.report()
-            key: object = (seen.state, seen.reason)
-            told, at = self._camera_reports.get(name, (None, 0.0))
-            if key != told or now - at > _REPORT_S:
-                self._camera_reports[name] = (key, now)
-                self._delivery.retain(
-                    camera_state(self._topics, name, seen.state, since=seen.since, fps=seen.fps, dropped=seen.dropped)
-                )
-        report = self._assess()
-        key = report.key()
-        if key != self._state_report[0] or now - self._state_report[1] > _REPORT_S:
-            self._state_report = (key, now)
-            self._delivery.retain(state(self._topics, report.payload()))
-
     def _assess(self) -> Report:
         return Report(
             detector=self._detector,
@@ -230,10 +242,8 @@ class Daemon:
             stuck=self._watch.stuck(),
             reload_error=self._reload_error,
             ready=self._ready,
+            at=time.monotonic(),
         )
-
-    def _report(self) -> dict[str, Any]:
-        return self._assess().health()
 
     # Reloading
 
@@ -253,8 +263,6 @@ class Daemon:
             self._adopt({}, changed=set())
             self._stop_delivering()
             self._deliver()
-            self._camera_reports.clear()
-            self._state_report = (None, 0.0)
         if reload.detector is not None:
             self._adopt({}, changed=set())
             self._detector.close()
@@ -272,25 +280,32 @@ class Daemon:
             self._ask_reload()
         else:
             self._stopping = True
-            self._wake.set()
+            self._wake.put(None)
 
     def _ask_reload(self) -> None:
         self._reload_asked = True
-        self._wake.set()
+        self._wake.put(None)
 
     def _thread_died(self, death: threading.ExceptHookArgs) -> None:
         self._crash = death.exc_value
-        self._wake.set()
+        self._wake.put(None)
 
     def _take_down(self) -> None:
         self._notifier.stopping()
-        for camera in self._cameras.values():
-            camera.close()
-        for camera in self._cameras.values():
-            camera.join(_DRAIN_S)
-            camera.end()
+        _end(self._cameras.values())
         for part in ("_detector", "_control"):
             if hasattr(self, part):
                 getattr(self, part).close()
         if hasattr(self, "_delivery"):
             self._stop_delivering()
+
+
+def _end(cameras: Iterable[Camera]) -> None:
+    """Close cameras side by side; one that hangs is left behind."""
+    cameras = list(cameras)
+    for camera in cameras:
+        camera.close()
+    until = time.monotonic() + _DRAIN_S
+    for camera in cameras:
+        camera.join(max(0.0, until - time.monotonic()))
+        camera.end()

@@ -18,6 +18,7 @@ class Detector:
 
     def __init__(self, choice: ModelChoice, asked_fps: float) -> None:
         self.choice = choice
+        self._io: ModelIO | None = None
         self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
         self.dispatcher = Dispatcher(
             candidates(self.model, choice.engine),
@@ -33,17 +34,23 @@ class Detector:
         if io is None:
             why = next((reason for reason in self.dispatcher.reasons if reason), "")
             raise EngineError(f"{self.model.name} is not served after {timeout_s:g} s: {why}", retriable=True)
+        self._io = io
         return io
+
+    @property
+    def io(self) -> ModelIO:
+        """What was loaded first, also while its process is down. Raises as ``wait`` does."""
+        return self._io or self.wait(self.choice.start_s)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height that the model looks at. Raises as ``wait`` does."""
-        return self.wait(self.choice.start_s).size
+        return self.io.size
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The class names by id. Raises as ``wait`` does."""
-        return labels_of(self.model, self.wait(self.choice.start_s))
+        return labels_of(self.model, self.io)
 
     @property
     def engine(self) -> str:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgerun.errors import ConfigError
+
 
 def state_dir(configured: str) -> Path:
     """Lasting state: as configured, or systemd's state directory, or the user's own."""
     given = configured or os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     home = Path(os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state")
     return Path(given) if given else home / "edgerun"
+
+
+def made_state_dir(configured: str) -> Path:
+    """As ``state_dir``, there and writable. Raises ConfigError."""
+    folder = state_dir(configured)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} for lasting state cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"the folder {folder} for lasting state may not be written: set another `state_dir`")
+    return folder
 
 
 def control_socket(state: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgerun.config import Config, load_isolated
 from edgerun.errors import EdgerunError
+from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.detector import Detector, asked_fps
 
 
@@ -31,6 +32,9 @@ class Reload:
             if config.model != running.choice:
                 self.detector = Detector(config.model, asked_fps(config))
                 self.detector.wait(config.model.start_s)
+            serving = self.detector or running
+            for name in config.cameras:
+                pipeline_for(config, name, serving.labels, serving.size)
             self.config = config
         except EdgerunError as error:
             self.error = error

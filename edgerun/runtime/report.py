@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgerun import __version__
-from edgerun.messages import iso
+from edgerun.messages import Topics, camera_state, iso, state
 from edgerun.runtime.camera import CameraReport
-from edgerun.runtime.delivery import DeliveryCounts
+from edgerun.runtime.delivery import Delivery, DeliveryCounts
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.footprint import processes, pss_mb
 
 STARTED = time.time()
+_REPEAT_S = 60.0
+_STALE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Report:
     stuck: list[str]
     reload_error: str
     ready: bool
+    at: float
+    """Monotonic seconds."""
 
     def key(self) -> object:
         """Changes when a reader of the state should hear of it at once."""
@@ -94,6 +98,8 @@ class Report:
 
     def _wrong(self) -> list[str]:
         wrong = [f"the loop {name!r} does not advance" for name in self.stuck]
+        if time.monotonic() - self.at > _STALE_S:
+            wrong.append(f"the supervisor was last heard of {time.monotonic() - self.at:.0f} s ago")
         wrong += [f"worker {n}: {reason}" for n, reason in enumerate(self.detector.dispatcher.reasons) if reason]
         if not self.ready:
             wrong.append("no frame has been looked at yet")
@@ -104,3 +110,33 @@ class Report:
         if not self.delivery.connected:
             wrong.append(f"not connected to the broker: {self.delivery.error}")
         return wrong
+
+
+class Bulletin:
+    """Publishes what changed in the states, and all of it now and then."""
+
+    def __init__(self, topics: Topics, delivery: Delivery) -> None:
+        self._topics = topics
+        self._delivery = delivery
+        self._cameras: dict[str, tuple[object, float]] = {}
+        self._whole: tuple[object, float] = (None, 0.0)
+
+    def tell(self, report: Report) -> None:
+        """Cameras that are gone are taken back."""
+        for name in self._cameras.keys() - report.cameras.keys():
+            del self._cameras[name]
+            message = camera_state(self._topics, name, "offline", since=0.0, fps=0.0, dropped={})
+            self._delivery.retain(replace(message, payload=b""))
+        for name, seen in report.cameras.items():
+            if self._is_news((seen.state, seen.reason), self._cameras.get(name), report.at):
+                self._cameras[name] = ((seen.state, seen.reason), report.at)
+                self._delivery.retain(
+                    camera_state(self._topics, name, seen.state, since=seen.since, fps=seen.fps, dropped=seen.dropped)
+                )
+        if self._is_news(report.key(), self._whole, report.at):
+            self._whole = (report.key(), report.at)
+            self._delivery.retain(state(self._topics, report.payload()))
+
+    @staticmethod
+    def _is_news(key: object, told: tuple[object, float] | None, now: float) -> bool:
+        return told is None or key != told[0] or now - told[1] > _REPEAT_S

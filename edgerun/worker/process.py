@@ -71,6 +71,7 @@ class EngineProcess:
                 raise answer
             assert isinstance(answer, Loaded)
             self._io = answer.io
+            self._complaints.clear()  # what was said while loading is no reason for a later death
         return self._io
 
     def request(self, slot: int) -> None:

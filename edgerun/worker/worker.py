@@ -229,10 +229,12 @@ class Worker:
         """Tell it, give up what cannot be asked again, and wait as long as its record calls for."""
         self.restarts += 1
         self._failures = 0 if lived_s > _SETTLED_S else self._failures + 1
-        log.warning("engine %s (worker %d): %s", self.candidate.name, self.number, error)
+        name = self.candidate.name
         if not error.retriable or self._failures > 1:
             self.exhausted = not error.retriable and self._choice + 1 == len(self._candidates)
             self._choice = (self._choice + 1) % len(self._candidates)
+        if self._io is not None or not self.exhausted:  # else it is told by whoever waits for it
+            log.warning("engine %s (worker %d): %s", name, self.number, error)
         self._listener.lost(self, error)
         wait_s = 0.0
         if self._failures > 1 or not error.retriable:
