@@ -116,7 +116,7 @@ def test_predicted_boxes_decide_nothing() -> None:
 
 @given(st.lists(st.tuples(st.floats(-4, 4), st.floats(-4, 4)), min_size=50, max_size=200), st.integers(0, 3))
 def test_trembling_on_the_border_is_at_most_one_visit(shakes: list[tuple[float, float]], corner: int) -> None:
-    """However a box trembles by less than its margin (here 0.1 x 45 px) about any corner, it enters once at most and
+    """However a box trembles by less than its margin (here 0.15 x 45 px) about any corner, it enters once at most and
     never leaves."""
     zones = Zones({"z": ZoneOptions(polygon=SQUARE)}, {})
     x, y = SQUARE[corner][0] * 640, SQUARE[corner][1] * 480

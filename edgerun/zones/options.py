@@ -30,7 +30,7 @@ class ZoneOptions:
     """The point of a box that must lie inside: the middle of its lower edge, its centre, and so on."""
     inertia_s: Annotated[float, Interval(ge=0, le=60)] = 0.3
     """How long the anchor must stay inside before the track counts as inside, and outside before it has left."""
-    margin: Annotated[float, Interval(ge=0, le=1)] = 0.1
+    margin: Annotated[float, Interval(ge=0, le=1)] = 0.15
     """How far outside the anchor must be before the track can leave, as a part of the box's size (the root of its
     area): a box that trembles on the border neither leaves nor comes back."""
 
