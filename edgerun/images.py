@@ -20,8 +20,9 @@ from edgerun.types import F32, U8, Array, Fit, FitMode, Frame, InputLayout, Mode
 cv2.setNumThreads(1)  # cameras and workers are the parallelism; OpenCV's own threads cost more CPU than they save
 
 Region: TypeAlias = tuple[int, int, int, int]
+Bgr: TypeAlias = tuple[int, int, int]
 
-_BOX_BGR = (64, 200, 40)
+BOX_BGR: Bgr = (64, 200, 40)
 _TEXT_BGR = (255, 255, 255)
 
 
@@ -247,16 +248,33 @@ def jpeg(bgr: U8, quality: int = 85) -> bytes:
     return bytes(encoded)
 
 
-def draw(bgr: U8, boxes: F32, captions: Sequence[str]) -> U8:
+def png(bgr: U8) -> bytes:
+    """A BGR picture (H,W,3) as PNG. Raises ValueError where it cannot be encoded."""
+    done, encoded = cv2.imencode(".png", bgr)
+    if not done:
+        raise ValueError(f"a picture of shape {bgr.shape} cannot be written as PNG")
+    return bytes(encoded)
+
+
+def draw(bgr: U8, boxes: F32, captions: Sequence[str], color: Bgr = BOX_BGR) -> U8:
     """A copy of the picture with boxes (N,4) in its pixels and a caption on each."""
     picture: U8 = bgr.copy()
     thick = max(1, round(max(picture.shape[:2]) / 500))
-    font, text_size = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 1600 + 0.1
     for box, caption in zip(boxes, captions, strict=True):
         x1, y1, x2, y2 = (round(float(v)) for v in box)
-        cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX_BGR, thick)
-        (width, height), base = cv2.getTextSize(caption, font, text_size, thick)
-        top = max(y1 - height - base, 0)  # kept inside the picture for boxes at its upper edge
-        cv2.rectangle(picture, (x1, top), (x1 + width, top + height + base), _BOX_BGR, cv2.FILLED)
-        cv2.putText(picture, caption, (x1, top + height), font, text_size, _TEXT_BGR, thick, cv2.LINE_AA)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), color, thick)
+        write(picture, caption, x1, y1, color)
     return picture
+
+
+def write(picture: U8, words: str, left: int, bottom: int, color: Bgr) -> int:
+    """Write white words on ``color`` into a BGR picture, above ``bottom`` where there is room; the edge below them."""
+    if not words:
+        return bottom
+    thick = max(1, round(max(picture.shape[:2]) / 500))
+    font, text_size = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 1600 + 0.1
+    (width, height), base = cv2.getTextSize(words, font, text_size, thick)
+    top = max(bottom - height - base, 0)
+    cv2.rectangle(picture, (left, top), (left + width, top + height + base), color, cv2.FILLED)
+    cv2.putText(picture, words, (left, top + height), font, text_size, _TEXT_BGR, thick, cv2.LINE_AA)
+    return top + height + base

@@ -21,9 +21,9 @@ RANKS = {
     "images": 2, "sources": 2, "engines": 2, "heads": 2, "motion": 2, "tracking": 2, "zones": 2, "messages": 2,
     "outbox": 2, "sinks": 2, "models": 2, "notify": 2, "logs": 2, "devices": 2,
     # decisions over several of them
-    "regions": 3, "rules": 3,
+    "regions": 3, "rules": 3, "drawing": 3, "schemas": 3, "homeassistant": 3,
     # one camera's step; all options; the engine's child
-    "config": 4, "pipeline": 4, "worker": 4,
+    "config": 4, "pipeline": 4, "worker": 4, "recording": 4,
     # assembly
     "runtime": 5,
     # what a person types
@@ -33,8 +33,8 @@ RANKS = {
 
 EVERYWHERE = {"numpy", "annotated_types"}
 VENDORS = {
-    "cv2": {"images", "motion", "sources", "cli"},
-    "av": {"sources"},
+    "cv2": {"images", "drawing", "motion", "sources", "cli"},
+    "av": {"sources", "recording"},
     "gi": {"sources"},
     "jetson_utils": {"sources"},
     "ai_edge_litert": {"engines"},

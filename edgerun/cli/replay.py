@@ -7,14 +7,17 @@ import difflib
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import Config, load, source
+from edgerun.drawing import Painter
 from edgerun.errors import ConfigError
 from edgerun.messages import event_record
 from edgerun.pipeline import Result
+from edgerun.recording import Recording, recording
 from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.engines import label
 from edgerun.runtime.session import Session
@@ -28,6 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", required=True, type=Path, metavar="CLIP")
     parser.add_argument("--fps", type=float, metavar="F", help="frames looked at per second (default: the camera's)")
     parser.add_argument("--detections", action="store_true", help="also print every frame's objects")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE|DIR",
+        help="also draw it all: into an .mp4; the moments with events into one .jpg or .png, or each into a folder",
+    )
     parser.add_argument("--expect", type=Path, metavar="FILE", help="compare the events with these JSON lines")
 
 
@@ -36,26 +45,36 @@ def run(args: argparse.Namespace) -> int:
     if args.camera not in config.cameras:
         raise ConfigError(f"{args.config} has no camera {args.camera!r}; it has {', '.join(config.cameras)}")
     events = []
-    for record in replay(config, args.camera, args.video, args.fps):
-        if record["type"] == "event":
-            events.append(json.dumps(record))
-            print(events[-1])
-        elif args.detections:
-            print(json.dumps(record))
+    with recording(args.save) if args.save else nullcontext() as kept:
+        for record in replay(config, args.camera, args.video, args.fps, kept):
+            if record["type"] == "event":
+                events.append(json.dumps(record))
+                print(events[-1])
+            elif args.detections:
+                print(json.dumps(record))
     return _compare(args.expect, events) if args.expect else 0
 
 
-def replay(config: Config, camera: str, video: Path, fps: float | None = None) -> Iterator[dict[str, Any]]:
-    """One record per frame looked at, each followed by its events. Raises SourceError for a clip that cannot be
-    read, and what loading the model raises."""
+def replay(
+    config: Config, camera: str, video: Path, fps: float | None = None, kept: Recording | None = None
+) -> Iterator[dict[str, Any]]:
+    """One record per frame looked at, each followed by its events; ``kept`` gets each frame with all of it drawn.
+
+    Raises SourceError for a clip that cannot be read, and what loading the model raises.
+    """
     options = config.cameras[camera]
     feed = Feed(camera, fps or options.fps)
     clip = source("file", path=str(video), loop=False, pace=False).build(feed)
     with Session(config.model) as session:
         pipeline = pipeline_for(config, camera, session.labels, session.io.size, fps)
+        painter = Painter(options.zones, options.lines, session.labels)
         for frame in clip.frames():
             look = pipeline.look(frame)
             result = pipeline.finish(look, session.infer(look).parts if look.regions else [])
+            if kept is not None:
+                loose = result.loose(config.model.score)
+                picture = painter.paint(frame, result.tracks, result.zones_of, loose, result.events)
+                kept.add(picture, result.stamp.captured, bool(result.events))
             yield _frame_record(result, session.labels)
             for event in result.events:
                 yield {"type": "event", **event_record(event)}
