@@ -18,9 +18,11 @@ from types import FrameType
 from edgerun import logs
 from edgerun.config import CameraOptions, load_isolated, secrets_of
 from edgerun.homeassistant import CameraView, birth_topic, discovery, platforms
+from edgerun.homeassistant import CameraView, birth_topic
 from edgerun.messages import DetectionsFormat, Topics, occupancy, snapshot, status
 from edgerun.notify import Notifier
 from edgerun.runtime.actions import CameraActions
+from edgerun.runtime.announcer import Announcer
 from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera, CameraTerms, Outlet
@@ -114,6 +116,8 @@ class Daemon:
         )
         self._delivery.start()
         self._bulletin = Bulletin(self._topics, self._delivery)
+        remembered = self._state_dir / "homeassistant.json"
+        self._announcer = Announcer(self._topics, config.mqtt, self._delivery, remembered)
         actions = CameraActions(lambda: self._cameras, self._delivery, self._ask_reload)
         self._commands = Commands(self._topics, config.mqtt.verbs, self._delivery, actions)
         self._commands.start()
@@ -170,22 +174,10 @@ class Daemon:
                 self._cameras[name] = self._camera(name, options)
                 self._cameras[name].start()
 
-    def _announce(self) -> None:
-        """Tell Home Assistant of the cameras and counts there are, when they changed; take back what is gone, also
-        what a run before this one announced."""
-        mqtt = self._config.mqtt
-        views = {
-            name: CameraView(camera.counts, {rule.when for rule in self._config.cameras[name].rules})
-            for name, camera in self._cameras.items()
-        }
-        if not mqtt.home_assistant or views == self._announced:
-            return
-        self._announced = views
-        remembered = self._state_dir / "homeassistant.json"
-        before = platforms(remembered.read_bytes()) if remembered.exists() else {}
-        message = discovery(self._topics, mqtt.discovery_prefix, views, verbs=mqtt.verbs, before=before)
-        self._delivery.retain(message)
-        remembered.write_bytes(message.payload)
+    def _views(self) -> dict[str, CameraView]:
+        """What of the cameras Home Assistant is told."""
+        rules = {name: {rule.when for rule in options.rules} for name, options in self._config.cameras.items()}
+        return {name: CameraView(camera.counts, rules[name]) for name, camera in self._cameras.items()}
 
     # Watching over
 
@@ -211,6 +203,8 @@ class Daemon:
         if not self._latest.stuck:
             self._notifier.watchdog()
         self._bulletin.tell(self._latest)
+        if self._ready:
+            self._announcer.tell(self._views())
 
     def _get_ready(self) -> None:
         """Ready means that the first frame went through the engine; but cameras that are down hold nobody up."""
