@@ -17,10 +17,6 @@ from edgerun.types import Mask
 F64: TypeAlias = npt.NDArray[np.float64]
 Box: TypeAlias = tuple[int, int, int, int]
 
-WIDER = 1.4
-"""Crops this much wider than an interest asks for are tried too: they may show several."""
-GOOD = 0.6
-"""A crop shows an interest well when its clarity is this part of what the best crop would give."""
 SHARES = np.array([0, 0.5, 1])
 SLACK_PX = 2.0
 """What beginning at even pixels may cost."""
@@ -34,6 +30,23 @@ class Interests:
     xyxy: F64
     scale: F64
     weight: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to weigh few clear crops against wide ones that show more.
+
+    Crops ``wider`` than an interest asks for are tried too. An interest at twice its scale counts ``0.5 ** falloff``;
+    it is done with when it counts for ``enough`` of what the best crop would give.
+    """
+
+    wider: float
+    falloff: float
+    enough: float
+
+
+CLEAR = Manner(wider=1.4, falloff=2.0, enough=0.6)
+WIDE = Manner(wider=1.8, falloff=1.0, enough=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +90,53 @@ class Canvas:
 def choose(interests: Interests, canvas: Canvas, most: int, *, whole_allowed: bool = True) -> list[Crop]:
     """At most ``most`` crops that show the interests, the most worthwhile first.
 
-    Greedy: each crop is the candidate with the largest gain, the sum of ``weight * clarity`` of the interests that it
-    contains and that no crop shows clearly yet. Candidates lie around each interest so that it touches either border
-    or the centre. Without ``whole_allowed`` the whole frame is only taken for what no smaller crop contains.
+    Wide crops are laid where clear ones are too few for all. Without ``whole_allowed`` the whole frame is only taken
+    for what no smaller crop contains.
     """
-    crops: list[Crop] = []
-    n = len(interests.weight)
-    if not n or most < 1:
-        return crops
-    scale, contains = _candidates(interests, canvas)
+    if not len(interests.weight) or most < 1:
+        return []
+    clear = _greedy(interests, canvas, most, CLEAR, whole_allowed)
+    reached = {row for crop in clear for row in crop.members}
+    if len(reached) == len(interests.weight):
+        return clear
+    wide = _greedy(interests, canvas, most, WIDE, whole_allowed)
+    farther = {row for crop in wide for row in crop.members}
+    gained, lost = list(farther - reached), list(reached - farther)
+    return wide if interests.weight[gained].sum() > interests.weight[lost].sum() else clear
+
+
+def _greedy(interests: Interests, canvas: Canvas, most: int, manner: Manner, whole_allowed: bool) -> list[Crop]:
+    """Take, again and again, the candidate with the largest gain: the sum of ``weight * clarity`` of the interests
+    that it contains and that no crop shows well yet."""
+    scale, contains = _candidates(interests, canvas, manner.wider)
     if not whole_allowed:
         contains[-1, -1] &= ~contains[:-1].any(axis=(0, 1))
-    clarity = np.minimum(interests.scale / scale[:, None], 1) ** 2
+    clarity = np.minimum(interests.scale / scale[:, None], 1) ** manner.falloff
     value = contains * (clarity * interests.weight)[:, None]
-    best_clarity = (contains * clarity[:, None]).max(axis=(0, 1))
-    open_ = np.ones(n)
-    while len(crops) < most and open_.any():
-        row, place = divmod(int((value @ open_).argmax()), contains.shape[1])
-        members = np.flatnonzero(contains[row, place] * open_)
+    enough = manner.enough * (contains * clarity[:, None]).max(axis=(0, 1))
+    waiting = np.ones(len(interests.weight))
+    crops: list[Crop] = []
+    while len(crops) < most and waiting.any():
+        row, place = divmod(int((value @ waiting).argmax()), contains.shape[1])
+        members = np.flatnonzero(contains[row, place] * waiting)
         if not len(members):
             break
-        # what is shown badly here stays open for a better crop
-        shown = members[clarity[row, members] >= GOOD * best_clarity[members]]
-        if len(shown):
-            open_[shown] = 0
-        else:
+        shown = members[clarity[row, members] >= enough[members]]
+        waiting[shown] = 0  # what is shown badly here waits for a better crop
+        if not len(shown):
             value[row, place] = 0
         crops.append(_centred(interests.xyxy, members, float(scale[row]), canvas))
     return crops
 
 
-def _candidates(interests: Interests, canvas: Canvas) -> tuple[F64, Mask]:
+def _candidates(interests: Interests, canvas: Canvas, wider: float) -> tuple[F64, Mask]:
     """Scales f64 (K,), and which interest is contained in the crops of each scale at 9 places, bool (K,9,N).
 
-    The last scale is the whole frame's, whose places are all the same and contain everything.
+    The places let an interest touch either border or the centre. The last scale is the whole frame's, whose places are
+    all the same and contain everything.
     """
     boxes = interests.xyxy
-    scale = np.concatenate([interests.scale, WIDER * interests.scale])
+    scale = np.concatenate([interests.scale, wider * interests.scale])
     inside = []
     for axis in (0, 1):
         side = np.minimum(np.ceil(scale * (canvas.model[axis] / 2)) * 2, canvas.frame[axis])[:, None]
