@@ -12,7 +12,7 @@ from edgerun.sinks.mqtt import MqttOptions
 
 
 class Announcer:
-    """``remembered`` is a file with what was announced last, so that what is gone is taken back after a restart, too."""
+    """``remembered`` is a file with what was announced last, so that what is gone is taken back over a restart, too."""
 
     def __init__(self, topics: Topics, options: MqttOptions, delivery: Delivery, remembered: Path) -> None:
         self._topics = topics

@@ -17,7 +17,6 @@ from types import FrameType
 
 from edgerun import logs
 from edgerun.config import CameraOptions, load_isolated, secrets_of
-from edgerun.homeassistant import CameraView, birth_topic, discovery, platforms
 from edgerun.homeassistant import CameraView, birth_topic
 from edgerun.messages import DetectionsFormat, Topics, occupancy, snapshot, status
 from edgerun.notify import Notifier
