@@ -34,6 +34,8 @@ REST_S = 10.0
 _REACH, _STRAY = 0.5, 0.4
 """How far from the way of who was lost, kept on for at most two seconds, a new id may appear: in box sizes, and in box
 sizes more for each second. A size is the root of the box's area; a person walks about one a second."""
+_LOOK_S = 0.15
+"""How often it is looked whether a row has moved: no need for each frame of a fast camera."""
 _STEP_S = 0.4
 """How often a row's way is noted; its speed is taken over one to two of these."""
 _LIKENESS = 2.5
@@ -55,8 +57,8 @@ class Memory(Rows):
     """One row per somebody.
 
     After an update, for N rows: ``seen`` bool (N,), found in this frame; ``ended`` bool (N,), over for good and dropped
-    next; ``stirred`` bool (N,), moved from where it had been still; ``rested`` f64 (N,), the seconds it has been still,
-    or had been until it stirred; ``extent`` f32 (N,), the size of its box: the root of its area in pixels.
+    next; ``stirred`` bool (N,), moved from where it had been still; ``extent`` f32 (N,), the size of its box: the root
+    of its area in pixels.
     """
 
     def __init__(self) -> None:
@@ -95,7 +97,8 @@ class Memory(Rows):
         """The row of each track of the last update, i64 (M,)."""
         self.seen = self.ended = self.stirred = np.zeros(0, np.bool_)
         self.extent: F32 = np.zeros(0, np.float32)
-        self.rested: F64 = np.zeros(0)
+        self._rested: F64 | None = None
+        self._looked_at = -np.inf
 
     def keep(self, kept: Mask) -> None:
         """Drop rows; those of present tracks are never among them."""
@@ -198,8 +201,11 @@ class Memory(Rows):
             t["seen_at"][rows] = self.now
         self._frame += 1
         t["scores"][rows, self._frame % _SCORES] = tracks.score[tracks.seen]
-        self._note_way(middle)
-        self._update_rest(middle)
+        self.stirred, self._rested = np.zeros(len(t), np.bool_), None
+        if self.now - self._looked_at >= _LOOK_S:
+            self._looked_at = self.now
+            self._note_way(middle)
+            self._update_rest(middle)
         self.ended = np.zeros(len(t), np.bool_)
         if self._gone:
             self._update_ends(stamp)
@@ -235,16 +241,20 @@ class Memory(Rows):
         t = self.table
         way = middle - t["place"]
         off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & self.seen
-        self.rested = t["life"] - t["halted"]
         if not (self._astray or np.count_nonzero(off)):
-            self.stirred = off
             return
         np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=self.seen)
         self._astray = bool(np.count_nonzero(off)) or bool((t["astray"] < np.inf).any())
         self.stirred = off & (self.now - t["astray"] >= _STIR_S)
         if np.count_nonzero(self.stirred):
+            self._rested = self.still
             t["place"][self.stirred] = middle[self.stirred]
             t["halted"][self.stirred], t["astray"][self.stirred] = t["life"][self.stirred], np.inf
+
+    @property
+    def rested(self) -> F64:
+        """As ``still``; for who stirred in this frame, until then."""
+        return self.still if self._rested is None else self._rested
 
     @property
     def still(self) -> F64:
