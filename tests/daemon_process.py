@@ -39,14 +39,15 @@ class DaemonProcess:
     """``edgerun run`` on ``config``, started and ended as often as asked. ``notes`` are its notifications, each with
     the monotonic second at which it came."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], *, program: str = "edgerun") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config = folder / "edgerun.yaml"
         self.write({"state_dir": str(folder / "state"), **config})
         self.notes: list[tuple[float, str]] = []
         self.lines: list[str] = []
-        self._environ = {**os.environ, **(environ or {})}
+        self.environ = dict(os.environ)
+        self._program = program
         self._short = tempfile.mkdtemp(prefix="edgerun-")  # a Unix socket's path has room for 107 bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._threads: list[threading.Thread] = []
@@ -61,10 +62,10 @@ class DaemonProcess:
         fresh.replace(self.config)
 
     def start(self) -> None:
-        environ = {**self._environ, "NOTIFY_SOCKET": f"{self._short}/notify", "RUNTIME_DIRECTORY": self._short}
+        environ = {**self.environ, "NOTIFY_SOCKET": f"{self._short}/notify", "RUNTIME_DIRECTORY": self._short}
         environ["WATCHDOG_USEC"] = "30000000"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgerun", "run", "-c", str(self.config)],
+            [sys.executable, "-m", self._program, "run", "-c", str(self.config)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environ,

@@ -73,7 +73,8 @@ class Tale:
     repeats: int = 0
     camera_states: list[str] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
-    engine_reasons: list[str] = field(default_factory=list)
+    engine_reason: str = ""
+    """What the state said of the killed engine."""
     messages: list[tuple[str, bytes]] = field(default_factory=list)
     log: str = ""
 
@@ -112,14 +113,20 @@ class Outages:
             DaemonProcess(self._folder / "daemon", two_cameras(broker.port, rtsp.url)) as daemon,
         ):
             self._subscriber, self._daemon = subscriber, daemon
-            daemon.ready()
-            self._both_alert("the start")
-            self._broker_outage(broker)
-            self._engine_death()
-            self._rtsp_outage(rtsp)
-            self._daemon_death()
-            self._end()
+            try:
+                self._play(broker, rtsp)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{daemon.log()}") from error
         return self._tale
+
+    def _play(self, broker: Mosquitto, rtsp: RtspServer) -> None:
+        self._daemon.ready()
+        self._both_alert("the start")
+        self._broker_outage(broker)
+        self._engine_death()
+        self._rtsp_outage(rtsp)
+        self._daemon_death()
+        self._end()
 
     def _both_alert(self, what: str, since: float | None = None) -> None:
         """Wait until both cameras are ok and alert; note how long that took."""
@@ -151,7 +158,7 @@ class Outages:
         os.kill(engine, signal.SIGKILL)
         wait_for(lambda: self._daemon.engines() not in ([engine], []), 20, "a new engine process")
         state = wait_for(lambda: self._state_with_restart(killed), 20, "the restart in the state")
-        self._tale.engine_reasons.append(state["workers"][0]["reason"])
+        self._tale.engine_reason = state["workers"][0]["reason"]
         self._recovered("engine death", killed, self._subscriber.wait("/detections", 20, time.monotonic()).at)
         self._both_alert("the engine's death")
 

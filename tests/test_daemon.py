@@ -1,0 +1,319 @@
+"""The daemon as a whole: a real process, real cameras, a real broker, and what a user and a service manager see."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from edgerun.schemas import PAYLOADS
+from tests.daemon_process import CLIP, DaemonProcess, wait_for
+from tests.outages import Durations, Outages, camera, clip
+from tests.servers import RtspServer, needs_rtsp_server
+from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto
+from tests.subscriber import Subscriber
+
+NOBODY = {"host": "127.0.0.1", "port": 1}
+"""A broker that is not there."""
+MODEL = CLIP.with_name("person-ssdlite-int8.tflite")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as broker:
+        yield broker
+
+
+def config(port: int, **cameras: Any) -> dict[str, Any]:
+    return {"device": "pi", "mqtt": {"host": "127.0.0.1", "port": port}, "cameras": cameras}
+
+
+def kind_of(topic: str) -> str:
+    """Which schema the payload at a topic has."""
+    match topic.split("/")[2:]:
+        case ["status" | "state" | "ack" as kind]:
+            return kind
+        case [_, "state"]:
+            return "camera_state"
+        case [_, "alerts"]:
+            return "alert"
+        case [_, "detections" | "snapshot" as kind] | [_, "alerts", "gaps" as kind]:
+            return kind
+        case [_, "alerts", "last"]:
+            return "last_alert"
+        case [_, _, _]:
+            return "occupancy"
+        case _:
+            pytest.fail(f"nobody announced the topic {topic}")
+
+
+def check_schemas(messages: list[tuple[str, bytes]]) -> set[str]:
+    """Every message keeps to the schema that the package publishes. The kinds that were there."""
+    validators = {kind: Draft202012Validator(schema) for kind, schema in PAYLOADS.items()}
+    seen = set()
+    for topic, payload in messages:
+        kind = kind_of(topic)
+        seen.add(kind)
+        if payload and kind not in ("status", "snapshot"):
+            validators[kind].validate(json.loads(payload))
+    return seen
+
+
+@pytest.mark.broker
+@needs_mosquitto
+@needs_rtsp_server
+def test_no_alert_is_missing_whatever_fails(tmp_path: Path) -> None:
+    """The broker goes away, the engine is killed, the RTSP server goes away, the daemon is killed."""
+    tale = Outages(tmp_path, Durations(broker_s=3, rtsp_s=3, calm_s=0.5)).run()
+    assert tale.missing == set()
+    assert tale.holes == {}
+    assert tale.disordered == []
+    assert tale.repeats <= 16
+    assert tale.camera_states == ["offline", "ok", "offline", "ok", "offline", "ok"]
+    assert tale.statuses == ["online", "offline", "online", "offline", "online", "offline"]
+    assert "SIGKILL" in tale.engine_reason
+    assert "Traceback" not in tale.log
+    assert {"alert", "last_alert", "detections", "state", "camera_state", "occupancy"} <= check_schemas(tale.messages)
+
+
+@needs_rtsp_server
+def test_the_service_manager_is_told_the_truth(tmp_path: Path) -> None:
+    """READY once a first frame was inferred and not before; WATCHDOG from the start; STOPPING, and a quick end."""
+    server = RtspServer()
+    server.start()
+    server.stop()
+    slow = {**config(1, gate=camera({"type": "rtsp", "url": server.url})), "mqtt": NOBODY}
+    with DaemonProcess(tmp_path, slow) as daemon:
+        daemon.start()
+        wait_for(lambda: daemon.said("camera gate is offline"), 20, daemon.log)
+        assert len(daemon.noted("WATCHDOG=1")) > 2
+        assert not daemon.noted("READY=1")
+        assert "no frame has been looked at yet" in daemon.health()["wrong"]
+        with server:
+            wait_for(lambda: daemon.noted("READY=1"), 30, daemon.log)
+            assert daemon.health()["cameras"]["gate"]["state"] == "ok"
+            asked = time.monotonic()
+            assert daemon.stop(5) == 0
+        (stopping,) = wait_for(lambda: daemon.noted("STOPPING=1"), 1, "STOPPING=1")
+        assert stopping - asked < 5
+        assert not daemon.said("Traceback")
+
+
+def test_it_stops_at_once_while_the_model_loads(tmp_path: Path) -> None:
+    """A hanging accelerator holds no shutdown up."""
+    with DaemonProcess(tmp_path, config(1, gate=camera(clip())), program="tests.faulty_daemon") as daemon:
+        daemon.environ["FAULT"] = "hang while loading"
+        daemon.start()
+        wait_for(lambda: daemon.noted("WATCHDOG=1"), 20, daemon.log)
+        assert daemon.stop(5) == 0
+        assert not daemon.noted("READY=1")
+        assert not daemon.said("Traceback")
+
+
+def test_a_deadlocked_loop_stops_the_pings(tmp_path: Path) -> None:
+    """The service manager then kills and restarts the daemon; before, `edgerun health` names the loop."""
+    with DaemonProcess(tmp_path, config(1, gate=camera(clip())), program="tests.faulty_daemon") as daemon:
+        daemon.environ["FAULT"] = "deadlock in delivery"
+        daemon.ready()
+        daemon.signal(signal.SIGUSR1)
+        stuck = wait_for(lambda: daemon.health()["stuck"], 25, daemon.log)
+        assert stuck == ["delivery"]
+        pings = len(daemon.noted("WATCHDOG=1"))
+        time.sleep(2.5)
+        assert len(daemon.noted("WATCHDOG=1")) <= pings + 1
+        assert not daemon.health()["healthy"]
+
+
+POEM = "roses are red, violets are blue\n" * 40
+
+
+def wrong_models(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
+    """What may stand under ``model:``, and what is said of it."""
+    (folder / "poem.tflite").write_text(POEM)
+    (folder / "poem.txt").write_text(POEM)
+    shutil.copy(MODEL, folder / "good.tflite")
+    return {
+        "poem": ({"path": f"{folder}/poem.tflite"}, "no TensorFlow Lite model"),
+        "wrong kind": ({"path": f"{folder}/poem.txt"}, "of a kind that no engine runs"),
+        "no model": ({"path": f"{folder}/none.tflite"}, "none.tflite is not there"),
+        "no labels": ({"path": f"{folder}/good.tflite", "labels": f"{folder}/none.txt"}, "none.txt cannot be read"),
+        "other engine": ({"engine": "edgetpu"}, "not compiled for the Edge TPU"),
+    }
+
+
+@pytest.mark.parametrize("case", ["poem", "wrong kind", "no model", "no labels", "other engine"])
+def test_a_wrong_model_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
+    choice, words = wrong_models(tmp_path)[case]
+    with DaemonProcess(tmp_path, {**config(1, gate=camera(clip())), "model": choice}) as daemon:
+        daemon.start()
+        assert daemon.wait(30) == 78
+        assert daemon.said(words) == 1, daemon.log()
+        assert not daemon.said("Traceback")
+        assert not daemon.noted("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"state_dir": "/proc/none"}, "the folder /proc/none for lasting state cannot be made"),
+        ({"device": "No Such Name"}, "device"),
+        ({"cameras": {"gate": camera(clip(), labels=["unicorn"])}}, "the model does not know the label 'unicorn'"),
+    ],
+    ids=["state_dir", "device", "label"],
+)
+def test_a_wrong_configuration_is_refused_in_one_line(tmp_path: Path, more: dict[str, Any], words: str) -> None:
+    with DaemonProcess(tmp_path, {**config(1, gate=camera(clip())), **more}) as daemon:
+        daemon.start()
+        assert daemon.wait(30) == 78
+        assert daemon.said(words) == 1, daemon.log()
+        assert not daemon.said("Traceback")
+
+
+def test_what_fails_at_run_time_is_told_in_the_state(tmp_path: Path) -> None:
+    """A clip that is none, a head that is not the model's, a broker that is not there: the rest goes on."""
+    (tmp_path / "poem.mp4").write_text(POEM)
+    bad = camera({"type": "file", "path": f"{tmp_path}/poem.mp4"})
+    with DaemonProcess(tmp_path, config(1, good=camera(clip()), bad=bad)) as daemon:
+        daemon.ready()
+        health = wait_for(lambda: (found := daemon.health())["cameras"]["bad"]["reason"] and found, 10, daemon.log)
+        assert health["cameras"]["bad"]["state"] == "offline"
+        assert "not opened yet" in str(health) or "does not give a video" in str(health)
+        wait_for(lambda: daemon.said("poem.mp4 does not give a video that can be decoded"), 10, daemon.log)
+        assert "nothing listens at 127.0.0.1:1" in daemon.health()["mqtt"]["error"]
+        assert daemon.health()["cameras"]["good"]["state"] == "ok"
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
+def test_a_head_that_cannot_read_the_model_is_told(tmp_path: Path) -> None:
+    with DaemonProcess(tmp_path, {**config(1, gate=camera(clip())), "model": {"head": "yolov8"}}) as daemon:
+        daemon.start()
+        wait_for(lambda: daemon.said("camera gate: its frames are not looked at: yolov8 expects"), 20, daemon.log)
+        wait_for(lambda: "yolov8 expects" in daemon.health()["cameras"]["gate"]["reason"], 5, daemon.log)
+        assert not daemon.noted("READY=1")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+@pytest.mark.parametrize(
+    ("settings", "login", "words"),
+    [
+        ("password_file {folder}/users\nallow_anonymous false", {}, "refuses a client without a user name"),
+        (
+            "password_file {folder}/users\nallow_anonymous false",
+            {"username": "pi", "password": "wrong-canary"},
+            "refuses the user 'pi' or its password",
+        ),
+    ],
+    ids=["no login", "wrong password"],
+)
+def test_a_broker_that_refuses_is_told(tmp_path: Path, settings: str, login: dict[str, str], words: str) -> None:
+    """And alerts wait meanwhile."""
+    users = tmp_path / "users"
+    users.write_text("pi:right\n")
+    assert shutil.which("mosquitto_passwd") is not None
+    assert os.spawnlp(os.P_WAIT, "mosquitto_passwd", "mosquitto_passwd", "-U", str(users)) == 0
+    with Mosquitto(tmp_path / "broker", settings=settings.format(folder=tmp_path)) as broker:
+        wanted = config(broker.port, gate=camera(clip()))
+        wanted["mqtt"] |= login
+        with DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+            daemon.ready()
+            wait_for(lambda: words in daemon.health()["mqtt"]["error"], 10, daemon.log)
+            wait_for(lambda: daemon.health()["outbox"]["depth"], 20, daemon.log)
+            assert daemon.stop() == 0
+            assert daemon.said(words) == 1
+            assert not daemon.said("wrong-canary")
+            assert not daemon.said("Traceback")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -> None:
+    """And a file that cannot be served changes nothing and says why in the state."""
+    before = config(broker.port, left=camera(clip()), right=camera(clip()))
+    with Subscriber(broker.port) as subscriber, DaemonProcess(tmp_path / "daemon", before) as daemon:
+        daemon.ready()
+        subscriber.wait("/left/detections", 10)
+        subscriber.wait("/right/detections", 10)
+
+        changed = config(broker.port, left=camera(clip()), right=camera(clip(), fps=4))
+        reload(daemon, changed)
+        assert daemon.said("cameras started again: right") == 1
+        assert subscriber.states("left") == ["offline", "ok"]
+
+        for wrong, words in (
+            ("{]", "edgerun.yaml"),
+            (json.dumps({**changed, "tpyo": 1}), "tpyo"),
+            (json.dumps({**changed, "model": {"path": "/none.tflite"}}), "/none.tflite is not there"),
+            (json.dumps({**changed, "cameras": {"left": camera(clip(), labels=["unicorn"])}}), "unicorn"),
+        ):
+            asked = time.monotonic()
+            reload(daemon, wrong)
+            told = wait_for(lambda: reload_error(subscriber, asked), 10, daemon.log)  # noqa: B023  used at once
+            assert words in told
+            assert {"left", "right"} == daemon.health()["cameras"].keys()
+        seen = time.monotonic()
+        subscriber.wait("/left/detections", 5, seen)
+        subscriber.wait("/right/detections", 5, seen)
+
+        reload(daemon, config(broker.port, left=camera(clip())))
+        wait_for(lambda: daemon.health()["cameras"].keys() == {"left"}, 5, daemon.log)
+        assert daemon.health()["reload_error"] == ""
+        wait_for(lambda: subscriber.on("/right/state")[-1].payload == b"", 5, "the retained state taken back")
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
+def reload(daemon: DaemonProcess, wanted: dict[str, Any] | str) -> None:
+    """Write the file, send SIGHUP, wait until the daemon is done with it."""
+    if isinstance(wanted, str):
+        daemon.config.write_text(wanted)
+    else:
+        daemon.write(wanted)
+    before = len(daemon.notes)
+    daemon.signal(signal.SIGHUP)
+    wait_for(lambda: "READY=1" in str(daemon.notes[before:]), 20, daemon.log)
+    assert "RELOADING=1\nMONOTONIC_USEC=" in "\n".join(text for _, text in daemon.notes[before:])
+
+
+def reload_error(subscriber: Subscriber, since: float) -> str:
+    states = subscriber.on("pi/state", since)
+    return str(states[-1].json["reload_error"]) if states else ""
+
+
+def test_reloads_leave_nothing_behind(tmp_path: Path) -> None:
+    """Descriptors and threads are as many after many reloads as before, valid ones and others."""
+    wanted = config(1, gate=camera(clip()))
+    with DaemonProcess(tmp_path, wanted) as daemon:
+        daemon.ready()
+        reload(daemon, {**wanted, "cameras": {"gate": camera(clip(), fps=6)}})
+        before = daemon.descriptors(), daemon.threads()
+        for turn in range(6):
+            reload(daemon, "{]" if turn % 2 else {**wanted, "cameras": {"gate": camera(clip(), fps=4 + turn)}})
+        wait_for(lambda: (daemon.descriptors(), daemon.threads()) == before, 10, lambda: (before, daemon.threads()))
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_another_broker_by_reload(tmp_path: Path, broker: Mosquitto) -> None:
+    """Alerts that were accepted before reach the new one."""
+    with (
+        Subscriber(broker.port) as subscriber,
+        DaemonProcess(tmp_path / "daemon", config(free_port(), gate=camera(clip()))) as daemon,
+    ):
+        daemon.ready()
+        wait_for(lambda: daemon.health()["outbox"]["depth"] >= 2, 20, daemon.log)
+        reload(daemon, config(broker.port, gate=camera(clip())))
+        wait_for(lambda: len(subscriber.alerts()) >= 3, 20, daemon.log)
+        assert subscriber.by_camera()["gate"][:3] == [1, 2, 3]
+        assert daemon.stop() == 0
