@@ -52,7 +52,7 @@ def discovery(
         components |= _controls(topics, camera, verbs)
     for name, component in components.items():
         component["unique_id"] = f"edgerun_{topics.device}_{name}"
-        component["default_entity_id"] = f"{component['platform']}.{_slug(f'{topics.device}_{name}').lower()}"
+        component["default_entity_id"] = f"{component['platform']}.{_entity(f'{topics.device}_{name}')}"
     gone = {name: {"platform": platform} for name, platform in (before or {}).items() if name not in components}
     payload = {
         "device": {
@@ -208,3 +208,8 @@ def _controls(topics: Topics, camera: str, verbs: Collection[str]) -> dict[str, 
 def _slug(text: str) -> str:
     """Home Assistant's ids take letters, digits, ``_`` and ``-``."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", text)
+
+
+def _entity(text: str) -> str:
+    """Its entities' names take small letters, digits and ``_``."""
+    return re.sub(r"[^a-z0-9_]", "_", text.lower())

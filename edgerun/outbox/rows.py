@@ -1,7 +1,7 @@
 """How one alert lies in the outbox file: a row that tells all of itself, so that it can be found without the file.
 
 ``RS id camera seq done length crc LF body``. ``done`` names the rows that were delivered since the row before was
-written: the marks of delivery ride on the next alert's commit and cost no page of their own.
+written: the marks of delivery ride on the next alert's commit and cost no page of their own (see also ``ring``).
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ def pack(row: Row) -> bytes:
     done = ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in row.done) or "-"
     head = f"{row.id} {row.camera} {row.seq} {done} {len(row.body)}".encode()
     return b"\x1e%s %08x\n%s" % (head, crc32(row.body, crc32(head)), row.body)
+
+
+def checksum(blob: bytes) -> int:
+    """The checksum that a packed row bears."""
+    end = blob.index(b"\n")
+    return int(blob[end - 8 : end], 16)
 
 
 def unpack(blob: bytes) -> Row:

@@ -23,7 +23,8 @@ from edgerun.errors import SinkError
 from edgerun.outbox.ballast import Ballast
 from edgerun.outbox.database import PAGE, Database, Work, is_full
 from edgerun.outbox.gaps import Gaps
-from edgerun.outbox.rows import MARKS_ID, Row, Settled, pack, ranges, unpack
+from edgerun.outbox.ring import Ring
+from edgerun.outbox.rows import MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
 from edgerun.outbox.salvage import Salvage, rescue, set_aside
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ HISTORY = 200
 """Delivered alerts that are kept so that they can be asked for again."""
 _BATCH = 200
 _EVICT = 64
-_MARKS_S = 5.0
 _BALLAST_S = 30.0
 
 
@@ -53,6 +53,7 @@ class Entry:
     seq: int
     body: bytes = b""
     row: int = 0
+    checksum: int = 0
     offered: bool = False
     """It may have been published before."""
 
@@ -66,6 +67,7 @@ class Outbox:
         self._max_pages = options.max_mb * (1 << 20) // PAGE
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._database: Database | None = None
+        self._ring: Ring | None = None
         self._clear()
         self.last_seq: dict[str, int] = {}
         self.gaps = Gaps()
@@ -78,7 +80,6 @@ class Outbox:
         self._delivered: dict[int, None] = {}
         self._newest: dict[str, int] = {}
         self._unmarked: list[int] = []
-        self._unmarked_since = 0.0
         self._next_id = MARKS_ID + 1
 
     @property
@@ -103,7 +104,12 @@ class Outbox:
             self._ballast.release()
             raise SinkError(f"the outbox {self._path} cannot be opened: {error}") from error
         self._ballast.restore()
-        return entries
+        self._ring = self._ring or Ring(self._path.with_name(self._path.name + ".ring"))
+        noted = self._ring.noted()
+        for entry in entries:
+            if (entry.row, entry.checksum) in noted:
+                self.settle(entry)
+        return [entry for entry in entries if entry.row in self._waiting]
 
     def _load_or_salvage(self) -> list[Entry]:
         wal = self._path.with_name(self._path.name + "-wal")
@@ -132,14 +138,15 @@ class Outbox:
         settled = Settled()
         entries: dict[int, Entry] = {}
         for number, blob in database.read("SELECT id, row FROM alerts ORDER BY id"):
-            row = unpack(cast(bytes, blob))
+            packed = cast(bytes, blob)
+            row = unpack(packed)
             if row.id != number:
                 raise ValueError("a row is not in its place")
             settled.add(row)
             self._next_id = row.id + 1
             if row.id == MARKS_ID:
                 continue
-            entries[row.id] = Entry(row.camera, row.seq, row=row.id, offered=True)
+            entries[row.id] = Entry(row.camera, row.seq, b"", row.id, checksum(packed), offered=True)
             self._newest[row.camera] = row.id
             self.last_seq[row.camera] = max(row.seq, self.last_seq.get(row.camera, 0))
         self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
@@ -174,15 +181,16 @@ class Outbox:
             Row(self._next_id + n, entry.camera, entry.seq, ranges(self._unmarked) if n == 0 else (), entry.body)
             for n, entry in enumerate(entries)
         ]
-        while not self._write([_insert(new)], durable=True):
+        work = _insert(new)
+        while not self._write([work], durable=True):
             victims = self._make_room(busy)
             if not victims and not self._ballast.release():
                 raise SinkError(f"the outbox {self._path} has no room: the disk is full")
             evicted |= victims
         self._unmarked.clear()
         self._next_id += len(new)
-        for entry, row in zip(entries, new, strict=True):
-            entry.row, entry.body = row.id, b""
+        for entry, row, (_, packed) in zip(entries, new, work[1], strict=True):
+            entry.row, entry.body, entry.checksum = row.id, b"", checksum(cast(bytes, packed))
             self._waiting[row.id] = None
             self._newest[row.camera] = row.id
         return evicted - {MARKS_ID}
@@ -233,20 +241,22 @@ class Outbox:
         return None
 
     def settle(self, entry: Entry) -> None:
-        """An alert was delivered. It is marked so with the next commit, or by ``tick``."""
+        """An alert was delivered. From the next commit on no power cut can undo that; ``note`` it against kills."""
         if self._waiting.pop(entry.row, 0) is None:
             self._delivered[entry.row] = None
             self._unmarked.append(entry.row)
-            self._unmarked_since = self._unmarked_since if len(self._unmarked) > 1 else time.monotonic()
+
+    def note(self, entry: Entry) -> None:
+        """An alert was acknowledged this moment. From any thread, one at a time; ``settle`` follows."""
+        if self._ring is not None and entry.row:
+            self._ring.note(entry.row, entry.checksum)
 
     def tick(self) -> None:
-        """Housekeeping, about once a second: write marks that found no commit to ride on, delete what is old."""
+        """Housekeeping, about once a second."""
         if len(self._delivered) >= HISTORY + _BATCH:
             newest = set(self._newest.values())
             old = sorted(self._delivered)[:-HISTORY]
             self._delete([number for number in old if number not in newest])
-        elif self._unmarked and time.monotonic() - self._unmarked_since > _MARKS_S:
-            self._mark()
         if time.monotonic() > self._ballast_due:
             self._ballast_due = time.monotonic() + _BALLAST_S
             self._ballast.restore()
@@ -275,17 +285,13 @@ class Outbox:
         if self._database is None:
             return
         try:
-            if self._unmarked:
-                self._mark()
+            if self._unmarked and self._write([_insert([self._marks()])], durable=False):
+                self._unmarked.clear()
         except SinkError as error:
             log.warning("%s", error)
         finally:
             self._database.close()
             self._database = None
-
-    def _mark(self) -> None:
-        if self._write([_insert([self._marks()])], durable=False):
-            self._unmarked.clear()
 
     def _marks(self, without: Collection[int] = ()) -> Row:
         floor = next((number for number in self._waiting if number not in without), self._next_id)

@@ -150,6 +150,8 @@ class Delivery:
         self._inbox.put(partial(self._departures.stop, reason))
 
     def answered(self, token: int, verdict: Verdict, reason: str) -> None:
+        if verdict == "taken":
+            self._departures.note(token)
         self._inbox.put(partial(self._departures.answered, token, verdict, reason))
 
     def received(self, request: Request) -> None:

@@ -123,9 +123,10 @@ class Departures:
 
     def _offer(self, message: Message, entry: Entry | None, now: float) -> bool:
         self._token += 1
+        self._flights[self._token] = _Flight(entry, message.topic, now)  # first, as the answer may be fast
         if not self._sink.offer(message, self._token, self._session):
+            del self._flights[self._token]
             return False
-        self._flights[self._token] = _Flight(entry, message.topic, now)
         if entry is not None:
             self._lanes.sent(self._token, entry)
         return True
@@ -133,6 +134,13 @@ class Departures:
     def answer(self, message: Message) -> None:
         """Send once, whether it arrives or not."""
         self._offer(message, None, time.monotonic())
+
+    def note(self, token: int) -> None:
+        """The broker has taken it: make that known to the next run, should this one be killed now. Called from the
+        sink's thread, ahead of ``answered``."""
+        flight = self._flights.get(token)
+        if flight is not None and flight.entry is not None:
+            self._ledger.note(flight.entry)
 
     def answered(self, token: int, verdict: Verdict, reason: str) -> None:
         flight = self._flights.pop(token, None)

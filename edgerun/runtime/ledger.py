@@ -121,6 +121,10 @@ class Ledger:
             self._say(str(error))
             return {}
 
+    def note(self, entry: Entry) -> None:
+        """See ``Outbox.note``."""
+        self._outbox.note(entry)
+
     def settle(self, entry: Entry) -> None:
         """An alert was delivered."""
         if entry.row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import signal
@@ -32,7 +33,7 @@ class Mosquitto:
         self.port = free_port()
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        lines = [f"listener {self.port} 127.0.0.1", settings]
+        lines = [f"listener {self.port} 127.0.0.1", f"user {getpass.getuser()}", settings]
         if persistent:
             lines += ["persistence true", f"persistence_location {folder}/", "autosave_interval 1"]
             lines += ["autosave_on_changes true", "max_queued_messages 0"]

@@ -1,0 +1,318 @@
+"""Alerts reach a subscriber through a real Mosquitto, whatever happens to the broker, the link, the disk and us."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from jsonschema import Draft202012Validator
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from edgerun.messages import Topics, camera_state, occupancy, status
+from edgerun.outbox import OutboxOptions
+from edgerun.runtime.delivery import Delivery, DeliveryCounts
+from edgerun.runtime.departures import WINDOW
+from edgerun.schemas import PAYLOADS
+from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.types import Event, Message, Stamp, TrackedObject
+from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+
+pytestmark = [pytest.mark.broker, needs_mosquitto]
+
+TOPICS = Topics("edgerun", "pi")
+BIRTH = "homeassistant/status"
+
+
+def event(n: int, camera: str = "porch", phase: Any = "instant") -> Event:
+    stamp = Stamp(camera, n, n / 5, time.time(), 640, 480)
+    person = TrackedObject(n, "person", 0.9, (1.0, 2.0, 300.0, 400.0))
+    return Event("enter", "visitor", phase, n, stamp, zone="path", objects=(person,), count=1)
+
+
+def until(happened: Callable[[], object], what: str, within_s: float = 20.0) -> None:
+    end = time.monotonic() + within_s
+    while not happened():
+        if time.monotonic() > end:
+            pytest.fail(f"did not happen within {within_s:g} s: {what}")
+        time.sleep(0.01)
+
+
+class Subscriber:
+    """Somebody at the broker, with a session of its own that the broker keeps (``name``) or without one."""
+
+    def __init__(self, port: int, *topics: str, name: str = "") -> None:
+        self.messages: list[paho.MQTTMessage] = []
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, name or None, clean_session=not name, protocol=MQTTProtocolVersion.MQTTv311
+        )
+        self._topics = topics
+        self._ready = False
+        self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
+        self._client.on_subscribe = lambda *_: setattr(self, "_ready", True)
+        self._client.on_message = lambda client, _, message: self.messages.append(message)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        until(lambda: self._ready, "subscribed")
+
+    def payloads(self, topic: str) -> list[Any]:
+        found = [message.payload for message in self.messages if message.topic == topic]
+        return [json.loads(payload) for payload in found]
+
+    def alerts(self, camera: str = "porch") -> list[dict[str, Any]]:
+        return self.payloads(TOPICS.alerts(camera))
+
+    def seqs(self, camera: str = "porch") -> list[int]:
+        """Each id once, in the order of arrival."""
+        return list({alert["id"]: alert["seq"] for alert in self.alerts(camera)}.values())
+
+    def retained(self) -> dict[str, bytes]:
+        return {message.topic: bytes(message.payload) for message in self.messages}
+
+    def publish(self, topic: str, payload: str, retain: bool = False) -> None:
+        self._client.publish(topic, payload, 1, retain).wait_for_publish(5)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "mosquitto", persistent=True) as server:
+        yield server
+
+
+def deliver(folder: Path, port: int, **options: Any) -> Delivery:
+    will = status(TOPICS, online=False)
+    sink = MqttSink(MqttOptions(port=port, **options), "pi", will, (TOPICS.status, BIRTH, TOPICS.command("+")))
+    delivery = Delivery(TOPICS, sink, folder / "outbox.db", OutboxOptions(), birth_topic=BIRTH)
+    delivery.start()
+    return delivery
+
+
+def counts(delivery: Delivery, **wanted: object) -> DeliveryCounts:
+    """The counts, once they are as wanted."""
+    until(
+        lambda: all(getattr(delivery.snapshot(), name) == value for name, value in wanted.items()),
+        f"{wanted}, but {delivery.snapshot()}",
+    )
+    return delivery.snapshot()
+
+
+@pytest.fixture
+def delivery(tmp_path: Path, broker: Mosquitto) -> Iterator[Delivery]:
+    delivery = deliver(tmp_path, broker.port)
+    counts(delivery, connected=True)
+    yield delivery
+    delivery.close(2.0)
+
+
+def test_alerts_arrive_in_order_and_by_the_schema(broker: Mosquitto, delivery: Delivery) -> None:
+    subscriber = Subscriber(broker.port, "edgerun/#")
+    for n in range(50):
+        delivery.accept(event(n, ("porch", "yard")[n % 2]), lambda: b"\xff\xd8 a picture")
+    counts(delivery, delivered=50)
+    until(lambda: len(subscriber.alerts("yard")) == 25, "all have come")
+    assert subscriber.seqs("porch") == subscriber.seqs("yard") == list(range(1, 26))
+    for alert in subscriber.alerts("porch"):
+        Draft202012Validator(PAYLOADS["alert"]).validate(alert)
+        assert not alert["replayed"]
+    until(lambda: TOPICS.snapshot("porch") in subscriber.retained(), "a picture")
+    assert json.loads(subscriber.retained()[TOPICS.last_alert("porch")])["seq"] == 25
+    subscriber.close()
+
+
+def test_a_start_and_its_end_share_their_alert(broker: Mosquitto, delivery: Delivery) -> None:
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    delivery.accept(event(1, phase="start"))
+    delivery.accept(event(2, phase="start"))
+    delivery.accept(event(1, phase="end"))
+    until(lambda: len(subscriber.alerts()) == 3, "all have come")
+    first, second, end = subscriber.alerts()
+    assert first["alert"] == end["alert"] != second["alert"]
+    assert len({first["id"], second["id"], end["id"]}) == 3
+    subscriber.close()
+
+
+def test_who_comes_late_finds_states_and_the_newest_alert(broker: Mosquitto, delivery: Delivery) -> None:
+    witness = Subscriber(broker.port, "edgerun/#")
+    delivery.retain(camera_state(TOPICS, "porch", "ok", since=0.0, fps=5.0, dropped={}))
+    delivery.retain(occupancy(TOPICS, "porch", "path", "person", 1))
+    delivery.retain(occupancy(TOPICS, "porch", "path", "person", 2))
+    delivery.retain(occupancy(TOPICS, "porch", "gone", "person", 2))
+    delivery.retain(Message(TOPICS.occupancy("porch", "gone", "person"), b"", 1, True))
+    until(lambda: witness.retained().get(TOPICS.occupancy("porch", "gone", "person")) == b"", "taken away")
+    delivery.accept(event(1))
+    until(lambda: TOPICS.last_alert("porch") in witness.retained(), "the newest alert")
+    late = Subscriber(broker.port, "edgerun/#")
+    until(lambda: TOPICS.last_alert("porch") in late.retained(), "the newest alert")
+    until(lambda: late.retained().get(TOPICS.occupancy("porch", "path", "person")) == b"2", "the count")
+    assert late.retained()[TOPICS.status] == b"online"
+    assert TOPICS.occupancy("porch", "gone", "person") not in late.retained()
+    late.close()
+    witness.close()
+
+
+def test_a_subscriber_who_was_away_gets_all_that_nobody_took(broker: Mosquitto, delivery: Delivery) -> None:
+    """30 alerts while nobody listens: kept as unclaimed, then sent in order and marked."""
+    for n in range(30):
+        delivery.accept(event(n))
+    counts(delivery, unclaimed=30)
+    subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
+    until(lambda: len(subscriber.alerts()) >= 30, "all have come")
+    assert [alert["seq"] for alert in subscriber.alerts()] == list(range(1, 31))
+    assert all(alert["replayed"] for alert in subscriber.alerts())
+    counts(delivery, unclaimed=0, depth=0)
+    subscriber.close()
+
+
+def test_home_assistants_birth_brings_everything_again(broker: Mosquitto, delivery: Delivery) -> None:
+    delivery.retain(occupancy(TOPICS, "porch", "path", "person", 1))
+    delivery.accept(event(1))
+    counts(delivery, unclaimed=1)
+    subscriber = Subscriber(broker.port, "edgerun/#")
+    subscriber.messages.clear()
+    subscriber.publish(BIRTH, "online")
+    until(lambda: subscriber.seqs() == [1], "the unclaimed alert")
+    topics = {TOPICS.occupancy("porch", "path", "person"), TOPICS.status, TOPICS.last_alert("porch")}
+    until(lambda: topics <= subscriber.retained().keys(), "retained messages")
+    subscriber.close()
+
+
+def test_what_was_delivered_can_be_asked_for_again(broker: Mosquitto, delivery: Delivery) -> None:
+    """However it was acknowledged: a logger on # may have taken it while the one who asks was away."""
+    logger = Subscriber(broker.port, "#")
+    for n in range(10):
+        delivery.accept(event(n))
+    counts(delivery, delivered=10)
+    late = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    delivery.replay(7)
+    until(lambda: len(late.alerts()) == 4, "four alerts")
+    assert [(alert["seq"], alert["replayed"]) for alert in late.alerts()] == [(n, True) for n in (7, 8, 9, 10)]
+    late.close()
+    logger.close()
+
+
+@pytest.mark.parametrize("how", [Mosquitto.stop, Mosquitto.kill])
+def test_a_broker_that_restarts_costs_nothing(
+    broker: Mosquitto, delivery: Delivery, how: Callable[[Mosquitto], None]
+) -> None:
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts", name="logbook")
+    sent = 0
+    for _ in range(3):
+        for _ in range(20):
+            sent += 1
+            delivery.accept(event(sent))
+        how(broker)
+        for _ in range(20):
+            sent += 1
+            delivery.accept(event(sent))
+        broker.start()
+        counts(delivery, connected=True)
+    counts(delivery, accepted=sent, depth=0)
+    until(lambda: len(subscriber.seqs()) == sent, "all have come")
+    assert subscriber.seqs() == list(range(1, sent + 1))
+    late = Subscriber(broker.port, TOPICS.status)
+    until(lambda: late.retained().get(TOPICS.status) == b"online", "online again")
+    subscriber.close()
+    late.close()
+
+
+def test_a_frozen_broker_is_left_for_a_new_connection(broker: Mosquitto, delivery: Delivery) -> None:
+    """Its kernel still acknowledges, so only the missing answer to the alert can tell."""
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts", name="logbook")
+    broker.freeze()
+    delivery.accept(event(1))
+    counts(delivery, connected=False)
+    assert "acknowledged" in delivery.snapshot().error
+    broker.thaw()
+    counts(delivery, delivered=1)
+    until(lambda: subscriber.seqs() == [1], "it has come")
+    subscriber.close()
+
+
+def test_a_refused_alert_is_no_delivered_alert(tmp_path: Path) -> None:
+    """The broker's access rules forbid it: it is kept, counted and said, and sent once they allow it."""
+    rules = tmp_path / "acl"
+    allowed = "topic readwrite edgerun/pi/status\ntopic readwrite edgerun/pi/#\ntopic deny edgerun/pi/porch/alerts\n"
+    rules.write_text(allowed)
+    with Mosquitto(tmp_path / "mosquitto", settings=f"allow_anonymous true\nacl_file {rules}") as broker:
+        delivery = deliver(tmp_path, broker.port)
+        delivery.accept(event(1))
+        until(lambda: delivery.snapshot().refused > 0, "refused")
+        assert counts(delivery, depth=1, delivered=0).connected
+        rules.write_text("topic readwrite edgerun/#\n")
+        os.kill(broker.pid, signal.SIGHUP)
+        subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
+        until(lambda: subscriber.seqs() == [1], "it has come")
+        subscriber.close()
+        delivery.close(2.0)
+
+
+def test_goodbye_is_said_and_death_is_noticed(tmp_path: Path, broker: Mosquitto) -> None:
+    subscriber = Subscriber(broker.port, TOPICS.status)
+    delivery = deliver(tmp_path, broker.port)
+    until(lambda: [m.payload for m in subscriber.messages] == [b"online"], "online")
+    delivery.close(2.0)
+    until(lambda: [m.payload for m in subscriber.messages] == [b"online", b"offline"], "offline")
+    with subprocess.Popen([sys.executable, "-c", BURST, str(tmp_path), str(broker.port), "1"]) as process:
+        until(lambda: subscriber.messages[-1].payload == b"online", "online again")
+        process.kill()
+    until(lambda: subscriber.messages[-1].payload == b"offline", "the last will")
+    subscriber.close()
+
+
+def test_detections_are_dropped_and_counted_while_there_is_nobody_to_take_them(tmp_path: Path) -> None:
+    delivery = deliver(tmp_path, 1)
+    for _ in range(3):
+        delivery.publish(Message(TOPICS.detections("porch"), b"{}"))
+    counts(delivery, dropped=3)
+    delivery.close(0.5)
+
+
+BURST = """
+import sys, time
+from pathlib import Path
+from tests.test_delivery import deliver, event
+delivery = deliver(Path(sys.argv[1]), int(sys.argv[2]))
+told = 0
+for n in range(10**9):
+    delivery.accept(event(n))
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+def test_kills_in_a_burst_lose_and_disorder_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+    """kill -9 five times, the broker killed once in between: no seq is missing, all come in order, and no more come
+    twice than can be in flight."""
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts", name="logbook")
+    chance = random.Random(3)
+    for kill in range(5):
+        with subprocess.Popen([sys.executable, "-c", BURST, str(tmp_path), str(broker.port), "0.005"]) as process:
+            seen = len(subscriber.alerts())
+            goal = seen + chance.randrange(20, 60)
+            until(lambda goal=goal: len(subscriber.alerts()) >= goal, "some alerts")  # type: ignore[misc]  # bound now
+            if kill == 3:
+                broker.kill()
+                broker.start()
+            process.kill()
+    delivery = deliver(tmp_path, broker.port)
+    delivery.accept(event(0))
+    counts(delivery, accepted=1, depth=0)
+    last = max(subscriber.seqs())
+    until(lambda: len(subscriber.seqs()) == max(subscriber.seqs()), "all have come")
+    assert subscriber.seqs() == list(range(1, last + 1))
+    assert len(subscriber.alerts()) - len(subscriber.seqs()) <= 6 * WINDOW
+    delivery.close(2.0)
+    subscriber.close()

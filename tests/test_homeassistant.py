@@ -1,0 +1,82 @@
+"""Home Assistant's device discovery, by the rules that its MQTT integration checks."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from edgerun.homeassistant import CameraView, discovery, platforms
+from edgerun.messages import Topics
+
+TOPICS = Topics("edgerun", "porch-pi")
+CAMERAS = {
+    "porch": CameraView({("path", "person"), ("path", "traffic light")}, {"enter", "dwell"}),
+    "yard": CameraView(),
+}
+VERBS = ("pause", "set")
+
+REQUIRED = {
+    "binary_sensor": {"state_topic"},
+    "sensor": {"state_topic"},
+    "image": {"image_topic"},
+    "event": {"state_topic", "event_types"},
+    "switch": {"command_topic"},
+    "number": {"command_topic"},
+}
+"""What each platform's schema demands."""
+TOP = {"device", "origin", "components", "availability", "state_topic", "command_topic", "qos", "encoding"}
+
+
+def components(**terms: Any) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(discovery(TOPICS, "homeassistant", CAMERAS, **terms).payload)[
+        "components"
+    ]
+    return found
+
+
+def test_it_is_one_retained_message_of_the_right_form() -> None:
+    message = discovery(TOPICS, "homeassistant", CAMERAS, verbs=VERBS)
+    assert (message.topic, message.qos, message.retain) == ("homeassistant/device/edgerun_porch-pi/config", 1, True)
+    payload = json.loads(message.payload)
+    assert payload.keys() <= TOP
+    assert payload["device"]["identifiers"]
+    assert payload["origin"]["name"] == "edgerun"
+    assert len(message.payload) < 64_000
+
+
+def test_every_component_is_complete_and_named_once() -> None:
+    found = components(verbs=VERBS)
+    for name, component in found.items():
+        assert re.fullmatch(r"[a-zA-Z0-9_-]+", name)
+        assert component.keys() >= REQUIRED[component["platform"]]
+        assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", component["default_entity_id"])
+        for key, value in component.items():
+            if key.endswith("_topic"):
+                assert not set(value) & set("+#")
+    assert len({component["unique_id"] for component in found.values()}) == len(found)
+    assert found["porch_path_traffic_light_count"]["state_topic"] == "edgerun/porch-pi/porch/path/traffic light"
+
+
+def test_switches_and_numbers_come_only_with_their_commands() -> None:
+    assert not {component["platform"] for component in components().values()} & {"switch", "number"}
+    assert {"porch_looking", "porch_score"} <= components(verbs=VERBS).keys()
+    command = components(verbs=VERBS)["porch_score"]["command_template"]
+    assert json.loads(command.replace("{{ value }}", "0.4")) == {"camera": "porch", "score": 0.4}
+
+
+def test_what_the_configuration_no_longer_has_is_taken_away_once() -> None:
+    before = discovery(TOPICS, "homeassistant", CAMERAS).payload
+    now = discovery(TOPICS, "homeassistant", {"porch": CAMERAS["porch"]}, before=platforms(before))
+    gone = {name: c for name, c in json.loads(now.payload)["components"].items() if c.keys() == {"platform"}}
+    assert gone == {
+        "yard_state": {"platform": "sensor"},
+        "yard_fps": {"platform": "sensor"},
+        "yard_last_alert": {"platform": "image"},
+    }
+    assert not gone.keys() & platforms(now.payload).keys()
+
+
+def test_what_is_no_discovery_message_has_no_components() -> None:
+    for payload in (b"", b"\xff", b"[]", b"null", b'{"components": 3}', b'{"components": {"a": 1}}'):
+        assert platforms(payload) == {}

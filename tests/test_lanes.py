@@ -1,0 +1,151 @@
+"""In which order alerts are offered, and that none is ever forgotten."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from edgerun.outbox import Entry
+from edgerun.runtime.lanes import EAGER_PROBE_S, PROBE_S, Lanes
+
+CAMERAS = ("porch", "yard")
+
+
+class Conversation(RuleBasedStateMachine):
+    """A broker that takes, refuses, finds nobody, and goes away, as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lanes = Lanes()
+        self.now = 0.0
+        self.token = 0
+        self.seq = dict.fromkeys(CAMERAS, 0)
+        self.open: dict[int, Entry] = {}
+        self.delivered: list[tuple[str, int]] = []
+        self.first_offers: dict[str, list[int]] = {camera: [] for camera in CAMERAS}
+        self.refused = False
+
+    @rule(camera=st.sampled_from(CAMERAS), count=st.integers(1, 4))
+    def accept(self, camera: str, count: int) -> None:
+        for _ in range(count):
+            self.seq[camera] += 1
+            self.lanes.add([Entry(camera, self.seq[camera], b"x")])
+
+    @rule(count=st.integers(1, 6))
+    def offer(self, count: int) -> None:
+        for _ in range(count):
+            entry = self.lanes.next(self.now)
+            if entry is None:
+                return
+            if not entry.offered:
+                self.first_offers[entry.camera].append(entry.seq)
+            self.token += 1
+            self.lanes.sent(self.token, entry)
+            self.open[self.token] = entry
+
+    @precondition(lambda self: self.open)
+    @rule(verdict=st.sampled_from(["taken", "taken", "unclaimed", "refused"]))
+    def answer(self, verdict: str) -> None:
+        """Brokers answer in the order of what they got."""
+        token = next(iter(self.open))
+        entry = self.open.pop(token)
+        self.lanes.answered(entry.camera, token, verdict, self.now)  # type: ignore[arg-type]  # sampled_from's str
+        if verdict == "taken":
+            self.delivered.append((entry.camera, entry.seq))
+
+    @rule()
+    def lose_the_connection(self) -> None:
+        self.open.clear()
+        self.lanes.lost()
+
+    @rule(seconds=st.floats(0.1, 100))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def replay(self) -> None:
+        self.lanes.replay("", [])
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        assert len(self.lanes) + len(self.delivered) == sum(self.seq.values())
+        assert len(set(self.delivered)) == len(self.delivered)
+
+    @invariant()
+    def first_offers_are_in_order(self) -> None:
+        for seqs in self.first_offers.values():
+            assert seqs == sorted(seqs)
+
+    def teardown(self) -> None:
+        """With a broker that takes everything, all is delivered in the end."""
+        for _ in range(2000):
+            self.now += PROBE_S
+            while (entry := self.lanes.next(self.now)) is not None:
+                self.token += 1
+                self.lanes.sent(self.token, entry)
+                self.open[self.token] = entry
+            if not self.open:
+                break
+            self.answer("taken")
+        assert len(self.lanes) == 0
+
+
+Conversation.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestConversation = Conversation.TestCase
+
+
+def offered(lanes: Lanes, now: float, verdict: str | None) -> list[int]:
+    """The seqs that are offered at a time, each answered at once (or not, with None)."""
+    seqs = []
+    while (entry := lanes.next(now)) is not None:
+        seqs.append(entry.seq)
+        token = 1000 * entry.seq + int(now)
+        lanes.sent(token, entry)
+        if verdict is not None:
+            lanes.answered(entry.camera, token, verdict, now)  # type: ignore[arg-type]  # a Verdict
+    return seqs
+
+
+def lanes_with(count: int) -> Lanes:
+    lanes = Lanes()
+    lanes.add(Entry("porch", seq + 1, b"x") for seq in range(count))
+    return lanes
+
+
+def test_what_nobody_wanted_is_tried_by_its_oldest_and_follows_in_order() -> None:
+    lanes = lanes_with(5)
+    assert offered(lanes, 0.0, "unclaimed") == [1, 2, 3, 4, 5]
+    assert lanes.unclaimed == 5
+    assert offered(lanes, PROBE_S - 1, "taken") == []
+    assert offered(lanes, PROBE_S, "unclaimed") == [1]
+    assert offered(lanes, 2 * PROBE_S, "taken") == [1, 2, 3, 4, 5]
+
+
+def test_a_new_alert_waits_for_the_oldest_unclaimed_one() -> None:
+    """So that a subscriber who came back gets all in order."""
+    lanes = lanes_with(2)
+    offered(lanes, 0.0, "unclaimed")
+    lanes.add([Entry("porch", 3, b"x")])
+    assert offered(lanes, EAGER_PROBE_S, "taken") == [1, 2, 3]
+
+
+def test_a_refused_alert_waits_at_the_head_and_others_behind_it() -> None:
+    lanes = lanes_with(3)
+    assert offered(lanes, 0.0, "refused") == [1]
+    assert offered(lanes, 0.5, "taken") == []
+    assert offered(lanes, 1.0, "taken") == [1, 2, 3]
+
+
+def test_one_camera_does_not_hold_up_another() -> None:
+    lanes = lanes_with(1)
+    offered(lanes, 0.0, "refused")
+    lanes.add([Entry("yard", 1, b"x")])
+    assert offered(lanes, 0.0, "taken") == [1]
+
+
+def test_a_subscriber_about_to_come_is_looked_for_often() -> None:
+    lanes = lanes_with(1)
+    offered(lanes, 0.0, "unclaimed")
+    lanes.hurry(0.0)
+    assert offered(lanes, EAGER_PROBE_S, "taken") == [1]
