@@ -35,10 +35,10 @@ cameras:
     source: {{type: file, path: {clip}, loop: true}}
     fps: 10
     zones:
-      path: {{polygon: [[0.0, 0.45], [1.0, 0.35], [1.0, 0.75], [0.0, 0.85]]}}
-      corner: {{polygon: [[0.55, 0.2], [1.0, 0.2], [1.0, 0.7], [0.55, 0.7]]}}
+      path: {{polygon: [[0.0, 0.33], [0.42, 0.34], [0.47, 0.56], [0.0, 0.44]]}}
+      corner: {{polygon: [[0.62, 0.22], [0.93, 0.24], [0.97, 0.62], [0.58, 0.6]]}}
     lines:
-      crossing: {{from: [0.5, 0.15], to: [0.5, 1.0]}}
+      crossing: {{from: [0.52, 0.28], to: [0.52, 0.85]}}
     rules:
       - {{name: visitor, when: enter, zone: path, labels: [person]}}
       - {{name: loiterer, when: dwell, zone: corner, labels: [person], seconds: 4}}

@@ -77,9 +77,9 @@ def replay(
                 kept.add(picture, result.stamp.captured, bool(result.events))
             yield _frame_record(result, session.labels)
             for event in result.events:
-                yield {"type": "event", **event_record(event)}
+                yield {"type": "event", "t": round(event.stamp.captured, 6), **event_record(event)}
         for event in pipeline.end():
-            yield {"type": "event", **event_record(event)}
+            yield {"type": "event", "t": round(event.stamp.captured, 6), **event_record(event)}
 
 
 def _frame_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:
