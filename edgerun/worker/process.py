@@ -18,11 +18,13 @@ from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, read_exactly, receive
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one slot: how long the engine took, and why it failed (empty: it did not)."""
+    """The answer to one slot: how long the engine took, and why it failed (empty: it did not). ``again``: it was not
+    the request's fault, and another engine is there to ask."""
 
     slot: int
     inference_s: float
     reason: str
+    again: bool = False
 
 
 class EngineProcess:

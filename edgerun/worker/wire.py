@@ -129,7 +129,7 @@ class Slots:
             places.append((offset + _HEADER, shape, dtype))
             offset = _aligned(offset + _HEADER + size)
         size = max(offset, _ALIGN) * count
-        if create:
+        if create and os.fstat(fd).st_size < size:  # never smaller: somebody may still write to a mapping of before
             os.ftruncate(fd, size)
         self._memory = mmap.mmap(fd, size)
         self.slots = tuple(self._slot(io, places, number * (size // count)) for number in range(count))

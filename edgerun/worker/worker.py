@@ -13,6 +13,7 @@ from typing import Protocol
 
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.types import ModelIO
+from edgerun.worker.choice import Choice
 from edgerun.worker.process import EngineProcess, Reply
 from edgerun.worker.wire import Load, Slot, Slots
 
@@ -23,29 +24,40 @@ IN_FLIGHT = 2
 SLOTS = IN_FLIGHT + 1
 """One more for the outputs that are being decoded."""
 _TICK_S = 0.5
-_BACKOFF_MAX_S = 30.0
 _MOST_REFUSALS = 3
 """An engine that fails so many inferences in a row is as good as dead: a server that is gone, a stuck device."""
-_SETTLED_S = 10.0
-"""A child that lived this long is started again at once."""
+_PATIENCE_S = 8.0
+"""After so long in loading another candidate is loaded too, to serve meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine that may serve, in words and as what a child needs."""
+    """An engine that may serve, in words and as what a child needs. What a ``detachable`` one runs on can go away: an
+    accelerator, a server."""
 
     name: str
     load: Load
+    detachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long an inference and a start may take, and whether a loaded second child stands by."""
+    """How long an inference and a start may take, how long a better engine waits at most until it is tried again,
+    and whether a loaded second child stands by."""
 
     deadline_s: float = 5.0
     start_s: float = 60.0
     retry_primary_s: float = 60.0
     spare: bool = False
+
+
+@dataclass(slots=True)
+class _Aside:
+    """A child beside the one that serves: one that stands by, or a better one that is being tried."""
+
+    index: int
+    process: EngineProcess
+    began: float
 
 
 class Listener(Protocol):
@@ -62,32 +74,35 @@ class Listener(Protocol):
 
 
 class Worker:
-    """Runs ``candidates`` in their order of preference: the next one when one fails to start or keeps dying."""
+    """Runs ``candidates`` in their order of preference: the next one when one fails, a better one when it is back."""
 
     def __init__(self, number: int, candidates: Sequence[Candidate], terms: Terms, listener: Listener) -> None:
         self.number = number
         self.restarts = 0
         self.progress = 0
         """Rises while the thread is alive and well."""
-        self.exhausted = False
-        """The last of the candidates failed in a way that no retry helps; it goes on trying all the same."""
+        self.since = time.time()
+        """When the candidate in turn began to serve, or to be tried (unix seconds)."""
+        self.fallback_reason = ""
+        """Why it is not the preferred one that serves; empty: it is."""
         self._candidates = tuple(candidates)
         self._terms = terms
         self._listener = listener
-        self._choice = 0
-        self._failures = 0
+        self._choice = Choice([one.detachable for one in candidates], terms.retry_primary_s)
+        self._wanted: tuple[int, ...] = ()
+        """An order of preference that was asked for and is not taken yet."""
         self._refusals = 0
-        self._retry_at = float("inf")
         self._lock = threading.Lock()
         self._in_flight: dict[int, tuple[float, bool]] = {}
         """Slot -> (sent at, sent twice), in order."""
         self._process: EngineProcess | None = None
         """The child that serves."""
-        self._next: EngineProcess | None = None
-        """The child that is being started, or stands by."""
-        self._memory = os.memfd_create(f"edgerun-{number}")
-        self._slots: Slots | None = None
-        self._io: ModelIO | None = None
+        self._aside: _Aside | None = None
+        self._memories = [os.memfd_create(f"edgerun-{number}-{one.name}") for one in candidates]
+        self._mapped: dict[int, tuple[ModelIO, Slots]] = {}
+        """By candidate; kept, since another thread may still write there when an engine is given up."""
+        self._served: int | None = None
+        """The candidate of ``io`` and ``slots``."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"engine-{number}", daemon=True)
 
@@ -97,12 +112,28 @@ class Worker:
     @property
     def candidate(self) -> Candidate:
         """The one that serves or is being started."""
-        return self._candidates[self._choice]
+        return self._candidates[self._choice.current]
+
+    @property
+    def fallback(self) -> bool:
+        """True while it is not the preferred one that serves."""
+        return self._choice.current != self._choice.best
+
+    @property
+    def exhausted(self) -> bool:
+        """The last of the candidates failed in a way that no retry helps; it goes on trying all the same."""
+        return self._choice.exhausted
 
     @property
     def io(self) -> ModelIO:
-        assert self._io is not None, "asked before it was loaded"
-        return self._io
+        assert self._served is not None, "asked before it was loaded"
+        return self._mapped[self._served][0]
+
+    @property
+    def slots(self) -> Slots:
+        """Where requests lie. Another object after a change of engines, whose requests ``submit`` refuses."""
+        assert self._served is not None, "asked before it was loaded"
+        return self._mapped[self._served][1]
 
     @property
     def serving(self) -> bool:
@@ -114,15 +145,24 @@ class Worker:
         return process.pid if process else None
 
     def slot(self, number: int) -> Slot:
-        assert self._slots is not None, "asked before it was loaded"
-        return self._slots.slots[number]
+        return self.slots.slots[number]
 
-    def submit(self, slot: int) -> None:
-        """Ask for a filled slot's inference; the listener hears of it. From any thread."""
+    def submit(self, slot: int, slots: Slots | None = None) -> bool:
+        """Ask for a filled slot's inference; the listener hears of it. From any thread.
+
+        False when ``slots`` is where it was filled and the engine has changed since.
+        """
         with self._lock:
+            if slots is not None and slots is not self.slots:
+                return False
             self._in_flight[slot] = (time.monotonic(), False)
             if self._process is not None:
                 self._process.request(slot)
+            return True
+
+    def prefer(self, order: Sequence[int]) -> None:
+        """Take another order of the candidates; a better one is loaded beside the one that serves. From any thread."""
+        self._wanted = tuple(order)
 
     def close(self) -> None:
         self._closed.set()
@@ -140,42 +180,60 @@ class Worker:
             except EdgerunError as error:
                 if not self._closed.is_set():
                     self._fail(error, lived_s=time.monotonic() - began)
-        if self._next is not None:
-            self._next.close()
+        self._drop_aside()
 
     def _start(self) -> EngineProcess:
-        """A loaded child for the candidate in turn: the one that stands by, or a new one."""
-        process = self._next = self._next or EngineProcess(self.candidate.load, self._memory)
-        until = time.monotonic() + self._terms.start_s
+        """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
+        starting = self._aside or self._spawn(self._choice.current)
+        self._aside = None
         try:
-            while (io := process.loaded(_TICK_S)) is None:
+            while (io := starting.process.loaded(_TICK_S)) is None:
                 self.progress += 1
-                if self._closed.is_set() or time.monotonic() > until:
+                waited_s = time.monotonic() - starting.began
+                if self._closed.is_set() or waited_s > self._terms.start_s:
                     raise EngineError(f"loading took longer than {self._terms.start_s:g} s", retriable=True)
+                following = self._choice.later() if waited_s > _PATIENCE_S and self._aside is None else None
+                if following is not None:
+                    self.fallback_reason = f"{self.candidate.name} is still being loaded"
+                    self._aside, starting = starting, self._spawn(following)
+                    self._choice.current = following
         except EdgerunError:
-            process.close()
+            starting.process.close()
             raise
-        finally:
-            self._next = None
-        if io != self._io:
-            self._give_up(everything=True, reason="the engine changed")
-            self._slots = Slots(self._memory, io, SLOTS, create=True)
-            self._io = io
-        return process
+        self._adopt(starting.index, io)
+        return starting.process
+
+    def _spawn(self, index: int) -> _Aside:
+        return _Aside(index, EngineProcess(self._candidates[index].load, self._memories[index]), time.monotonic())
+
+    def _adopt(self, index: int, io: ModelIO) -> None:
+        """Lay out the memory of what was loaded; requests that lie in another one's are given back."""
+        known = self._mapped.get(index)
+        if known is None or known[0] != io:
+            known = io, Slots(self._memories[index], io, SLOTS, create=True)
+        elif index == self._served:
+            return
+        with self._lock:
+            self._mapped[index] = known
+            self._served = index
+        self._give_up(everything=True, reason="the engine changed", again=True)
 
     def _serve(self, process: EngineProcess) -> None:
         """Answer until the child fails (raises), or a better one is ready (returns)."""
-        with self._lock:
-            self._process = process
-            for slot in self._in_flight:  # their inputs still lie in the memory
-                self._in_flight[slot] = (time.monotonic(), True)
-                process.request(slot)
-        self._refusals = 0
         try:
+            with self._lock:
+                self._process = process
+                for slot in self._in_flight:  # their inputs still lie in the memory
+                    self._in_flight[slot] = (time.monotonic(), True)
+                    process.request(slot)
+            if not self.fallback:
+                self.fallback_reason = ""
+            self._refusals = 0
+            self.since = time.time()
             self._listener.loaded(self)
-            if self._terms.spare and self._choice == 0:
-                self._next = EngineProcess(self.candidate.load, self._memory)
-            self._retry_at = time.monotonic() + self._terms.retry_primary_s if self._choice else float("inf")
+            if self._terms.spare and self._aside is None and not self.fallback:
+                following = self._choice.later() if self.candidate.detachable else None
+                self._aside = self._spawn(self._choice.current if following is None else following)
             while not self._closed.is_set():
                 self.progress += 1
                 reply = process.reply(_TICK_S)
@@ -183,29 +241,45 @@ class Worker:
                     self._answer(reply)
                 elif (late_s := self._oldest_s()) > self._terms.deadline_s:
                     raise EngineError(f"no answer within {late_s:.1f} s; its process was killed", retriable=True)
-                if time.monotonic() > self._retry_at and self._primary_is_back():
+                if self._better_is_ready():
+                    self._listener.lost(self, EngineError(f"changing to {self.candidate.name}", retriable=True))
                     return
         finally:
             with self._lock:
                 self._process = None
             process.close()
 
-    def _primary_is_back(self) -> bool:
-        """True once the first candidate is loaded in a child beside the one that serves."""
-        if self._next is None:
-            self._next = EngineProcess(self._candidates[0].load, self._memory)
+    def _better_is_ready(self) -> bool:
+        """Try a better candidate in a child beside the one that serves; True, and it is in turn, once it is loaded."""
+        now = time.monotonic()
+        if self._wanted:
+            self._choice.prefer(self._wanted)
+            self._wanted = ()
+        if self._aside is None or not self._choice.is_better(self._aside.index):
+            better = self._choice.better(now)
+            if better is None:
+                return False
+            self._drop_aside()
+            self._aside = self._spawn(better)
+        aside = self._aside
         try:
-            back = self._next.loaded(0.0) is not None
+            if aside.process.loaded(0.0) is None:
+                if now - aside.began < self._terms.start_s:
+                    return False
+                raise EngineError(f"loading took longer than {self._terms.start_s:g} s", retriable=True)
         except EdgerunError as error:
-            log.info("engine %s is not back yet: %s", self._candidates[0].name, error)
-            self._next.close()
-            self._next = None
-            self._retry_at = time.monotonic() + self._terms.retry_primary_s
+            log.info("engine %s is not back yet: %s", self._candidates[aside.index].name, error)
+            self._choice.not_back(aside.index, retriable=error.retriable, now=now)
+            self._drop_aside()
             return False
-        if back:
-            log.warning("engine %s is back", self._candidates[0].name)
-            self._choice = 0
-        return back
+        self._choice.current = aside.index
+        log.warning("engine %s takes over (worker %d)", self.candidate.name, self.number)
+        return True
+
+    def _drop_aside(self) -> None:
+        if self._aside is not None:
+            self._aside.process.close()
+            self._aside = None
 
     def _answer(self, reply: Reply) -> None:
         with self._lock:
@@ -214,7 +288,8 @@ class Worker:
             return
         self._listener.replied(self, reply)
         if not reply.reason:
-            self._failures = self._refusals = 0
+            self._refusals = 0
+            self._choice.answered()
             return
         self._refusals += 1
         if self._refusals >= _MOST_REFUSALS:
@@ -228,28 +303,30 @@ class Worker:
     def _fail(self, error: EdgerunError, lived_s: float) -> None:
         """Tell it, give up what cannot be asked again, and wait as long as its record calls for."""
         self.restarts += 1
-        self._failures = 0 if lived_s > _SETTLED_S else self._failures + 1
-        name = self.candidate.name
-        if not error.retriable or self._failures > 1:
-            self.exhausted = not error.retriable and self._choice + 1 == len(self._candidates)
-            self._choice = (self._choice + 1) % len(self._candidates)
-        if self._io is not None or not self.exhausted:  # else it is told by whoever waits for it
-            log.warning("engine %s (worker %d): %s", name, self.number, error)
+        failed, was_best = self._choice.current, not self.fallback
+        wait_s = self._choice.failed(retriable=error.retriable, lived_s=lived_s, now=time.monotonic())
+        wait_s *= random.uniform(0.8, 1.2)
+        if self._served is not None or not self.exhausted:  # else it is told by whoever waits for it
+            log.warning("engine %s (worker %d): %s", self._candidates[failed].name, self.number, error)
+        if self._choice.current != failed:
+            log.warning("engine %s is tried instead (worker %d)", self.candidate.name, self.number)
+        if was_best and self.fallback:
+            self.fallback_reason = f"{self._candidates[failed].name}: {error}"
+        if self._aside is not None and self._aside.index != self._choice.current:
+            self._drop_aside()
+        self.since = time.time()
         self._listener.lost(self, error)
-        wait_s = 0.0
-        if self._failures > 1 or not error.retriable:
-            wait_s = min(_BACKOFF_MAX_S, 0.25 * 2.0**self._failures) * random.uniform(0.8, 1.2)
         self._give_up(everything=wait_s > 0, reason=str(error))
         self._waiting(wait_s)
 
-    def _give_up(self, *, everything: bool, reason: str) -> None:
+    def _give_up(self, *, everything: bool, reason: str, again: bool = False) -> None:
         """Answer what is in flight with a reason; unless ``everything``, only what was already sent twice."""
         with self._lock:
             slots = [slot for slot, (_, twice) in self._in_flight.items() if twice or everything]
             for slot in slots:
                 del self._in_flight[slot]
         for slot in slots:
-            self._listener.replied(self, Reply(slot, 0.0, reason))
+            self._listener.replied(self, Reply(slot, 0.0, reason, again))
 
     def _waiting(self, seconds: float) -> None:
         until = time.monotonic() + seconds
