@@ -21,17 +21,16 @@ PUSH = 1.0
 """Square root of the acceleration's spectral density, in heights / s^1.5."""
 NOISE = 0.14
 """Standard deviation of a measured edge at a score of 1, in heights."""
-DOUBT = 0.25
+DOUBT = 0.5
 """By which part that grows as the score falls to 0."""
-SPEED = 1.2
+SPEED = 1.4
 """Standard deviation of a newcomer's velocity, in heights / s."""
-FADE_S = 10.0
+FADE_S = 15.0
 """Time in which a velocity falls to 1/e."""
 
 
 class Flight:
-    """M boxes in motion: ``edges`` f64 (4, M) are the expected x1 y1 x2 y2 in pixels, ``spread`` f64 (M,) is the
-    variance of each of them in pixels squared."""
+    """M boxes in motion: ``edges`` f64 (4, M) are the expected x1 y1 x2 y2 in pixels."""
 
     def __init__(self) -> None:
         self._step_s = -1.0
@@ -40,7 +39,13 @@ class Flight:
     def _hold(self, table: F64) -> None:
         """Rows of the table: four edges, two velocities, variance of an edge, covariance, variance of a velocity."""
         self._table = table
-        self.edges, self.spread = table[:4], table[6]
+        self.edges = table[:4]
+
+    def unsure(self) -> F64:
+        """Standard deviation of the expected edges in pixels (M,), as far as it goes beyond that of measured ones."""
+        height = self.edges[3] - self.edges[1]
+        beyond: F64 = np.sqrt(np.maximum(self._table[6] - (NOISE * height) ** 2, 0))
+        return beyond
 
     def predict(self, step_s: float) -> None:
         """Carry all boxes ``step_s`` seconds on."""
@@ -50,12 +55,17 @@ class Flight:
         np.matmul(self._carry, self._table, out=self._table)
         self._table[6:] += self._push * (height * height)
 
-    def update(self, rows: Index | slice, measured: F64, score: F64) -> None:
-        """Take in one measurement each for K rows: edges (4, K) and their scores (K,)."""
+    def update(self, rows: Index | slice, measured: F64, score: F64, telling: Mask | None = None) -> None:
+        """Take in one measurement each for K rows: edges (4, K) and their scores (K,).
+
+        A measurement that is not ``telling`` (K,) may be of another object: it moves the box, but not the velocity.
+        """
         table = self._table[:, rows]  # a view of a slice, else a copy
         pp, pv, vv = table[6:]
         total = pp + _variance(measured, score)
         gain, swing = pp / total, pv / total
+        if telling is not None:
+            swing *= telling
         off = measured - table[:4]
         table[4:6] += swing / 2 * (off[:2] + off[2:])
         off *= gain

@@ -14,16 +14,16 @@ class TrackerOptions:
 
     low_score: Annotated[float, Interval(ge=0, le=1)] = 0.1
     """Boxes below this score are ignored."""
-    high_score: Annotated[float, Interval(ge=0, le=1)] = 0.6
+    high_score: Annotated[float, Interval(ge=0, le=1)] = 0.65
     """Boxes from this score on are given to tracks first; what is below only helps those that found none."""
     start_score: Annotated[float, Interval(ge=0, le=1)] = 0.5
     """Only a box with at least this score begins a new track."""
-    confirm: Annotated[float, Gt(0)] = 2.5
-    """Evidence that confirms a track. Each box adds to it by its score: about 1 for a score of 0.65, 3 at most."""
+    confirm: Annotated[float, Gt(0)] = 4.0
+    """Evidence that confirms a track. Each box adds to it: 0.4 with a score of 0.5, 1.2 with 0.7, 2.6 with 0.9."""
     coast_s: Annotated[float, Interval(ge=0, le=60)] = 0.1
-    """How long a track that is not found is still told of, where it should be by now."""
-    memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.4
-    """How long a track that is not found can be taken up again under its id."""
+    """How long a track that is not found is still told of, where it should be by now; at least for one look."""
+    memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.3
+    """How long a track that is not found can be taken up again under its id; at least until the next look."""
 
     def __post_init__(self) -> None:
         if not self.low_score <= min(self.high_score, self.start_score):

@@ -1,0 +1,287 @@
+"""The tracker: who is who, for how long, and at what frame rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgerun.tracking import Tracker, TrackerOptions
+from edgerun.types import Detections, Stamp, Tracks
+
+SIZE = (640, 480)
+
+
+def at(seconds: float) -> Stamp:
+    return Stamp("test", round(seconds * 1000), seconds, 1.7e9 + seconds, *SIZE)
+
+
+def boxes(xyxy: npt.ArrayLike, score: float | Sequence[float] = 0.9, class_id: int | Sequence[int] = 0) -> Detections:
+    rows = np.asarray(xyxy, np.float32).reshape(-1, 4)
+    n = len(rows)
+    return Detections(rows, np.full(n, score, np.float32), np.full(n, class_id, np.int32))
+
+
+def walker(x: float, y: float = 200.0) -> list[float]:
+    return [x, y, x + 40, y + 100]
+
+
+def walk(
+    tracker: Tracker, frames: Sequence[Detections], fps: float = 10.0, start: float = 0.0
+) -> Iterator[tuple[float, Tracks]]:
+    for number, detections in enumerate(frames):
+        seconds = start + number / fps
+        yield seconds, tracker.update(detections, at(seconds))
+
+
+def last(tracker: Tracker, frames: Sequence[Detections], fps: float = 10.0, start: float = 0.0) -> Tracks:
+    return list(walk(tracker, frames, fps, start))[-1][1]
+
+
+def standing(score: float = 0.9) -> Detections:
+    return boxes([walker(100)], score)
+
+
+class TestConfirmation:
+    def test_a_sure_object_counts_within_half_a_second(self) -> None:
+        times = [t for t, tracks in walk(Tracker(), [standing()] * 10) if len(tracks)]
+        assert times[0] <= 0.3
+
+    def test_one_box_alone_is_not_enough(self) -> None:
+        assert len(last(Tracker(), [boxes([]), standing(0.7), boxes([])])) == 0
+
+    def test_a_doubtful_object_needs_longer_than_a_sure_one(self) -> None:
+        first = {s: next(t for t, r in walk(Tracker(), [standing(s)] * 60) if len(r)) for s in (0.6, 0.99)}
+        assert first[0.6] > first[0.99]
+
+    def test_weak_boxes_start_nothing_but_carry_a_track_on(self) -> None:
+        weak = [standing(0.2)] * 10
+        assert len(last(Tracker(), weak)) == 0
+        tracker = Tracker()
+        before = last(tracker, [standing()] * 10)
+        after = last(tracker, weak[:5], start=1.0)
+        assert after.track_id.tolist() == before.track_id.tolist() == [1]
+        assert after.seen.all()
+
+    def test_at_two_frames_a_second_it_takes_no_more_than_a_second(self) -> None:
+        times = [t for t, tracks in walk(Tracker(2.0), [standing()] * 5, 2.0) if len(tracks)]
+        assert times[0] <= 1.0
+
+
+class TestCoasting:
+    def test_a_missed_frame_shows_the_track_unseen_where_it_should_be(self) -> None:
+        tracker = Tracker()
+        last(tracker, [boxes([walker(100 + 8 * i)]) for i in range(15)])
+        coasting = tracker.update(Detections.empty(), at(1.5))
+        assert coasting.seen.tolist() == [False]
+        assert coasting.xyxy[0, 0] == pytest.approx(100 + 8 * 15, abs=4)
+
+    def test_a_track_comes_back_under_its_id_from_behind_something(self) -> None:
+        tracker = Tracker()
+        last(tracker, [boxes([walker(100 + 8 * i)]) for i in range(15)])
+        hidden = last(tracker, [Detections.empty()] * 8, start=1.5)
+        assert len(hidden) == 0
+        back = last(tracker, [boxes([walker(100 + 8 * i)]) for i in (23, 24)], start=2.3)
+        assert back.track_id.tolist() == [1]
+
+    def test_after_its_memory_it_is_somebody_new(self) -> None:
+        tracker = Tracker(options=TrackerOptions(memory_s=1.0))
+        last(tracker, [standing()] * 10)
+        assert last(tracker, [standing()] * 10, start=3.0).track_id.tolist() == [2]
+
+    def test_coast_s_is_seconds_at_any_frame_rate(self) -> None:
+        for fps in (5.0, 10.0, 25.0):
+            tracker = Tracker(fps, TrackerOptions(coast_s=0.6, memory_s=2.0))
+            last(tracker, [standing()] * 30, fps)
+            gone = [t for t, r in walk(tracker, [Detections.empty()] * 60, fps, start=30 / fps) if not len(r)]
+            assert gone[0] - 29 / fps == pytest.approx(0.6, abs=1 / fps + 1e-6)
+
+    def test_who_left_the_picture_is_forgotten(self) -> None:
+        tracker = Tracker(options=TrackerOptions(memory_s=5.0))
+        last(tracker, [boxes([walker(500 + 10 * i)]) for i in range(12)])
+        last(tracker, [Detections.empty()] * 15, start=1.2)
+        again = last(tracker, [boxes([walker(590)])] * 10, start=2.7)
+        assert again.track_id.tolist() == [2]
+
+
+class TestWhoIsWho:
+    def test_two_who_pass_each_other_keep_their_ids(self) -> None:
+        """Seen as one while they overlap."""
+        tracker = Tracker()
+        frames = []
+        for i in range(40):
+            left, right = walker(100 + 8 * i), walker(420 - 8 * i)
+            frames.append(boxes([left] if abs(left[0] - right[0]) < 20 else [left, right]))
+        sides = [dict(zip(r.track_id.tolist(), r.xyxy[:, 0].tolist(), strict=True)) for _, r in walk(tracker, frames)]
+        assert sides[8][1] < sides[8][2] or sides[8][2] < sides[8][1]
+        assert sorted(sides[8], key=lambda i: sides[8][i]) == sorted(sides[-1], key=lambda i: -sides[-1][i])
+
+    def test_someone_who_stands_keeps_the_id_as_another_walks_by(self) -> None:
+        tracker = Tracker()
+        frames = []
+        for i in range(40):
+            passer = walker(100 + 10 * i)
+            frames.append(boxes([passer, walker(300)] if abs(passer[0] - 300) > 25 else [walker(300)]))
+        shown = [r for _, r in walk(tracker, frames)]
+        by_id = {i: [float(r.xyxy[r.track_id == i, 0][0]) for r in shown if i in r.track_id] for i in (1, 2)}
+        still = min(by_id, key=lambda i: np.ptp(by_id[i]))
+        assert np.ptp(by_id[still]) < 15
+        assert by_id[3 - still][-1] > 450
+
+    def test_classes_are_never_joined(self) -> None:
+        tracker = Tracker()
+        last(tracker, [standing()] * 10)
+        other = last(tracker, [boxes([walker(100)], class_id=3)] * 10, start=1.0)
+        assert other.track_id.tolist() == [2]
+        assert other.class_id.tolist() == [3]
+
+    def test_a_second_box_upon_a_tracked_object_is_no_second_object(self) -> None:
+        twice = boxes([walker(100), [104, 205, 138, 290]], [0.9, 0.8])
+        assert last(Tracker(), [twice] * 20).track_id.tolist() == [1]
+
+    def test_ids_differ_between_instances_only_by_their_own_history(self) -> None:
+        first, second = Tracker(), Tracker()
+        last(first, [standing()] * 10)
+        assert last(second, [standing()] * 10).track_id.tolist() == [1]
+
+    def test_reset_forgets_everyone_but_uses_no_id_again(self) -> None:
+        tracker = Tracker()
+        last(tracker, [standing()] * 10)
+        tracker.reset()
+        assert last(tracker, [standing()] * 10, start=0.0).track_id.tolist() == [2]
+
+
+class TestHold:
+    def test_held_tracks_stay_where_they_are_and_do_not_age(self) -> None:
+        tracker = Tracker(options=TrackerOptions(memory_s=1.0))
+        before = last(tracker, [boxes([walker(100 + 8 * i)]) for i in range(15)])
+        for i in range(100):
+            held = tracker.hold(at(1.5 + i / 10))
+            assert held.seen.tolist() == [True]
+            assert (held.xyxy == before.xyxy).all()
+        after = tracker.update(boxes([walker(100 + 8 * 14)]), at(11.5))
+        assert after.track_id.tolist() == [1]
+
+    def test_what_coasts_goes_on_coasting(self) -> None:
+        tracker = Tracker()
+        last(tracker, [standing()] * 10)
+        tracker.update(Detections.empty(), at(1.0))
+        assert tracker.hold(at(1.1)).seen.tolist() == [False]
+
+    def test_holding_before_anything_was_seen(self) -> None:
+        assert len(Tracker().hold(at(0.0))) == 0
+
+
+class TestTime:
+    @pytest.mark.parametrize("jump", [0.0, -5.0, -1e6, math.nan])
+    def test_a_clock_that_stands_or_steps_back_harms_nobody(self, jump: float) -> None:
+        tracker = Tracker()
+        last(tracker, [standing()] * 10)
+        after = tracker.update(standing(), at(0.9) if math.isnan(jump) else at(0.9 + jump))
+        assert after.track_id.tolist() == [1]
+        assert np.isfinite(after.xyxy).all()
+
+    def test_stamps_without_time_count_as_regular_frames(self) -> None:
+        tracker = Tracker(10.0, TrackerOptions(memory_s=1.0))
+        for _ in range(10):
+            shown = tracker.update(standing(), at(0.0))
+        assert shown.track_id.tolist() == [1]
+        for _ in range(15):
+            tracker.update(Detections.empty(), at(0.0))
+        for _ in range(10):
+            shown = tracker.update(standing(), at(0.0))
+        assert shown.track_id.tolist() == [2]
+
+    def test_a_long_stall_forgets(self) -> None:
+        tracker = Tracker()
+        last(tracker, [standing()] * 10)
+        assert last(tracker, [standing()] * 10, start=1e7).track_id.tolist() == [2]
+
+    def test_slower_than_its_memory_it_still_follows(self) -> None:
+        tracker = Tracker(0.2)
+        assert last(tracker, [standing()] * 8, fps=0.2).track_id.tolist() == [1]
+
+    @pytest.mark.parametrize("fps", [0.0, -1.0, math.inf, math.nan])
+    def test_a_frame_rate_must_make_sense(self, fps: float) -> None:
+        with pytest.raises(ValueError, match="fps"):
+            Tracker(fps)
+
+
+def test_options_that_contradict_each_other_are_told() -> None:
+    with pytest.raises(ValueError, match="low_score"):
+        TrackerOptions(low_score=0.7, high_score=0.6)
+    with pytest.raises(ValueError, match="coast_s"):
+        TrackerOptions(coast_s=3.0, memory_s=1.0)
+
+
+def test_scores_beyond_one_count_as_one() -> None:
+    sure, raw = Tracker(), Tracker()
+    for (_, a), (_, b) in zip(walk(sure, [standing(1.0)] * 8), walk(raw, [standing(57.0)] * 8), strict=True):
+        assert a.score.tolist() == b.score.tolist()
+        assert a.track_id.tolist() == b.track_id.tolist()
+
+
+coordinate = st.floats(-50, 700, width=32) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 3e38])
+box = st.tuples(coordinate, coordinate, coordinate, coordinate)
+likely_box = st.tuples(st.floats(0, 500), st.floats(0, 300), st.floats(5, 120), st.floats(5, 150)).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+score = st.floats(0, 1, width=32) | st.sampled_from([math.nan, 0.9, 0.95])
+rows = st.lists(st.tuples(likely_box | box, score, st.integers(0, 2)), max_size=8)
+step = st.sampled_from([0.04, 0.1, 0.5]) | st.floats(-10, 1e9)
+
+
+def detections_of(picked: list[tuple[tuple[float, ...], float, int]]) -> Detections:
+    xyxy = np.array([b for b, _, _ in picked], np.float32).reshape(-1, 4)
+    return Detections(
+        xyxy, np.array([s for _, s, _ in picked], np.float32), np.array([c for _, _, c in picked], np.int32)
+    )  # fmt: skip
+
+
+def same(a: Tracks, b: Tracks) -> bool:
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("xyxy", "score", "class_id", "track_id", "seen")
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(rows, step, st.integers(0, 2**32 - 1)), max_size=12))
+def test_whatever_comes_ids_are_unique_and_never_used_again(
+    story: list[tuple[list[tuple[tuple[float, ...], float, int]], float, int]],
+) -> None:
+    """And the order of a frame's detections does not matter, nothing is NaN, and it is the same every time."""
+    tracker, shuffled = Tracker(), Tracker()
+    now, gone, before = 0.0, set[int](), set[int]()
+    for picked, step_s, seed in story:
+        now += step_s
+        detections = detections_of(picked)
+        tracks = tracker.update(detections, at(now))
+        order = np.random.default_rng(seed).permutation(len(picked))
+        assert same(tracks, shuffled.update(detections.take(order), at(now)))
+        ids = set(tracks.track_id.tolist())
+        assert len(ids) == len(tracks)
+        assert not len(tracks) or tracks.track_id.min() >= 1
+        assert np.isfinite(tracks.xyxy).all() and np.isfinite(tracks.score).all()
+        assert ((tracks.score >= 0) & (tracks.score <= 1)).all()
+        assert {i for i in ids - before if i <= max(before | gone, default=0)} <= before | gone
+        before |= ids
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.sampled_from([4.0, 10.0, 25.0]), st.integers(0, 1000))
+def test_walkers_apart_keep_one_id_each(n: int, fps: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    speed = random.uniform(-30, 30, n)
+    tracker = Tracker(fps)
+    owner: dict[int, int] = {}
+    for frame in range(int(2 * fps)):
+        x = 250 + speed * frame / fps + random.normal(0, 1, n)
+        shown = tracker.update(boxes([[x[i], 75 * i, x[i] + 25, 75 * i + 60] for i in range(n)]), at(frame / fps))
+        for y, i in zip(shown.xyxy[:, 1].tolist(), shown.track_id.tolist(), strict=True):
+            assert owner.setdefault(i, round(y / 75)) == round(y / 75)
+    assert len(owner) == n
