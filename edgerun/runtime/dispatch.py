@@ -21,7 +21,12 @@ from edgerun.regions import Region
 from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 from edgerun.worker.process import Reply
+from edgerun.worker.wire import Slots
 from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
+
+_MOST_WRITERS = 4
+_MOST_TRIES = 2
+"""A picture that two engines died of is given up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +40,8 @@ class Job:
     answered: int = 0
     inference_s: float = 0.0
     engine: str = ""
+    model_size: tuple[int, int] = (0, 0)
+    """Width and height that the model looked at; it may change with the engine."""
     reason: str = ""
     """Why it failed; empty: it did not."""
 
@@ -65,16 +72,35 @@ class Lane:
         self.pass_ = 0.0
         self.finishing = threading.Lock()
         self.writing = threading.Lock()
-        self.writers: dict[int, TensorWriter] = {}
+        self._writers: dict[Reading, TensorWriter] = {}
+
+    def writer(self, reading: Reading) -> TensorWriter:
+        """Lays this camera's frames out for a model; those of models that came and went are forgotten."""
+        writer = self._writers.get(reading)
+        if writer is None:
+            if len(self._writers) >= _MOST_WRITERS:
+                self._writers.clear()
+            writer = self._writers[reading] = TensorWriter(reading.io, reading.layout)
+        return writer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """How to feed a loaded engine and read its answer."""
+    """How to feed a loaded model and read its answer; shared by the workers that loaded the same."""
 
     io: ModelIO
     head: Head
     layout: InputLayout
+
+
+@dataclass(slots=True)
+class Ask:
+    """One region's way through an engine, or through several when one goes away under it."""
+
+    job: Job
+    region: Region
+    tries: int = 0
+    fit: Fit = field(init=False)
 
 
 class _Seat:
@@ -84,11 +110,12 @@ class _Seat:
         self.worker = worker
         self.reading: Reading | None = None
         """Of what was loaded last; stays over a restart with the same model, whose requests are asked again."""
+        self.slots: Slots | None = None
         self.reason = "starting"
         """Why it does not serve; empty: it does."""
         self.free = list(range(SLOTS))
         self.in_flight = 0
-        self.requests: dict[int, tuple[Job, Region, Fit]] = {}
+        self.requests: dict[int, Ask] = {}
 
     @property
     def has_room(self) -> bool:
@@ -104,6 +131,8 @@ class Dispatcher:
         self._head_for = head_for
         self._state = threading.Condition(threading.Lock())
         self._lanes: list[Lane] = []
+        self._again: deque[Ask] = deque()
+        """What an engine that went away has not answered: first in turn."""
         self._seats = [_Seat(Worker(number, candidates, terms, self)) for number in range(workers)]
         self._depth = IN_FLIGHT * workers
         self._clock = 0.0
@@ -155,6 +184,7 @@ class Dispatcher:
         with self._state:
             lane.waiting = None
             self._lanes.remove(lane)
+            self._again = deque(ask for ask in self._again if ask.job.lane is not lane)
             self._state.notify_all()
 
     def offer(self, lane: Lane, look: Look) -> None:
@@ -181,49 +211,51 @@ class Dispatcher:
     def _pump(self) -> None:
         """Fill every worker's room with the regions whose turn it is."""
         while (turn := self._next_turn()) is not None:
-            seat, slot, job, region = turn
-            reading, lane = seat.reading, job.lane
-            assert reading is not None
-            with lane.writing:
-                writer = lane.writers.get(id(reading))
-                if writer is None:
-                    lane.writers = {id(reading): (writer := TensorWriter(reading.io, reading.layout))}
-                fit = writer.write(job.look.frame, seat.worker.slot(slot).inputs[0], region.xyxy)
+            seat, slot, ask, reading, slots = turn
+            with ask.job.lane.writing:
+                writer = ask.job.lane.writer(reading)
+                ask.fit = writer.write(ask.job.look.frame, slots.slots[slot].inputs[0], ask.region.xyxy)
             with self._state:
-                seat.requests[slot] = (job, region, fit)
-                stale = seat.reading is not reading
-            if stale:  # another model was loaded meanwhile; the slot is not what it was
-                self.replied(seat.worker, Reply(slot, 0.0, "the engine changed"))
-            else:
-                seat.worker.submit(slot)
+                seat.requests[slot] = ask
+            if not seat.worker.submit(slot, slots):
+                self.replied(seat.worker, Reply(slot, 0.0, "the engine changed", again=True))
 
-    def _next_turn(self) -> tuple[_Seat, int, Job, Region] | None:
-        """Reserve a slot for the next region of the job begun, or else of the lane that is furthest behind."""
+    def _next_turn(self) -> tuple[_Seat, int, Ask, Reading, Slots] | None:
+        """Reserve a slot for what has to be asked again, or the next region of the job begun, or else of the lane that
+        is furthest behind."""
         with self._state:
             seat = min((seat for seat in self._seats if seat.has_room), key=lambda s: s.in_flight, default=None)
-            if seat is None:
+            if seat is None or seat.reading is None or seat.slots is None:
                 return None
-            lane = next((lane for lane in self._lanes if lane.sending), None)
-            if lane is None:
-                ready = (lane for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth)
-                lane = min(ready, key=lambda lane: lane.pass_, default=None)
-                if lane is None or lane.waiting is None:
-                    return None
-                job = lane.waiting
-                lane.waiting = None
-                lane.in_order.append(job)
-                self._clock = lane.pass_
-                lane.pass_ += len(job.look.regions) / lane.weight
-                if lane.lossless:
-                    self._state.notify_all()
-            else:
-                assert lane.sending is not None
-                job = lane.sending
-            region = job.look.regions[job.sent]
-            job.sent += 1
-            lane.sending = job if job.sent < len(job.look.regions) else None
+            ask = self._again.popleft() if self._again else self._next_ask()
+            if ask is None:
+                return None
+            ask.tries += 1
             seat.in_flight += 1
-            return seat, seat.free.pop(), job, region
+            return seat, seat.free.pop(), ask, seat.reading, seat.slots
+
+    def _next_ask(self) -> Ask | None:
+        """With the state's lock held."""
+        lane = next((lane for lane in self._lanes if lane.sending), None)
+        if lane is None:
+            ready = (lane for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth)
+            lane = min(ready, key=lambda lane: lane.pass_, default=None)
+            if lane is None or lane.waiting is None:
+                return None
+            job = lane.waiting
+            lane.waiting = None
+            lane.in_order.append(job)
+            self._clock = lane.pass_
+            lane.pass_ += len(job.look.regions) / lane.weight
+            if lane.lossless:
+                self._state.notify_all()
+        else:
+            assert lane.sending is not None
+            job = lane.sending
+        region = job.look.regions[job.sent]
+        job.sent += 1
+        lane.sending = job if job.sent < len(job.look.regions) else None
+        return Ask(job, region)
 
     def _drain(self, lane: Lane) -> None:
         """Finish what is done at the head of the lane. One thread at a time; whoever comes second leaves it to the
@@ -248,18 +280,27 @@ class Dispatcher:
     def loaded(self, worker: Worker) -> None:
         """The worker serves: tell how its model is fed and read."""
         seat = self._seat(worker)
-        if seat.reading is None or seat.reading.io != worker.io:
-            head = self._head_for(worker.io)
-            seat.reading = Reading(worker.io, head, head.layout(worker.io))
-            _, *others = zip(*(worker.slot(number).inputs for number in range(SLOTS)), strict=True)
-            for places, value in zip(others, _extra_inputs(head, worker.io), strict=True):
+        reading = seat.reading
+        if reading is None or seat.slots is not worker.slots:
+            reading = self._reading(worker.io)
+            _, *others = zip(*(slot.inputs for slot in worker.slots.slots), strict=True)
+            for places, value in zip(others, _extra_inputs(reading.head, worker.io), strict=True):
                 for place in places:
                     place[...] = value
         with self._state:
+            seat.reading, seat.slots = reading, worker.slots
             seat.reason = ""
             self.error = None
             self._state.notify_all()
         self._pump()
+
+    def _reading(self, io: ModelIO) -> Reading:
+        """That of another worker with the same model, or a new one. Raises ModelError."""
+        for seat in self._seats:
+            if seat.reading is not None and seat.reading.io == io:
+                return seat.reading
+        head = self._head_for(io)
+        return Reading(io, head, head.layout(io))
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:
@@ -271,21 +312,32 @@ class Dispatcher:
         """Refill the worker first, then read its answer."""
         seat = self._seat(worker)
         with self._state:
-            job, region, fit = seat.requests.pop(reply.slot)
+            ask = seat.requests.pop(reply.slot)
             seat.in_flight -= 1
+            lost = reply.again or (ask.job.lane.lossless and reply.reason and seat.reason)
+            again = lost and ask.tries < _MOST_TRIES
+            if again:
+                seat.free.append(reply.slot)
+                self._again.append(ask)
         self._pump()
-        reason = reply.reason
+        if not again:
+            self._read(seat, ask, reply)
+
+    def _read(self, seat: _Seat, ask: Ask, reply: Reply) -> None:
+        """Take in an answer, and finish the frame when it was the last one."""
+        job, reason = ask.job, reply.reason
         if not reason and seat.reading is not None:
-            outputs = worker.slot(reply.slot).outputs()
+            outputs = seat.worker.slot(reply.slot).outputs()
             try:
-                found = seat.reading.head.decode(outputs, seat.reading.io, fit, FLOOR_SCORE)
-                job.parts.append((found, region))
+                found = seat.reading.head.decode(outputs, seat.reading.io, ask.fit, FLOOR_SCORE)
+                job.parts.append((found, ask.region))
+                job.model_size = seat.reading.io.size
             except ValueError as error:
                 reason = str(error)
         with self._state:
             seat.free.append(reply.slot)
             job.inference_s += reply.inference_s
-            job.engine = worker.candidate.name
+            job.engine = seat.worker.candidate.name
             job.reason = job.reason or reason
             job.answered += 1
         self._drain(job.lane)
