@@ -1,0 +1,101 @@
+"""``edgerun bench``: performance, always beside the floor that is measured in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgerun.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgerun.bench.figures import Section
+    from edgerun.bench.workplace import Workplace
+
+SUBJECTS = {
+    "pipeline": "the whole daemon: saturated, several cameras, overload, kill -9, a still scene, a busy thread",
+    "latency": "decoded frame to subscriber at 10 and 30 fps",
+    "motion": "the motion gate",
+    "tracker": "the tracker with 5, 20 and 50 objects",
+    "decode": "1080p H.264 to a tensor",
+    "outbox": "committing an alert",
+    "start": "process to first detections; edgerun check",
+    "memory": "PSS of every process",
+    "power": "what the machine draws, where it tells",
+}
+SCENES = ("saturated", "cameras", "kills", "idle", "hog")
+_SHORT = (2, 1.5)
+_FULL = (5, 4.0)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    told = "; ".join(f"{name}: {what}" for name, what in SUBJECTS.items())
+    parser.add_argument("subject", nargs="?", choices=SUBJECTS, help=f"{told}. Default: a short pass over all")
+    parser.add_argument("--scene", choices=SCENES, help="only this part of pipeline")
+    parser.add_argument("--clip", type=Path, help="what to look at (default: the bundled clip)")
+    parser.add_argument("--model", type=Path, help="a model file (default: the bundled one)")
+    parser.add_argument("--labels", type=Path, help="its labels")
+    parser.add_argument("--repeats", type=int, metavar="N", help=f"rounds (default: {_FULL[0]}, short: {_SHORT[0]})")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of one measurement in a round")
+    parser.add_argument("--starts", type=int, default=0, metavar="N", help="with start: so many more, counted")
+    parser.add_argument("--peer-python", type=Path, metavar="PYTHON", help="a Python with roboflow's trackers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there; - is stdout")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="full rounds of everything, as a Markdown page")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgerun.bench import machine
+    from edgerun.bench.figures import table
+    from edgerun.bench.workplace import workplace
+
+    for given in (args.clip, args.model, args.labels, args.peer_python):
+        if given is not None and not given.exists():
+            raise ConfigError(f"{given} is not there")
+    repeats, seconds = _FULL if args.subject or args.report else _SHORT
+    described = machine.describe()
+    out = sys.stderr if args.json and str(args.json) == "-" else sys.stdout
+    print(machine.sentence(described) + "\n", file=out)
+    sections = []
+    with workplace(args.clip, args.model, args.labels, args.repeats or repeats, args.seconds or seconds) as place:
+        for measure in _measures(args):
+            section = measure(place)
+            sections.append(section)
+            print(table(section), file=out, flush=True)
+    if args.json:
+        text = json.dumps({"machine": described, "sections": [one.record() for one in sections]}, indent=1)
+        sys.stdout.write(text + "\n") if str(args.json) == "-" else args.json.write_text(text + "\n", encoding="utf-8")
+    if args.report:
+        from edgerun.bench.report import page
+
+        args.report.write_text(page(described, sections, _command(args)), encoding="utf-8")
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    given = {"--clip": args.clip, "--model": args.model, "--labels": args.labels, "--peer-python": args.peer_python}
+    words = [f"{option} {path}" for option, path in given.items() if path is not None]
+    return " ".join(["edgerun bench", *words, f"--report {args.report}"])
+
+
+def _measures(args: argparse.Namespace) -> Iterator[Callable[[Workplace], Section]]:
+    from edgerun.bench import memory, parts, pipeline, power, start, tracker
+
+    single: dict[str, Callable[[Workplace], Section]] = {
+        "latency": pipeline.latency,
+        "motion": parts.motion,
+        "tracker": partial(tracker.tracker, peer_python=args.peer_python),
+        "decode": parts.decode,
+        "outbox": parts.outbox,
+        "start": partial(start.start, times=args.starts),
+        "memory": memory.memory,
+        "power": power.power,
+    }
+    for subject in [args.subject] if args.subject else SUBJECTS:
+        if subject == "pipeline":
+            yield from (measure for scene, measure in pipeline.SCENES.items() if args.scene in (None, scene))
+        else:
+            yield single[subject]
