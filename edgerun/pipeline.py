@@ -80,6 +80,10 @@ class Pipeline:
 
     def __init__(self, options: PipelineOptions, class_names: Sequence[str], model_size: tuple[int, int]) -> None:
         self._gate = MotionGate(options.motion, options.fps) if options.motion.enabled else None
+        self.model_size = model_size
+        """Of the model's input; may be set anew when another file of the model takes over."""
+        self._regions = options.regions
+        self._planned_size = model_size
         self._planner = RegionPlanner(options.regions, model_size)
         self._tracker = Tracker(options.fps, options.tracker)
         self._rules = RuleBook(options.rules, options.zones, options.lines, class_names, options.place, options.ground)
@@ -92,6 +96,9 @@ class Pipeline:
 
     def look(self, frame: Frame) -> Look:
         """Decide what of this frame is worth an inference."""
+        if self.model_size != self._planned_size:
+            self._planned_size = self.model_size
+            self._planner = RegionPlanner(self._regions, self._planned_size)
         motion = self._gate.update(luma(frame), frame.stamp) if self._gate else None
         return Look(frame, tuple(self._planner.plan(motion, self._tracks, frame.stamp)))
 

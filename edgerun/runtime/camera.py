@@ -299,6 +299,8 @@ class Camera:
                 log.warning("camera %s: its frames are not looked at: %s", self.name, job.reason)
             return
         self._trouble = ""
+        if job.look.regions:
+            self._pipeline.model_size = job.model_size
         self._finished.append(time.monotonic())
         if not self._closed.is_set():
             self.outlet(self._pipeline.finish(job.look, job.parts), job)

@@ -40,6 +40,7 @@ class Report:
             self.detector.model.sha256,
             self.detector.engine,
             self.detector.dispatcher.reasons,
+            [(worker.candidate.name, worker.fallback_reason) for worker in self.detector.dispatcher.workers],
             (self.delivery.degraded, self.delivery.connected, self.delivery.error, self.delivery.evicted),
             self.stuck,
             self.reload_error,
@@ -92,7 +93,15 @@ class Report:
     def _workers(self) -> list[dict[str, Any]]:
         dispatcher = self.detector.dispatcher
         return [
-            {"engine": worker.candidate.name, "serving": not reason, "reason": reason, "restarts": worker.restarts}
+            {
+                "engine": worker.candidate.name,
+                "engine_since": iso(worker.since),
+                "serving": not reason,
+                "reason": reason,
+                "fallback": worker.fallback,
+                "fallback_reason": worker.fallback_reason,
+                "restarts": worker.restarts,
+            }
             for worker, reason in zip(dispatcher.workers, dispatcher.reasons, strict=True)
         ]
 
