@@ -246,7 +246,7 @@ def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -
 
         changed = config(broker.port, left=camera(clip()), right=camera(clip(), fps=4))
         reload(daemon, changed)
-        assert daemon.said("cameras started again: right") == 1
+        wait_for(lambda: daemon.said("cameras started again: right"), 5, daemon.log)
         assert subscriber.states("left") == ["offline", "ok"]
 
         for wrong, words in (

@@ -1,0 +1,1 @@
+"""The fault campaign: what may go wrong with a device in its life, done to it on purpose, and measured."""
