@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 4.0
 _CONNACK_S = 5.0
+_SOON_S = 10.0
 _NO_SUBSCRIBERS = 0x10
 _LARGEST_REQUEST = 64 * 1024
 _TOPIC_ROOM = 256
@@ -96,7 +97,10 @@ class Connection:
                 )
             else:
                 self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
-            self._socket = cast(socket.socket, self._client.socket())
+            sock = self._client.socket()
+            if sock is None:
+                raise words.hung_up(endpoint.tls, bool(endpoint.cert))
+            self._socket = cast(socket.socket, sock)
             tune(self._socket)
         except (OSError, ValueError) as error:
             raise words.unreachable(error, endpoint.host, endpoint.port) from error
@@ -120,7 +124,11 @@ class Connection:
             self._after_connack()
             if not self._up and time.monotonic() - opened > _CONNACK_S:
                 raise words.silent(self._endpoint.host, self._endpoint.port)
+        if not self._up and self._connack is None and self._end in ("", words.LOST):
+            raise words.hung_up(self._endpoint.tls, bool(self._endpoint.cert))
         self._up = False
+        if self._end == words.LOST and time.monotonic() - opened < _SOON_S:
+            return words.lost_soon(self._endpoint.client_id)
         return self._end or words.LOST
 
     def _turn(self, events: int = 0) -> None:

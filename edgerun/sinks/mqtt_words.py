@@ -63,6 +63,22 @@ def silent(host: str, port: int) -> SinkError:
     )
 
 
+def hung_up(tls: bool, certificate: bool) -> SinkError:
+    """The broker ended the connection before it said anything."""
+    if not tls:
+        hint = "does it expect TLS (`mqtt.tls`)?"
+    elif certificate:
+        hint = "does it know the certificate in `mqtt.tls.cert`?"
+    else:
+        hint = "does it ask for a certificate (`mqtt.tls.cert` and `key`)?"
+    return SinkError(f"the broker ended the connection before it answered: {hint}")
+
+
+def lost_soon(client_id: str) -> str:
+    """Older brokers do not say why they close a connection; this is the usual reason if it happens again and again."""
+    return f"{LOST} soon; if that goes on, another client may use the same id {client_id!r}"
+
+
 def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:
     """Why the broker turned us away."""
     if code in _BAD_LOGIN:

@@ -1,0 +1,87 @@
+"""An MQTT 5 broker that takes five messages at a time and not one more, and counts how many it was given."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+RECEIVE_MAXIMUM = 5
+
+
+class StrictBroker:
+    """Acknowledges only when its patience (20 ms without a packet) is over, so that a client fills its window.
+
+    ``answering=False``: takes the connection, then reads nothing at all.
+    """
+
+    def __init__(self, *, answering: bool = True) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._answering = answering
+        self.most_unanswered = 0
+        self.published: list[tuple[str, bytes]] = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError, EOFError):
+                self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        _packet(connection)
+        connection.sendall(bytes([0x20, 6, 0, 0, 3, 0x21, 0, RECEIVE_MAXIMUM]))
+        if not self._answering:
+            threading.Event().wait()
+        unanswered: list[bytes] = []
+        connection.settimeout(0.02)
+        while True:
+            try:
+                kind, body = _packet(connection)
+            except TimeoutError:
+                for mid in unanswered:
+                    connection.sendall(b"\x40\x02" + mid)
+                unanswered.clear()
+                continue
+            if kind >> 4 == 3:
+                size = int.from_bytes(body[:2], "big")
+                self.published.append((body[2 : 2 + size].decode(), body[2 + size :]))
+                if kind & 6:
+                    unanswered.append(body[2 + size : 4 + size])
+                    self.most_unanswered = max(self.most_unanswered, len(unanswered))
+            elif kind >> 4 == 8:
+                connection.sendall(b"\x90\x04" + body[:2] + b"\x00\x01")
+            elif kind >> 4 == 12:
+                connection.sendall(b"\xd0\x00")
+
+
+def _packet(connection: socket.socket) -> tuple[int, bytes]:
+    """The first byte and the rest; a timeout only between packets."""
+    kind = connection.recv(1)
+    if not kind:
+        raise EOFError
+    size, shift = 0, 0
+    while True:
+        byte = _exactly(connection, 1)[0]
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return kind[0], _exactly(connection, size)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        with contextlib.suppress(TimeoutError):
+            part = connection.recv(size - len(found))
+            if not part:
+                raise EOFError
+            found += part
+    return found

@@ -1,0 +1,178 @@
+"""The MQTT sink at brokers that are strict, silent, closed, encrypted or not there: a sentence for each, and never more
+in flight than allowed."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgerun.messages import Topics
+from edgerun.outbox import OutboxOptions
+from edgerun.runtime.delivery import Delivery
+from edgerun.secrets import Secret
+from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
+from edgerun.stages import Request, Verdict
+from edgerun.types import Message
+from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+from tests.servers.strict_broker import RECEIVE_MAXIMUM, StrictBroker
+from tests.test_delivery import counts, event, until
+
+
+class Diary:
+    """Writes down what a sink tells."""
+
+    def __init__(self) -> None:
+        self.news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+
+    def connected(self, window: int, session: int) -> None:
+        self.news.put("connected")
+
+    def disconnected(self, reason: str) -> None:
+        self.news.put(reason)
+
+    def answered(self, token: int, verdict: Verdict, reason: str) -> None:
+        self.news.put(f"{token} {verdict}")
+
+    def received(self, request: Request) -> None:
+        self.requests.put(request)
+
+
+def first_news(**options: Any) -> str:
+    """What a sink tells first of a broker."""
+    sink, diary = MqttSink(MqttOptions(**options), "pi"), Diary()
+    sink.open(diary)
+    try:
+        return diary.news.get(timeout=15)
+    finally:
+        sink.close()
+
+
+def test_a_window_is_never_exceeded(tmp_path: Path) -> None:
+    """Alerts, last alerts and states together stay within what the broker takes, and all arrive."""
+    broker = StrictBroker()
+    topics = Topics("edgerun", "pi")
+    sink = MqttSink(MqttOptions(port=broker.port), "pi")
+    delivery = Delivery(topics, sink, tmp_path / "outbox.db", OutboxOptions())
+    for n in range(60):
+        delivery.accept(event(n, ("porch", "yard")[n % 2]))
+        delivery.retain(Message(f"edgerun/pi/state{n}", b"x", 1, True))
+    delivery.start()
+    counts(delivery, delivered=60)
+    states = {f"edgerun/pi/state{n}" for n in range(60)}
+    until(lambda: states <= {topic for topic, _ in broker.published}, "all states")
+    assert 1 < broker.most_unanswered <= RECEIVE_MAXIMUM
+    delivery.close(1.0)
+    broker.close()
+
+
+def test_a_broker_that_reads_nothing_holds_nobody_up() -> None:
+    """Detections are dropped once the socket takes no more; sending never blocks."""
+    broker = StrictBroker(answering=False)
+    sink, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
+    sink.open(diary)
+    assert diary.news.get(timeout=10) == "connected"
+    message = Message("edgerun/pi/porch/detections", b"x" * 100_000)
+    until(lambda: not sink.send(message), "the socket takes no more")
+    sink.close()
+    broker.close()
+
+
+def test_nothing_listens() -> None:
+    assert "nothing listens at 127.0.0.1:1" in first_news(port=1)
+
+
+def test_no_such_name() -> None:
+    assert "'no-such-host.invalid' cannot be resolved" in first_news(host="no-such-host.invalid")
+
+
+def test_it_is_no_broker(tmp_path: Path) -> None:
+    broker = StrictBroker()
+    news = first_news(port=broker.port, version="3.1.1")  # its answer is none in 3.1.1
+    assert "no MQTT" in news or "broke" in news
+    broker.close()
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_wrong_password(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.touch()
+    with Mosquitto(tmp_path / "m", settings=f"allow_anonymous false\npassword_file {passwords}") as broker:
+        news = first_news(port=broker.port, username="edgerun", password=Secret("wrong"))
+        assert (
+            news == "the broker refuses the user 'edgerun' or its password: check `mqtt.username` and `mqtt.password`"
+        )
+        assert "without a user name" in first_news(port=broker.port)
+        assert "without a user name" in first_news(port=broker.port, version="3.1.1")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA, a server's certificate of it for localhost, a client's, and a CA that has nothing to do with them."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    (folder / "san").write_text("subjectAltName=DNS:localhost")
+    for ca in ("ca", "other"):
+        openssl(*f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={ca} -keyout {ca}.key -out {ca}.pem".split())
+    for name in ("server", "client"):
+        openssl(*f"req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr".split())
+        sign = f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out {name}.pem -extfile san"
+        openssl(*sign.split())
+    return folder
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_tls(tmp_path: Path, certificates: Path) -> None:
+    """It connects with the right certificates, and says what is wrong with the wrong ones."""
+    files = certificates
+    settings = f"cafile {files}/ca.pem\ncertfile {files}/server.pem\nkeyfile {files}/server.key\nallow_anonymous true\n"
+    with Mosquitto(tmp_path / "m", settings=settings) as broker:
+        at = {"host": "localhost", "port": broker.port}
+        assert first_news(**at, tls=TlsOptions(ca=f"{files}/ca.pem")) == "connected"
+        assert first_news(**at, tls=TlsOptions(insecure=True)) == "connected"
+        assert "not trusted" in first_news(**at, tls=TlsOptions())
+        assert "not trusted" in first_news(**at, tls=TlsOptions(ca=f"{files}/other.pem"))
+        ip = first_news(host="127.0.0.1", port=broker.port, tls=TlsOptions(ca=f"{files}/ca.pem"))
+        assert "not trusted" in ip and "127.0.0.1" in ip
+        assert "cannot be read" in first_news(**at, tls=TlsOptions(ca=f"{files}/missing.pem"))
+        assert "no TLS" in first_news(**at, tls=TlsOptions(ca=f"{files}/san"))
+        assert "does it expect TLS" in first_news(**at)
+    with Mosquitto(tmp_path / "m2", settings=settings + "require_certificate true\n") as broker:
+        at = {"host": "localhost", "port": broker.port}
+        own = TlsOptions(ca=f"{files}/ca.pem", cert=f"{files}/client.pem", key=f"{files}/client.key")
+        assert first_news(**at, tls=own) == "connected"
+        assert "does it ask for a certificate" in first_news(**at, tls=TlsOptions(ca=f"{files}/ca.pem"))
+    with Mosquitto(tmp_path / "m3") as broker:
+        assert "no TLS" in first_news(host="localhost", port=broker.port, tls=TlsOptions(ca=f"{files}/ca.pem"))
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_second_client_of_the_same_name_is_named_as_the_cause(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "m") as broker:
+        first, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
+        first.open(diary)
+        assert diary.news.get(timeout=10) == "connected"
+        assert first_news(port=broker.port, client_id="edgerun-pi") == "connected"
+        assert "the same id 'edgerun-pi'" in diary.news.get(timeout=10)
+        first.close()
+
+
+@pytest.mark.parametrize("wrong", ["a/+", "#", "a//b", "/a", "$SYS"])
+def test_a_prefix_must_be_a_topic(wrong: str) -> None:
+    with pytest.raises(ValueError, match="no topic"):
+        MqttOptions(prefix=wrong)
+
+
+def test_a_key_needs_its_certificate() -> None:
+    with pytest.raises(ValueError, match="both cert and key"):
+        TlsOptions(key="a.key")
