@@ -52,9 +52,10 @@ ISOLATED_S = 60.0
 """A small device under load takes several seconds to import pydantic; more than this is a hang."""
 
 
-def load(path: Path) -> Config:
-    """The file's Config. Raises ConfigError with one line per problem."""
-    config, found = _examine(path)
+def load(path: Path, beside: Path | None = None) -> Config:
+    """The file's Config. ``beside``: where the files that it names are looked for, when that is not its own folder.
+    Raises ConfigError with one line per problem."""
+    config, found = _examine(path, beside)
     if config is None or found:
         raise ConfigError("\n".join(problem.text(str(path)) for problem in found))
     return config
@@ -73,9 +74,9 @@ def json_schema() -> dict[str, Any]:
     return validation.json_schema()
 
 
-def load_isolated(path: Path) -> Config:
+def load_isolated(path: Path, beside: Path | None = None) -> Config:
     """As ``load``, in a process of its own that is gone afterwards with all it imported. Raises ConfigError."""
-    command = [sys.executable, "-m", "edgerun.config", str(path)]
+    command = [sys.executable, "-m", "edgerun.config", str(path), *([str(beside)] if beside else [])]
     try:
         child = subprocess.run(command, stdout=subprocess.PIPE, timeout=ISOLATED_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -90,13 +91,13 @@ def load_isolated(path: Path) -> Config:
     return outcome
 
 
-def _examine(path: Path) -> tuple[Config | None, list[Problem]]:
+def _examine(path: Path, beside: Path | None = None) -> tuple[Config | None, list[Problem]]:
     from edgerun.config import text, validation
 
     try:
         root = text.read(path)
     except text.RefusedError as refused:
         return None, [refused.problem]
-    outside = text.fill_in(root, path.absolute().parent)
+    outside = text.fill_in(root, beside or path.absolute().parent)
     config, found = validation.validate(root)
     return config, sorted(outside + found, key=lambda problem: problem.line)

@@ -10,7 +10,7 @@ from edgerun.config import load
 from edgerun.errors import ConfigError
 
 try:
-    outcome: object = load(Path(sys.argv[1]))
+    outcome: object = load(*map(Path, sys.argv[1:3]))
 except ConfigError as error:
     outcome = error
 except ImportError as error:

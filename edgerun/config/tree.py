@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from annotated_types import Interval, MinLen
 
+from edgerun.config.upkeep import MetricsOptions, SupervisionOptions
 from edgerun.engines import ENGINES
 from edgerun.heads import HEADS
 from edgerun.logs import LogOptions
@@ -165,6 +166,9 @@ class CameraOptions:
     frozen_s: Annotated[float, Interval(ge=0, le=3600)] = 8.0
     """The camera counts as frozen when its picture has not changed by one bit for so long. 0: never, for sources
     without a sensor's noise."""
+    stuck_s: Annotated[float, Interval(gt=0, le=3600)] = 45.0
+    """A source that gives neither a picture nor an error for so long is left behind, and opened anew. Never less than
+    its own timeouts and 10 s."""
     motion: MotionOptions = field(default_factory=MotionOptions)
     """The motion gate, which spares the accelerator frames in which nothing moves."""
     regions: RegionOptions = field(default_factory=RegionOptions)
@@ -211,6 +215,10 @@ class Config:
     `~/.local/state/edgerun`."""
     log: LogOptions = field(default_factory=LogOptions)
     """What is logged, and how."""
+    supervision: SupervisionOptions = field(default_factory=SupervisionOptions)
+    """How the daemon helps itself."""
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)
+    """Figures for Prometheus."""
 
     def sinks(self) -> tuple[Chosen[Sink], ...]:
         """Where messages go, besides the outbox."""

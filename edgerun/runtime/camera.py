@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,6 +30,8 @@ _FPS_WINDOW_S = 10.0
 _FROZEN_GRID = 32
 _SNAPSHOT_QUALITY = 85
 _NOT_OPENED = "not opened yet"
+_MOST_LEFT_BEHIND = 3
+"""Threads of a camera that hang at a time; each keeps its memory, so that there must be an end to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class CameraReport:
     late_fps: float
     """Frames a second that were passed over because the engine was busy."""
     dropped: dict[str, int]
+    reconnects: int = 0
+    replaced: int = 0
+    """How often its capture hung and was left behind for a new one."""
+    stuck: bool = False
+    """It hangs, and so do those it was replaced by: only a new start of the daemon can help."""
 
     @property
     def overloaded(self) -> str:
@@ -59,6 +66,8 @@ class CameraTerms:
 
     stalled_s: float
     frozen_s: float
+    stuck_s: float = 60.0
+    """Longer than all timeouts of the source."""
 
 
 class Outlet:
@@ -147,6 +156,8 @@ class Camera:
         self.inferred = 0
         """Frames that went through the engine and the whole pipeline."""
         self.wants_snapshot = False
+        self.half_fps = False
+        """Passes over every second frame, to let an accelerator cool down."""
         self._build_source = build_source
         self._pipeline = pipeline
         self._dispatcher = dispatcher
@@ -166,7 +177,11 @@ class Camera:
         self._paused = False
         self._closed = threading.Event()
         self._source: Source | None = None
-        self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+        self._opened = self._replaced = self._spared = 0
+        self._awaiting = 0.0
+        """Monotonic second since which the source owes a frame; 0: it does not."""
+        self._left_behind: list[threading.Thread] = []
+        self._thread = self._new_thread()
 
     @property
     def counts(self) -> frozenset[tuple[str, str]]:
@@ -181,6 +196,9 @@ class Camera:
     def start(self) -> None:
         self._dispatcher.add(self._lane)
         self._thread.start()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=f"camera-{self.name}", daemon=True)
 
     def close(self) -> None:
         """End soon; ``join`` waits for it."""
@@ -212,14 +230,44 @@ class Camera:
     def report(self) -> CameraReport:
         """How it is now; also where a silence is noticed."""
         now = time.monotonic()
+        stuck = self._is_stuck(now) and not self._replace()
         if self._state in ("ok", "frozen") and now - self._last_frame > self._terms.stalled_s:
             self._enter("stalled", f"no frame for {self._terms.stalled_s:g} s")
         while self._finished and now - self._finished[0] > _FPS_WINDOW_S:
             self._finished.popleft()
         fps = len(self._finished) / min(_FPS_WINDOW_S, max(1.0, now - self._finished[0])) if self._finished else 0.0
-        dropped = {"late": self._lane.dropped, "engine": self._failed}
-        reason = self._reason or self._trouble
-        return CameraReport(self._state, self._since, reason, fps, self._asked_fps, self._late_fps(now), dropped)
+        dropped = {"late": self._lane.dropped, "engine": self._failed, "heat": self._spared}
+        return CameraReport(
+            self._state,
+            self._since,
+            self._reason or self._trouble,
+            fps,
+            self._asked_fps,
+            self._late_fps(now),
+            dropped,
+            max(0, self._opened - 1),
+            self._replaced,
+            stuck,
+        )
+
+    def _is_stuck(self, now: float) -> bool:
+        return bool(self._awaiting) and now - self._awaiting > self._terms.stuck_s and not self._closed.is_set()
+
+    def _replace(self) -> bool:
+        """Leave the hanging thread behind and start a new one; False when too many hang already."""
+        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+        if len(self._left_behind) >= _MOST_LEFT_BEHIND:
+            return False
+        log.error("camera %s hangs in its source; it is left behind and opened anew", self.name)
+        self._left_behind.append(self._thread)
+        self._replaced += 1
+        source, self._source = self._source, None
+        self._awaiting = 0.0
+        self._thread = self._new_thread()
+        self._thread.start()
+        if source is not None:  # may wake the old one, or hang as well
+            threading.Thread(target=source.close, name=f"close-{self.name}", daemon=True).start()
+        return True
 
     def _late_fps(self, now: float) -> float:
         """Over the last window that ended."""
@@ -231,21 +279,24 @@ class Camera:
 
     def _run(self) -> None:
         backoff_s = _BACKOFF_S[0]
-        while not self._closed.is_set():
+        while not self._is_over():
             before = self.captured
             source = self._source = self._build_source(self._asked_fps)
+            self._opened += 1
             try:
-                for frame in source.frames():
+                for frame in self._awaited(source.frames()):
                     self._frame(frame)
                     if self._closed.is_set():
                         return
+                if self._is_over():
+                    return
                 if source is not self._source:
                     continue
                 if not self._closed.is_set():
                     self._enter("offline", "the source is over")
                 return
             except SourceError as error:
-                if self._closed.is_set():
+                if self._is_over():
                     return
                 if source is not self._source:
                     continue
@@ -255,7 +306,27 @@ class Camera:
                     backoff_s = _BACKOFF_S[1]
             finally:
                 source.close()
+                self._settle()
             self._closed.wait(backoff_s * random.uniform(0.75, 1.25))
+
+    def _is_over(self) -> bool:
+        """True on a thread that was left behind, and on all once closed."""
+        return self._closed.is_set() or threading.current_thread() is not self._thread
+
+    def _awaited(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames, with a note of since when the next is owed; they end when this thread was left behind."""
+        while True:
+            self._awaiting = time.monotonic()
+            frame = next(frames, None)
+            if frame is None or threading.current_thread() is not self._thread:
+                return
+            self._awaiting = 0.0
+            yield frame
+
+    def _settle(self) -> None:
+        """The source owes nothing any more."""
+        if threading.current_thread() is self._thread:
+            self._awaiting = 0.0
 
     def _frame(self, frame: Frame) -> None:
         self._last_frame = time.monotonic()
@@ -268,6 +339,9 @@ class Camera:
             self._enter("frozen", f"the same picture for {self._terms.frozen_s:g} s")
         else:
             self._enter("ok", "")
+        if self.half_fps and self.captured % 2:
+            self._spared += 1
+            return
         self._dispatcher.offer(self._lane, self._pipeline.look(frame))
 
     def _is_frozen(self, frame: Frame) -> bool:

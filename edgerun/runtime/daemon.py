@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 
 from edgerun import logs
-from edgerun.config import CameraOptions, load_isolated, secrets_of
+from edgerun.config import CameraOptions, Config, load_isolated, secrets_of
+from edgerun.errors import ConfigError, ModelError
 from edgerun.homeassistant import CameraView, birth_topic
 from edgerun.messages import DetectionsFormat, Topics, occupancy, snapshot, status
 from edgerun.notify import Notifier
@@ -32,6 +34,7 @@ from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload
 from edgerun.runtime.report import Bulletin, Report
+from edgerun.runtime.upkeep import Upkeep
 from edgerun.runtime.watch import Watch
 from edgerun.sinks.mqtt import MqttSink
 from edgerun.sinks.stdout import StdoutSink
@@ -75,11 +78,12 @@ class Daemon:
         threading.excepthook = self._thread_died
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        self._config = load_isolated(self._path)
-        logs.set_up(self._config.log, secrets_of(self._config))
+        self._set_up(load_isolated(self._path))
         self._state_dir = made_state_dir(self._config.state_dir)
-        self._detector = Detector(self._config.model, asked_fps(self._config))
+        self._upkeep = Upkeep(self._state_dir, self._config.supervision)
+        self._set_up(self._upkeep.begin(self._path, self._config))
         try:
+            self._detector = Detector(self._config.model, asked_fps(self._config))
             self._deliver()
             self._watch = Watch(self._loops)
             self._watch_over()
@@ -88,14 +92,25 @@ class Daemon:
                 self._adopt(self._config.cameras, changed=set())
                 gc.freeze()
                 self._supervise()
+        except (ConfigError, ModelError):
+            self._upkeep.end()
+            raise
         finally:
             self._take_down()
         if self._crash is not None:
             log.critical("an internal loop crashed; the service manager starts the daemon again", exc_info=self._crash)
             return 1
+        self._upkeep.end()
+        if self._upkeep.overgrown:
+            log.critical("%s; the service manager starts it again", self._upkeep.overgrown)
+            return 1
         return 0
 
     # Assembly
+
+    def _set_up(self, config: Config) -> None:
+        self._config = config
+        self._redactor = logs.set_up(config.log, secrets_of(config))
 
     def _deliver(self) -> None:
         config = self._config
@@ -144,7 +159,7 @@ class Daemon:
             pipeline,
             outlet,
             detector.dispatcher,
-            CameraTerms(stalled_s=max(options.stalled_s, 3 / options.fps), frozen_s=options.frozen_s),
+            _terms(options),
             fps=options.fps,
             weight=options.fps * (options.priority + 1),
             lossless=not getattr(options.source.options, "pace", True),
@@ -181,7 +196,7 @@ class Daemon:
     # Watching over
 
     def _supervise(self) -> None:
-        while not self._stopping and self._crash is None:
+        while not (self._stopping or self._upkeep.overgrown) and self._crash is None:
             self._tick()
             with contextlib.suppress(Empty):
                 self._wake.get(timeout=_TICK_S if self._ready else _STARTING_TICK_S)
@@ -199,8 +214,10 @@ class Daemon:
     def _watch_over(self) -> None:
         self._get_ready()
         self._latest = self._assess()
-        if not self._latest.stuck:
+        if not self._latest.stalled_loops:
             self._notifier.watchdog()
+        sound = self._ready and not self._latest.stalled_loops and not any(self._detector.dispatcher.reasons)
+        self._upkeep.tick(self._cameras.values(), self._detector.dispatcher.workers, sound=sound)
         self._bulletin.tell(self._latest)
         if self._ready:
             self._announcer.tell(self._views())
@@ -232,10 +249,14 @@ class Daemon:
             detector=self._detector,
             cameras={name: camera.report() for name, camera in self._cameras.items()},
             delivery=self._delivery.snapshot(),
-            stuck=self._watch.stuck(),
+            stalled_loops=self._watch.stuck(),
             reload_error=self._reload_error,
             ready=self._ready,
             at=time.monotonic(),
+            hide=self._redactor.hide,
+            vitals=self._upkeep.vitals,
+            fallback=self._upkeep.fallback,
+            previous_end=self._upkeep.previous_end,
         )
 
     # Reloading
@@ -248,8 +269,9 @@ class Daemon:
             self._notifier.ready("reload refused, running on the configuration before")
             return
         self._reload_error = ""
-        before, self._config = self._config, reload.config
-        logs.set_up(self._config.log, secrets_of(self._config))
+        before = self._config
+        self._set_up(reload.config)
+        self._upkeep.adopt(reload.text, self._config.supervision)
         everything = reload.detector is not None
         if (before.mqtt, before.device, before.outbox) != (self._config.mqtt, self._config.device, self._config.outbox):
             everything = True
@@ -291,6 +313,18 @@ class Daemon:
                 getattr(self, part).close()
         if hasattr(self, "_delivery"):
             self._stop_delivering()
+
+
+def _terms(options: CameraOptions) -> CameraTerms:
+    """A camera that is asked for a frame a minute is not late after four seconds."""
+    source = options.source.options
+    timeouts_s = sum(getattr(source, part.name) for part in fields(source) if part.name.endswith("timeout_s"))
+    slowest_s = 3 / options.fps
+    return CameraTerms(
+        stalled_s=max(options.stalled_s, slowest_s),
+        frozen_s=options.frozen_s,
+        stuck_s=max(options.stuck_s, timeouts_s + 10, slowest_s),
+    )
 
 
 def _end(cameras: Iterable[Camera]) -> None:

@@ -19,6 +19,8 @@ class Reload:
         self.detector: Detector | None = None
         """The new model being served; None: the running one stays."""
         self.error: EdgerunError | None = None
+        self.text = b""
+        """The file's own."""
         self._thread = threading.Thread(target=self._prepare, args=(path, detector), name="reload", daemon=True)
         self._thread.start()
 
@@ -29,6 +31,7 @@ class Reload:
     def _prepare(self, path: Path, running: Detector) -> None:
         try:
             config = load_isolated(path)
+            self.text = path.read_bytes()
             if config.model != running.choice:
                 self.detector = Detector(config.model, asked_fps(config))
                 self.detector.wait(config.model.start_s)

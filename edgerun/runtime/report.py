@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from edgerun import __version__
@@ -14,6 +14,8 @@ from edgerun.runtime.camera import CameraReport
 from edgerun.runtime.delivery import Delivery, DeliveryCounts
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.footprint import processes, pss_mb
+from edgerun.runtime.memory import rss_mb
+from edgerun.runtime.vitals import Vitals
 
 STARTED = time.time()
 _REPEAT_S = 60.0
@@ -27,11 +29,22 @@ class Report:
     detector: Detector
     cameras: Mapping[str, CameraReport]
     delivery: DeliveryCounts
-    stuck: list[str]
+    stalled_loops: list[str]
     reload_error: str
     ready: bool
     at: float
     """Monotonic seconds."""
+    hide: Callable[[str], str] = str
+    """Takes credentials out of a text."""
+    vitals: Vitals = field(default_factory=Vitals)
+    fallback: str = ""
+    """Why the last good configuration is served; empty: the file's is."""
+    previous_end: str = ""
+
+    @property
+    def stuck(self) -> list[str]:
+        """What hangs and could not be replaced. A camera never counts as a loop that must advance."""
+        return self.stalled_loops + [f"camera {name}" for name, camera in self.cameras.items() if camera.stuck]
 
     def key(self) -> object:
         """Changes when a reader of the state should hear of it at once."""
@@ -44,10 +57,16 @@ class Report:
             (self.delivery.degraded, self.delivery.connected, self.delivery.error, self.delivery.evicted),
             self.stuck,
             self.reload_error,
+            self.fallback,
+            self.vitals.key(),
         )
 
     def payload(self) -> dict[str, Any]:
-        """The ``state`` message, without what every message has."""
+        """The ``state`` message, without what every message has, and without credentials."""
+        told: dict[str, Any] = _hidden(self._payload(), self.hide)
+        return told
+
+    def _payload(self) -> dict[str, Any]:
         return {
             "version": __version__,
             "since": iso(STARTED),
@@ -61,6 +80,8 @@ class Report:
                     "fps": round(camera.fps, 2),
                     "asked_fps": camera.asked_fps,
                     "overloaded": camera.overloaded,
+                    "reconnects": camera.reconnects,
+                    "replaced": camera.replaced,
                 }
                 for name, camera in self.cameras.items()
             },
@@ -73,6 +94,9 @@ class Report:
             "mqtt": {"connected": self.delivery.connected, "error": self.delivery.error},
             "stuck": self.stuck,
             "reload_error": self.reload_error,
+            "fallback": self.fallback,
+            "previous_end": self.previous_end,
+            "device_health": {**self.vitals.payload(), "memory_mb": self._memory()},
         }
 
     def health(self) -> dict[str, Any]:
@@ -80,15 +104,23 @@ class Report:
         wrong = self._wrong()
         names = processes()
         sizes = {pid: round(pss_mb(pid), 1) for pid in names}
-        return {
+        told: dict[str, Any] = {
             "healthy": not wrong,
             "wrong": wrong,
-            **self.payload(),
+            **self._payload(),
             "delivery": asdict(self.delivery),
             "pid": os.getpid(),
             "processes": {str(pid): {"command": names[pid], "pss_mb": size} for pid, size in sizes.items()},
             "pss_mb": round(sum(sizes.values()), 1),
         }
+        hidden: dict[str, Any] = _hidden(told, self.hide)
+        return hidden
+
+    def _memory(self) -> dict[str, float]:
+        """Resident, of the daemon's own process and of each engine's."""
+        engines = {f"worker {one.number}": one.pid for one in self.detector.dispatcher.workers}
+        own = {"daemon": os.getpid(), **engines}
+        return {name: round(rss_mb(pid), 1) for name, pid in own.items() if pid}
 
     def _workers(self) -> list[dict[str, Any]]:
         dispatcher = self.detector.dispatcher
@@ -106,7 +138,9 @@ class Report:
         ]
 
     def _wrong(self) -> list[str]:
-        wrong = [f"the loop {name!r} does not advance" for name in self.stuck]
+        wrong = [f"the loop {name!r} does not advance" for name in self.stalled_loops]
+        wrong += [f"camera {name} hangs in its source" for name, camera in self.cameras.items() if camera.stuck]
+        wrong += [self.fallback] if self.fallback else []
         if time.monotonic() - self.at > _STALE_S:
             wrong.append(f"the supervisor was last heard of {time.monotonic() - self.at:.0f} s ago")
         wrong += [f"worker {n}: {reason}" for n, reason in enumerate(self.detector.dispatcher.reasons) if reason]
@@ -119,6 +153,15 @@ class Report:
         if not self.delivery.connected:
             wrong.append(f"not connected to the broker: {self.delivery.error}")
         return wrong
+
+
+def _hidden(told: Any, hide: Callable[[str], str]) -> Any:
+    """The same with every text made safe to be seen."""
+    if isinstance(told, dict):
+        return {key: _hidden(value, hide) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_hidden(value, hide) for value in told]
+    return hide(told) if isinstance(told, str) else told
 
 
 class Bulletin:

@@ -166,7 +166,36 @@ _STATE = record(
             },
             open_=True,
         ),
+        "stuck": array("What hangs and cannot be replaced: internal loops, and cameras.", text("Its name.")),
+        "fallback": text("Why the last good configuration is served; empty: the file's is."),
+        "previous_end": text("Why the run before ended itself; empty: it did not."),
+        "device_health": record(
+            "How the hardware is.",
+            {
+                "clock_synced": {
+                    "type": ["boolean", "null"],
+                    "description": "Whether the wall clock is set by the network; null: nobody knows.",
+                },
+                "temperatures": mapping(
+                    "By sensor.",
+                    record(
+                        "One sensor.",
+                        {
+                            "celsius": number("Degrees."),
+                            "trip_celsius": {
+                                "type": ["number", "null"],
+                                "description": "From here on the hardware slows itself down; null: nobody knows.",
+                            },
+                        },
+                    ),
+                ),
+                "throttled": mapping("Events of throttling since the device was started, by source.", whole("Events.")),
+                "half_fps": {"type": "boolean", "description": "Whether half of the frames are left out for heat."},
+                "memory_mb": mapping("Resident memory by process.", number("In 10^6 bytes.", minimum=0)),
+            },
+        ),
     },
+    optional=("stuck", "fallback", "previous_end", "device_health"),
     open_=True,
 )
 

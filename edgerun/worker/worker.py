@@ -103,6 +103,8 @@ class Worker:
         """By candidate; kept, since another thread may still write there when an engine is given up."""
         self._served: int | None = None
         """The candidate of ``io`` and ``slots``."""
+        self._verdict = ""
+        """Why the child was killed from outside."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"engine-{number}", daemon=True)
 
@@ -163,6 +165,13 @@ class Worker:
     def prefer(self, order: Sequence[int]) -> None:
         """Take another order of the candidates; a better one is loaded beside the one that serves. From any thread."""
         self._wanted = tuple(order)
+
+    def restart(self, reason: str) -> None:
+        """Kill the child that serves, and start another. From any thread."""
+        with self._lock:
+            if self._process is not None:
+                self._verdict = reason
+                self._process.kill()
 
     def close(self) -> None:
         self._closed.set()
@@ -303,6 +312,8 @@ class Worker:
     def _fail(self, error: EdgerunError, lived_s: float) -> None:
         """Tell it, give up what cannot be asked again, and wait as long as its record calls for."""
         self.restarts += 1
+        if self._verdict:
+            error, self._verdict = EngineError(self._verdict, retriable=True), ""
         failed, was_best = self._choice.current, not self.fallback
         wait_s = self._choice.failed(retriable=error.retriable, lived_s=lived_s, now=time.monotonic())
         wait_s *= random.uniform(0.8, 1.2)

@@ -1,0 +1,36 @@
+"""The memory guard: an engine's process that grows too large is started again, the daemon itself ends in good order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgerun.config.upkeep import SupervisionOptions
+from edgerun.worker.worker import Worker
+
+_PAGE = os.sysconf("SC_PAGESIZE")
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process in MB (10^6 bytes); 0 where there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 1e6
+    except OSError:
+        return 0.0
+
+
+def guard_engines(limits: SupervisionOptions, workers: Iterable[Worker]) -> None:
+    """Start those again that are over the limit."""
+    limit = limits.engine_memory_mb
+    for worker in workers if limit else ():
+        if worker.pid is not None and (used := rss_mb(worker.pid)) > limit:
+            worker.restart(f"its process used {used:.0f} MB of memory, more than engine_memory_mb: {limit}")
+
+
+def overgrown(limits: SupervisionOptions) -> str:
+    """In words, when the daemon itself is over the limit; else empty."""
+    used = rss_mb(os.getpid()) if limits.memory_mb else 0.0
+    if used <= limits.memory_mb:
+        return ""
+    return f"the daemon used {used:.0f} MB of memory, more than memory_mb: {limits.memory_mb}"
