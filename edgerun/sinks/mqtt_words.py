@@ -44,8 +44,8 @@ def unreachable(error: Exception, host: str, port: int) -> SinkError:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return SinkError(f"a file of `mqtt.tls` cannot be read ({error.strerror}): check ca, cert and key")
     if isinstance(error, ssl.SSLError | ConnectionResetError):
-        why = getattr(error, "reason", None) or error.strerror
-        return SinkError(f"no TLS with {place} ({why}): does it speak TLS there, are the files right?")
+        cause = getattr(error, "reason", None) or error.strerror
+        return SinkError(f"no TLS with {place} ({cause}): does it speak TLS there, are the files right?")
     if isinstance(error, ConnectionRefusedError):
         return SinkError(f"nothing listens at {place}: is the broker running, is `mqtt.port` right?")
     if isinstance(error, TimeoutError):
