@@ -143,13 +143,19 @@ def processor(root: Path = ROOT) -> Finding:
     return Finding("processor", name, True, f"{len(os.sched_getaffinity(0))} cores{gigabytes}, {int8}")
 
 
+def installed(engine: str, path: Sequence[str] | None = None) -> str:
+    """The module that an engine stands on, with its version; empty where there is none. It is not imported."""
+    modules = RUNTIMES[engine].modules if engine in RUNTIMES else ()
+    there = next((module for module in modules if _find(module, path)), "")
+    return f"{there} {_version(there)}".strip() if there else ""
+
+
 def runtime(engine: str, path: Sequence[str] | None = None) -> Finding:
     """Whether an engine's library can be found; it is not imported."""
     wanted = RUNTIMES[engine]
-    there = next((module for module in wanted.modules if _find(module, path)), None)
-    if there is None:
+    says = installed(engine, path)
+    if not says:
         return Finding("engine", engine, False, f"{' or '.join(wanted.modules)} is not installed", wanted.install)
-    says = f"{there} {_version(there)}".strip()
     if engine == "edgetpu" and not edgetpu_library():
         return Finding("engine", engine, False, f"{says}, but no {EDGETPU_LIBRARY}", "apt install libedgetpu1-std")
     return Finding("engine", engine, True, says)

@@ -133,6 +133,9 @@ class ModelChoice:
     """Detections below this score start no track and are not published."""
     workers: Annotated[int, Interval(ge=0, le=16)] = 0
     """Processes that run the model side by side. 0: as many as the engine and the cores call for."""
+    fallback: bool = True
+    """The processor takes over while the chosen accelerator or server is gone, with the plain file of the same model
+    where it needs another one (`x.tflite` beside `x_edgetpu.tflite`)."""
     spare: bool = False
     """Keeps a second process loaded that takes over at once when the first dies. Costs its memory."""
     deadline_s: Annotated[float, Interval(gt=0, le=600)] = 5.0

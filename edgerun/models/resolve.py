@@ -10,6 +10,8 @@ from edgerun.models.catalogue import catalogue
 from edgerun.models.labels import read_labels
 from edgerun.models.store import find, folders, is_pickle, sha256_of
 
+_COMPILED = "_edgetpu.tflite"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -41,6 +43,13 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     return ModelFile(name, there[0], sha256_of(there[0]), entry.labels, entry.head, tuple(there[1:]))
 
 
+def _siblings(path: Path) -> tuple[Path, ...]:
+    """The same model without the Edge TPU's compilation, where the compiler's own naming shows it: ``x.tflite`` beside
+    ``x_edgetpu.tflite``."""
+    plain = path.with_name(path.name.replace(_COMPILED, ".tflite"))
+    return (plain,) if path.name.endswith(_COMPILED) and plain.is_file() else ()
+
+
 def _of_path(path: Path, labels: str) -> ModelFile:
     if is_pickle(path):
         raise ModelError(
@@ -51,7 +60,7 @@ def _of_path(path: Path, labels: str) -> ModelFile:
         raise ModelError(f"{path} is a folder; the model's file is meant.")
     names = read_labels(Path(labels).expanduser()) if labels else ()
     try:
-        return ModelFile(path.stem, path, sha256_of(path), names)
+        return ModelFile(path.stem, path, sha256_of(path), names, spares=_siblings(path))
     except FileNotFoundError:
         raise ModelError(f"The model file {path} is not there.") from None
     except OSError as error:
