@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 from edgerun.config import Config, ModelChoice
+from edgerun.corals import corals
 from edgerun.errors import EngineError
 from edgerun.models import ModelFile, resolve
 from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.types import ModelIO
-from edgerun.worker.worker import Terms
+from edgerun.worker.worker import Candidate, Terms
 
 
 class Detector:
@@ -20,10 +21,11 @@ class Detector:
         self.choice = choice
         self._io: ModelIO | None = None
         self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
+        engines = candidates(self.model, choice.engine, fallback=choice.fallback)
         self.dispatcher = Dispatcher(
-            candidates(self.model, choice.engine),
+            engines,
             Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
-            choice.workers or _workers_for(asked_fps),
+            choice.workers or _workers_for(asked_fps, engines[0]),
             head_chooser(self.model, choice.head),
         )
         self.dispatcher.start()
@@ -72,8 +74,12 @@ def asked_fps(config: Config) -> float:
 _FPS_OF_ONE_WORKER = 30.0
 
 
-def _workers_for(asked_fps: float) -> int:
-    """One worker while it can be expected to keep up: each further one costs its memory. 0 fps: as fast as it goes."""
+def _workers_for(asked_fps: float, engine: Candidate) -> int:
+    """One worker while it can be expected to keep up: each further one costs its memory. 0 fps: as fast as it goes.
+
+    An accelerator has one, since only one process can have it; but there may be several Edge TPUs."""
+    if engine.detachable:
+        return max(1, sum(1 for _ in corals())) if engine.name == "edgetpu" else 1
     if asked_fps and asked_fps <= _FPS_OF_ONE_WORKER:
         return 1
     return max(1, min(4, len(os.sched_getaffinity(0))))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from edgerun.config.tree import Chosen, engine, head
+from edgerun.config.tree import Chosen, engine, head, plugin_tables
+from edgerun.devices import installed
 from edgerun.errors import ModelError
 from edgerun.heads.recognise import recognise
 from edgerun.models import ModelFile, from_metadata
@@ -13,30 +15,72 @@ from edgerun.types import ModelIO
 from edgerun.worker.wire import Load
 from edgerun.worker.worker import SLOTS, Candidate
 
-_BY_SUFFIX: dict[str, tuple[str, ...]] = {
-    ".tflite": ("tflite",),
-    ".onnx": ("onnx", "openvino"),
+_RUN_BY: dict[str, tuple[str, ...]] = {
+    ".tflite": ("tflite", "openvino"),
+    ".onnx": ("tensorrt", "onnx", "openvino"),
     ".xml": ("openvino",),
     ".engine": ("tensorrt",),
     ".param": ("ncnn",),
     ".pte": ("executorch",),
 }
+"""Which engines run a file, by its suffix, those first that are preferred before any trial."""
 _EDGETPU_MARK = b"edgetpu-custom-op"
 
 
-def candidates(model: ModelFile, chosen: Chosen[Engine] | None) -> Sequence[Candidate]:
-    """The engines to try for a model, best first; just the chosen one where the configuration names one."""
-    if chosen is not None:
-        names = [chosen]
-    else:
-        suffix = model.path.suffix.lower()
-        if suffix not in _BY_SUFFIX:
-            raise ModelError(f"{model.path.name} is of a kind that no engine runs; known are {', '.join(_BY_SUFFIX)}")
-        kinds = _BY_SUFFIX[suffix]
-        if suffix == ".tflite" and _EDGETPU_MARK in model.path.read_bytes():
-            kinds = ("edgetpu",)
-        names = [engine(kind) for kind in kinds]
-    return [Candidate(one.type, Load(one.plugin.build, one.options, model.path, SLOTS)) for one in names]
+def candidates(model: ModelFile, chosen: Chosen[Engine] | None, *, fallback: bool = False) -> list[Candidate]:
+    """The engines to try for a model, best first: accelerators before the processor.
+
+    Just the chosen one where the configuration names one; with ``fallback`` also the processor, where what the chosen
+    one runs on can go away. Raises ModelError for a file that no engine runs.
+    """
+    if chosen is None:
+        return _automatic(model)
+    files = (model.path, *model.spares)
+    path = next((path for path in files if chosen.type in _engines_for(path)), model.path)
+    first = _candidate(chosen, path)
+    if not (fallback and first.detachable and any(_engines_for(path) for path in files)):
+        return [first]
+    return [first, *(one for one in _automatic(model) if not one.detachable)]
+
+
+def _automatic(model: ModelFile) -> list[Candidate]:
+    pairs = [(name, path) for path in (model.path, *model.spares) for name in _engines_for(path)]
+    if not pairs:
+        raise ModelError(f"{model.path.name} is of a kind that no engine runs; known are {', '.join(_RUN_BY)}")
+    there = [pair for pair in pairs if installed(pair[0])] or pairs  # else the engine itself says what to install
+    made = [_candidate(engine(name), path) for name, path in there]
+    return sorted(made, key=lambda one: not one.detachable)
+
+
+def _engines_for(path: Path) -> tuple[str, ...]:
+    suffix = path.suffix.lower()
+    known = plugin_tables()["engines"]
+    kinds = ("edgetpu",) if suffix == ".tflite" and _is_compiled(path) else _RUN_BY.get(suffix, ())
+    return tuple(name for name in kinds if name in known)
+
+
+def _is_compiled(path: Path) -> bool:
+    """Whether the Edge TPU's compiler made it."""
+    try:
+        return _EDGETPU_MARK in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _candidate(one: Chosen[Engine], path: Path) -> Candidate:
+    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS), _can_go_away(one))
+
+
+def _can_go_away(one: Chosen[Engine]) -> bool:
+    """Whether it runs on something that is unplugged, hangs or is switched off without the processor."""
+    options = one.options
+    return (
+        one.type in ("edgetpu", "tensorrt", "remote")
+        or getattr(options, "delegate", None) is not None
+        or tuple(getattr(options, "providers", ("cpu",))) != ("cpu",)
+        or getattr(options, "device", "CPU") != "CPU"
+        or bool(getattr(options, "vulkan", False))
+    )
 
 
 def head_chooser(model: ModelFile, chosen: Chosen[Head] | None) -> Callable[[ModelIO], Head]:
