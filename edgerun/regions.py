@@ -30,6 +30,10 @@ GRID = (12, 16)
 """Rows and columns of the maps of when a part was looked at, and of how large objects are there."""
 NEVER = -1e9
 LEARN_S = 0.5
+LATE_S = 0.5
+"""Parts that waited twice as long as they should get one crop this often before all else."""
+CLEAR_ENOUGH = 0.6
+"""The whole frame is as good as a crop where objects appear at this part of the size they should."""
 LIKELY = 0.3
 """A detection with this score is looked at again in the next frame, whether or not a track stands for it yet."""
 STILL_S = 1.5
@@ -88,7 +92,7 @@ class RegionPlanner:
     def _begin(self, frame: tuple[int, int]) -> None:
         self._canvas = Canvas(frame, self._model_size, 1 / self._options.enlarge)
         self._looked = _LookedAt(frame)
-        self._whole_at = NEVER
+        self._whole_at = self._swept_at = NEVER
         self._sizes = _Sizes()
         self._rest = _Rest()
         self._held: dict[int, Detections] = {}
@@ -103,14 +107,14 @@ class RegionPlanner:
         if self._canvas.frame != (stamp.width, stamp.height):
             self._begin((stamp.width, stamp.height))
         now = stamp.captured
-        still = self._rest.update(tracks, motion, now)
+        self._rest.update(tracks, motion, now)
         allowed = self._budget.allowed(now)
         if self._options.mode == "off" or self._canvas.whole_scale <= 1.25 * self._canvas.least_scale:
             regions = self._plan_whole(motion, len(tracks) > 0, now)[:allowed]
         else:
-            regions = self._plan_crops(motion, tracks, still, allowed, now)
+            regions = self._plan_crops(motion, tracks, allowed, now)
         self._budget.spend(len(regions), now)
-        self._hold(tracks, still, regions, stamp.seq)
+        self._hold(tracks, regions, stamp.seq)
         return regions
 
     def merge(self, parts: Sequence[tuple[Detections, Region]], stamp: Stamp) -> Detections:
@@ -150,11 +154,11 @@ class RegionPlanner:
         changed = motion is None or motion.moving or motion.settling
         return [self._look_whole(now)] if changed or now - self._whole_at >= wait else []
 
-    def _plan_crops(self, motion: Motion | None, tracks: Tracks, still: Mask, allowed: int, now: float) -> list[Region]:
+    def _plan_crops(self, motion: Motion | None, tracks: Tracks, allowed: int, now: float) -> list[Region]:
         blind = motion is None or motion.settling
         wait = BLIND_S if blind else self._options.sweep_s
-        late = self._looked.oldest(now) > 2 * self._options.sweep_s
-        interests, reasons = self._interests(motion, tracks, still, now)
+        late = self._looked.oldest(now) > 2 * self._options.sweep_s and now - self._swept_at > LATE_S
+        interests, reasons = self._interests(motion, tracks, now)
         crops = choose(interests, self._canvas, allowed - late, whole_allowed=self._options.mode == "auto")
         regions = []
         for crop in crops:
@@ -168,14 +172,17 @@ class RegionPlanner:
 
     def _look_whole(self, now: float) -> Region:
         self._whole_at = now
+        clear = self._sizes.expected >= CLEAR_ENOUGH * self._options.object_part * self._canvas.whole_scale
+        self._looked.mark(clear, now)
         return Region(self._canvas.whole, "frame")
 
     def _look(self, xyxy: Box, reason: Reason, now: float) -> Region:
-        self._looked.mark(xyxy, now)
+        self._looked.mark(self._looked.within(xyxy), now)
         return Region(xyxy, reason)
 
     def _sweep(self, wait: float, now: float) -> Region:
         """The crop that shows most of what was not looked at for ``wait``; now and then the whole frame."""
+        self._swept_at = now
         if now - self._whole_at >= self._options.sweep_s:
             return self._look_whole(now)
         x, y = self._looked.oldest_at()
@@ -190,7 +197,7 @@ class RegionPlanner:
         filling: F64 = ((boxes[:, 2:] - boxes[:, :2]) / self._model_size).max(axis=1)
         return filling
 
-    def _interests(self, motion: Motion | None, tracks: Tracks, still: Mask, now: float) -> tuple[Interests, list[int]]:
+    def _interests(self, motion: Motion | None, tracks: Tracks, now: float) -> tuple[Interests, list[int]]:
         """What should be seen in this frame, and each one's row in REASONS."""
         options, canvas = self._options, self._canvas
         loose = self._loose
@@ -202,7 +209,7 @@ class RegionPlanner:
         cells = _cells(boxes, canvas.frame)
         waited = now - self._looked.at(*cells)
         rest = np.zeros(len(boxes), np.bool_)
-        rest[: len(still)] = still
+        rest[: len(tracks)] = self._rest.still
         filling = self._filling(boxes)
         if len(moved):  # the box may be a part of the object, or several objects
             learnt = self._sizes.at(*cells)[len(known) :]
@@ -210,13 +217,14 @@ class RegionPlanner:
         urgency = np.minimum(waited, 1)
         weight = np.where(rest, np.minimum(waited / options.recheck_s, 4), 2 + urgency)
         weight[len(known) :] = 0.5 + 3.5 * urgency[len(known) :]  # where nothing was found just now it is likely noise
-        chosen = np.flatnonzero(~rest | (waited >= options.recheck_s))
+        grown = np.minimum(np.maximum(_grown(boxes, MARGIN), 0), canvas.frame * 2)
+        visible = (grown[:, 2:] > grown[:, :2]).all(axis=1)
+        chosen = np.flatnonzero(visible & (~rest | (waited >= options.recheck_s)))
         if len(chosen) > MOST_INTERESTS:
             chosen = chosen[np.argsort(-weight[chosen], kind="stable")[:MOST_INTERESTS]]
         reasons = [MOTION if row >= len(known) else STATIONARY if rest[row] else TRACK for row in chosen.tolist()]
-        grown = np.minimum(np.maximum(_grown(boxes[chosen], MARGIN), 0), canvas.frame * 2).astype(np.float64)
         scale = np.minimum(np.maximum(filling[chosen] / options.object_part, canvas.least_scale), canvas.whole_scale)
-        return Interests(grown, scale, weight[chosen]), reasons
+        return Interests(grown[chosen].astype(np.float64), scale, weight[chosen]), reasons
 
     def _unexplained(self, motion: Motion | None, known: F32) -> F32:
         """Motion boxes that no known object accounts for, the large ones cut into pieces that fit into crops."""
@@ -235,9 +243,9 @@ class RegionPlanner:
                 pieces.append(box[None])
         return np.concatenate(pieces)
 
-    def _hold(self, tracks: Tracks, still: Mask, regions: Sequence[Region], seq: int) -> None:
+    def _hold(self, tracks: Tracks, regions: Sequence[Region], seq: int) -> None:
         """Keep what stands still and is not looked at now for the merge of this frame."""
-        held = still.copy()
+        held = self._rest.still.copy()
         if regions and held.any():
             looked = np.array([region.xyxy for region in regions], np.float32)
             held &= containment(tracks.xyxy, looked).max(axis=1) < 0.98
@@ -284,11 +292,12 @@ class _LookedAt:
         times: F64 = self._times[rows, columns]
         return times
 
-    def mark(self, xyxy: Box, now: float) -> None:
-        """Note that a crop is looked at: all cells whose centres it holds."""
-        self._times[self._within(xyxy)] = now
+    def mark(self, cells: Mask | tuple[slice, slice], now: float) -> None:
+        """Note that cells are looked at."""
+        self._times[cells] = now
 
-    def _within(self, xyxy: Box) -> tuple[slice, slice]:
+    def within(self, xyxy: Box) -> tuple[slice, slice]:
+        """The cells whose centres a crop holds."""
         columns = slice(*self._x.searchsorted((xyxy[0], xyxy[2])).tolist())
         return slice(*self._y.searchsorted((xyxy[1], xyxy[3])).tolist()), columns
 
@@ -306,7 +315,7 @@ class _LookedAt:
         width, height = canvas.side(scale)
         reach_x, reach_y = 0.45 * width, 0.45 * height
         crops = [canvas.around(x + dx * reach_x, y + dy * reach_y, scale) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        waiting = [np.count_nonzero(self._times[self._within(crop)] <= before) for crop in crops]
+        waiting = [np.count_nonzero(self._times[self.within(crop)] <= before) for crop in crops]
         return crops[int(np.argmax(waiting))]
 
 
@@ -316,7 +325,7 @@ class _Sizes:
     def __init__(self) -> None:
         self._sum = np.zeros(GRID)
         self._count = np.zeros(GRID)
-        self._expected = np.zeros(GRID)
+        self.expected = np.zeros(GRID)
 
     def learn(self, rows: I64, columns: I64, filling: F64) -> None:
         """Take in N sizes; the parts beside learn a little too, and old sizes fade."""
@@ -326,35 +335,36 @@ class _Sizes:
         self._sum = self._sum * fading + (down * filling) @ along.T
         self._count = self._count * fading + down @ along.T
         overall = self._sum.sum() / self._count.sum()
-        self._expected = np.where(self._count > 0.5, self._sum / np.maximum(self._count, 1e-9), overall)
+        self.expected = np.where(self._count > 0.5, self._sum / np.maximum(self._count, 1e-9), overall)
 
     def at(self, rows: I64, columns: I64) -> F64:
         """What to expect in cells; 0 where nothing is known anywhere."""
-        sizes: F64 = self._expected[rows, columns]
+        sizes: F64 = self.expected[rows, columns]
         return sizes
 
 
 class _Rest:
-    """Which tracks stand still."""
+    """Which tracks stand still: ``still`` bool (M,) is True for those that are seen, stayed in place for a while and
+    have no motion upon them."""
 
     def __init__(self) -> None:
+        self.still = np.zeros(0, np.bool_)
         self._anchors: dict[int, tuple[list[float], float]] = {}
 
-    def update(self, tracks: Tracks, motion: Motion | None, now: float) -> Mask:
-        """True for tracks that are seen, stayed in place for a while, and have no motion upon them."""
+    def update(self, tracks: Tracks, motion: Motion | None, now: float) -> None:
+        """Take in the tracks of the last frame."""
         anchors = {}
-        still = np.zeros(len(tracks), np.bool_)
+        self.still = np.zeros(len(tracks), np.bool_)
         rows = zip(tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.seen.tolist(), strict=True)
         for row, (track_id, box, seen) in enumerate(rows):
             anchor, since = self._anchors.get(track_id, (box, now))
             if not _in_place(box, anchor):
                 anchor, since = box, now
             anchors[track_id] = anchor, since
-            still[row] = seen and now - since >= STILL_S
+            self.still[row] = seen and now - since >= STILL_S
         self._anchors = anchors
-        if still.any() and motion is not None and len(motion.boxes):
-            still &= containment(tracks.xyxy, motion.boxes).max(axis=1) < 0.1
-        return still
+        if self.still.any() and motion is not None and len(motion.boxes):
+            self.still &= containment(tracks.xyxy, motion.boxes).max(axis=1) < 0.1
 
 
 def _in_place(box: list[float], anchor: list[float]) -> bool:
