@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import pickle
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from edgerun.errors import ConfigError, ModelError
 from edgerun.homeassistant import CameraView, birth_topic
 from edgerun.messages import DetectionsFormat, Topics, occupancy, snapshot, status
 from edgerun.notify import Notifier
+from edgerun.remembered import note_load
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.announcer import Announcer
 from edgerun.runtime.assembly import pipeline_for
@@ -31,6 +33,7 @@ from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
+from edgerun.runtime.early import Early
 from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload
 from edgerun.runtime.report import Bulletin, Report
@@ -42,7 +45,7 @@ from edgerun.stages import Feed
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 1.0
+_TICK_S = 0.5
 _STARTING_TICK_S = 0.05
 _SWITCH_INTERVAL_S = 0.0005
 """Short, so that one thread's long stretch of Python does not hold up another's frame."""
@@ -56,8 +59,9 @@ _BROKER_S = 5.0
 class Daemon:
     """One configuration file at work."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, early: Early | None = None) -> None:
         self._path = path
+        self._early = early or Early()
         self._notifier = Notifier()
         self._wake: SimpleQueue[None] = SimpleQueue()  # may be filled in a signal's handler, as no lock may be taken
         self._stopping = False
@@ -78,12 +82,12 @@ class Daemon:
         threading.excepthook = self._thread_died
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        self._set_up(load_isolated(self._path))
+        self._set_up(load_isolated(self._path, reader=self._early.reader))
         self._state_dir = made_state_dir(self._config.state_dir)
         self._upkeep = Upkeep(self._state_dir, self._config.supervision)
         self._set_up(self._upkeep.begin(self._path, self._config))
         try:
-            self._detector = Detector(self._config.model, asked_fps(self._config))
+            self._detector = Detector(self._config.model, asked_fps(self._config), self._early.engine)
             self._deliver()
             self._watch = Watch(self._loops)
             self._watch_over()
@@ -230,6 +234,7 @@ class Daemon:
         if any(camera.inferred for camera in self._cameras.values()):
             self._ready = True
             self._notifier.ready("looking")
+            note_load(self._path, pickle.dumps(self._detector.dispatcher.workers[0].candidate.load))
             log.info("looking: first frame after %.1f s", waited_s)
         elif self._cameras and waited_s > _READY_ANYWAY_S:
             self._ready = True

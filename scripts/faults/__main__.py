@@ -10,10 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import kills, offline
+from faults import cameras, engines, kills, links, offline, service
 from faults.row import Outcome, Row, Terms
 
-ROWS = sorted([*kills.ROWS, *offline.ROWS], key=lambda row: row.number)
+_MODULES = (cameras, engines, kills, links, offline, service)
+ROWS = sorted((row for module in _MODULES for row in module.ROWS), key=lambda row: row.number)
 
 
 def main() -> int:
