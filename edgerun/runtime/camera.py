@@ -26,6 +26,9 @@ from edgerun.types import Event, Frame, Message
 log = logging.getLogger(__name__)
 
 _BACKOFF_S = (1.0, 30.0)
+_HOPEFUL_S = 300.0
+"""A camera that was there until lately is back soon, mostly; so long it is tried often."""
+_HOPEFUL_BACKOFF_S = 3.0
 _FPS_WINDOW_S = 10.0
 _FROZEN_GRID = 32
 _SNAPSHOT_QUALITY = 85
@@ -304,6 +307,8 @@ class Camera:
                 backoff_s = _BACKOFF_S[0] if self.captured > before else min(backoff_s * 2, _BACKOFF_S[1])
                 if not error.retriable:
                     backoff_s = _BACKOFF_S[1]
+                elif self.captured and time.monotonic() - self._last_frame < _HOPEFUL_S:
+                    backoff_s = min(backoff_s, _HOPEFUL_BACKOFF_S)
             finally:
                 source.close()
                 self._settle()
