@@ -96,11 +96,14 @@ class Pipeline:
 
     def look(self, frame: Frame) -> Look:
         """Decide what of this frame is worth an inference."""
+        motion = self._gate.update(luma(frame), frame.stamp) if self._gate else None
+        planner = self._planner
         if self.model_size != self._planned_size:
             self._planned_size = self.model_size
-            self._planner = RegionPlanner(self._regions, self._planned_size)
-        motion = self._gate.update(luma(frame), frame.stamp) if self._gate else None
-        return Look(frame, tuple(self._planner.plan(motion, self._tracks, frame.stamp)))
+            planner = RegionPlanner(self._regions, self._planned_size)
+        regions = planner.plan(motion, self._tracks, frame.stamp)
+        self._planner = planner  # only now: frames under way are merged by one that knows the frame
+        return Look(frame, tuple(regions))
 
     def finish(self, look: Look, parts: Sequence[tuple[Detections, Region]]) -> Result:
         """Join what the engine saw in each region, and follow it. No regions: the tracks are held."""
