@@ -1,0 +1,87 @@
+"""Which engines may serve a model file, and with which file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgerun.config import engine
+from edgerun.errors import ModelError
+from edgerun.models import resolve
+from edgerun.runtime.engines import candidates
+
+MARK = b"....edgetpu-custom-op...."
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Path:
+    """A compiled model with its plain file beside it."""
+    (tmp_path / "door_edgetpu.tflite").write_bytes(MARK)
+    (tmp_path / "door.tflite").write_bytes(b"plain")
+    return tmp_path / "door_edgetpu.tflite"
+
+
+def served_by(path: Path, name: str = "", *, fallback: bool = True, **options: Any) -> list[tuple[str, str]]:
+    chosen = engine(name, **options) if name else None
+    found = candidates(resolve("", str(path)), chosen, fallback=fallback)
+    return [(one.name, one.load.model.name) for one in found]
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with TensorFlow Lite and ONNX Runtime, whatever is here."""
+    there = {"tflite", "edgetpu", "onnx"}
+    monkeypatch.setattr("edgerun.runtime.engines.installed", lambda name: name if name in there else "")
+
+
+def test_a_compiled_model_runs_on_the_accelerator_and_its_plain_sibling_on_the_processor(compiled: Path) -> None:
+    wanted = [("edgetpu", "door_edgetpu.tflite"), ("tflite", "door.tflite")]
+    assert served_by(compiled) == wanted
+    assert served_by(compiled, "edgetpu") == wanted
+
+
+def test_without_fallback_and_without_a_sibling_there_is_just_the_accelerator(compiled: Path) -> None:
+    alone = [("edgetpu", "door_edgetpu.tflite")]
+    assert served_by(compiled, "edgetpu", fallback=False) == alone
+    compiled.with_name("door.tflite").unlink()
+    assert served_by(compiled) == alone
+
+
+def test_an_explicit_engine_gets_the_file_that_it_can_run(compiled: Path) -> None:
+    assert served_by(compiled, "tflite") == [("tflite", "door.tflite")]
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "options", "wanted"),
+    [
+        ("m.onnx", "", {}, ["onnx"]),
+        ("m.onnx", "onnx", {}, ["onnx"]),
+        ("m.onnx", "onnx", {"providers": ("cuda", "cpu")}, ["onnx", "onnx"]),
+        ("m.onnx", "tensorrt", {}, ["tensorrt", "onnx"]),
+        ("m.onnx", "openvino", {"device": "NPU"}, ["openvino", "onnx"]),
+        ("m.tflite", "remote", {"url": "http://10.0.0.9:8000"}, ["remote", "tflite"]),
+        ("m.tflite", "tflite", {}, ["tflite"]),
+        ("m.other", "remote", {"url": "http://10.0.0.9:8000"}, ["remote"]),
+        ("m.param", "", {}, ["ncnn"]),
+    ],
+)
+def test_what_can_go_away_has_the_processor_behind_it(
+    tmp_path: Path, file: str, name: str, options: dict[str, Any], wanted: list[str]
+) -> None:
+    (tmp_path / file).write_bytes(b"model")
+    assert [one for one, _ in served_by(tmp_path / file, name, **options)] == wanted
+
+
+def test_a_file_of_an_unknown_kind_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "model.h5").write_bytes(b"model")
+    with pytest.raises(ModelError, match=r"model\.h5 is of a kind that no engine runs"):
+        served_by(tmp_path / "model.h5")
+
+
+def test_engines_that_this_package_does_not_have_are_passed_over(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgerun.runtime.engines.plugin_tables", lambda: {"engines": ("tflite",)})
+    assert served_by(compiled) == [("tflite", "door.tflite")]
