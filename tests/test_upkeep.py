@@ -1,0 +1,287 @@
+"""The daemon helps itself: captures that hang, configurations that crash, memory that grows, devices that heat up."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from edgerun.config.upkeep import SupervisionOptions
+from edgerun.errors import EdgerunError, SourceError
+from edgerun.pipeline import Look, Pipeline
+from edgerun.runtime.camera import Camera, CameraTerms, Outlet
+from edgerun.runtime.dispatch import Dispatcher, Lane
+from edgerun.runtime.fallback import StartRecord
+from edgerun.runtime.vitals import read
+from edgerun.types import Frame
+from tests.daemon_process import DaemonProcess, wait_for
+from tests.outages import camera, clip
+from tests.test_dispatch import frame
+
+NOBODY = {"host": "127.0.0.1", "port": 1}
+
+
+class Hanging:
+    """A source that gives one frame and then hangs in a call that no timeout ends, as a driver may."""
+
+    def __init__(self, release: threading.Event) -> None:
+        self._release = release
+
+    def frames(self) -> Iterator[Frame]:
+        yield frame("porch", 1)
+        self._release.wait()
+        yield frame("porch", 2)
+        raise SourceError("it woke up and failed")
+
+    def close(self) -> None: ...
+
+
+class Taker:
+    """A dispatcher and a pipeline that only look."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def add(self, lane: Lane) -> None: ...
+
+    def remove(self, lane: Lane) -> None: ...
+
+    def offer(self, lane: Lane, look: Look) -> None:
+        self.taken.append(look.frame.stamp.seq)
+
+    def look(self, frame: Frame) -> Look:
+        return Look(frame, ())
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_capture_that_hangs_is_left_behind_for_a_new_one(release: threading.Event) -> None:
+    """A few times; then it is reported as stuck. What was left behind and wakes up does nothing any more."""
+    taker = Taker()
+    porch = Camera(
+        "porch",
+        lambda fps: Hanging(release),
+        cast(Pipeline, taker),
+        cast(Outlet, None),
+        cast(Dispatcher, taker),
+        CameraTerms(stalled_s=10, frozen_s=0, stuck_s=0.05),
+        fps=5,
+        weight=1,
+        lossless=False,
+    )
+    porch.start()
+    wait_for(lambda: porch.report().stuck, 10, lambda: porch.report())
+    assert porch.report().replaced == 3
+    assert taker.taken == [1, 1, 1, 1]
+    hanging = [thread for thread in threading.enumerate() if thread.name == "camera-porch"]
+    assert len(hanging) == 4
+    porch.close()
+    release.set()
+    for thread in hanging:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert taker.taken == [1, 1, 1, 1, 2], "only the newest thread's frame counts"
+
+
+def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
+    """And are counted by that cause."""
+
+    class Ten:
+        def frames(self) -> Iterator[Frame]:
+            yield from (frame("porch", n) for n in range(1, 11))
+
+        def close(self) -> None: ...
+
+    taker = Taker()
+    terms = CameraTerms(stalled_s=10, frozen_s=0)
+    parts = cast(Pipeline, taker), cast(Outlet, None), cast(Dispatcher, taker)
+    porch = Camera("porch", lambda fps: Ten(), *parts, terms, fps=5, weight=1, lossless=False)
+    porch.half_fps = True
+    porch.start()
+    porch.join(5)
+    assert taker.taken == [2, 4, 6, 8, 10]
+    assert porch.report().dropped["heat"] == 5
+
+
+# Which configuration
+
+
+def test_after_some_crashes_the_last_good_one(tmp_path: Path) -> None:
+    """Not before, not for another text, not when nothing good is known or the good one is what crashes."""
+    options = SupervisionOptions(crashes=3)
+    first = StartRecord(tmp_path, options)
+    assert first.begin(b"good") == ""
+    first.steady()
+    first.end()
+    assert first.last_good.read_bytes() == b"good"
+    assert first.last_good.stat().st_mode & 0o777 == 0o600
+    for _ in range(3):
+        assert StartRecord(tmp_path, options).begin(b"bad") == ""
+    assert "3 times within 600 s" in StartRecord(tmp_path, options).begin(b"bad")
+    assert StartRecord(tmp_path, options).begin(b"mended") == ""
+    for _ in range(5):
+        assert StartRecord(tmp_path, options).begin(b"good") == ""
+    assert StartRecord(tmp_path, SupervisionOptions(crashes=0)).begin(b"good") == ""
+
+
+def test_what_ended_in_good_order_is_no_crash(tmp_path: Path) -> None:
+    for _ in range(10):
+        record = StartRecord(tmp_path, SupervisionOptions(crashes=2))
+        record.last_good.write_bytes(b"other")
+        assert record.begin(b"text") == ""
+        record.end()
+
+
+def test_old_starts_and_those_of_a_clock_that_was_wrong_are_forgotten(tmp_path: Path) -> None:
+    record = StartRecord(tmp_path, SupervisionOptions(crashes=1, within_s=60))
+    record.begin(b"text")
+    for at in (time.time() - 61, time.time() + 3600):
+        kept = json.loads((tmp_path / "starts.json").read_text())
+        (tmp_path / "starts.json").write_text(json.dumps({**kept, "starts": [at] * 9}))
+        record.last_good.write_bytes(b"other")
+        assert StartRecord(tmp_path, SupervisionOptions(crashes=1, within_s=60)).begin(b"text") == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\xff", b"[]", b'{"starts": ["x"]}', b'{"starts": 3, "sha256": 1}'])
+def test_a_damaged_record_is_no_record(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "starts.json").write_bytes(content)
+    assert StartRecord(tmp_path, SupervisionOptions()).begin(b"text") == ""
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_path: Path) -> None:
+    record = StartRecord(tmp_path / "none", SupervisionOptions())
+    assert record.begin(b"text") == ""
+    record.steady()
+    record.end("why")
+
+
+def test_a_daemon_that_crashed_often_serves_what_was_good(tmp_path: Path) -> None:
+    """It says so in its state; once the file is mended and reloaded, that is over and a good one is kept again."""
+    good: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"good": camera(clip())}, "supervision": {"steady_s": 1}}
+    with DaemonProcess(tmp_path, good) as daemon:
+        daemon.ready()
+        kept = tmp_path / "state" / "last-good.yaml"
+        wait_for(kept.exists, 15, daemon.log)
+        assert yaml.safe_load(kept.read_text())["cameras"].keys() == {"good"}
+        assert daemon.stop() == 0
+
+        bad = {**good, "state_dir": str(tmp_path / "state"), "cameras": {"bad": camera(clip())}}
+        bad["supervision"] = {"steady_s": 3600, "crashes": 2}
+        daemon.write(bad)
+        for _ in range(2):
+            daemon.start()
+            wait_for(lambda: "bad" in str(daemon_cameras(daemon)), 20, daemon.log)
+            daemon.kill()
+        daemon.ready()
+        health = daemon.health()
+        assert health["cameras"].keys() == {"good"}
+        assert "started 2 times within 600 s and never became steady" in health["fallback"]
+        assert health["fallback"] in health["wrong"]
+
+        daemon.write({**bad, "supervision": {"steady_s": 1}})
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: daemon_cameras(daemon) == {"bad"}, 15, daemon.log)
+        assert daemon.health()["fallback"] == ""
+        wait_for(lambda: "bad" in yaml.safe_load(kept.read_text())["cameras"], 15, daemon.log)
+        assert daemon.stop() == 0
+
+
+def daemon_cameras(daemon: DaemonProcess) -> set[str]:
+    try:
+        return set(daemon.health()["cameras"])
+    except EdgerunError:  # not listening yet
+        return set()
+
+
+# Memory
+
+
+def test_an_engine_that_grows_is_started_again(tmp_path: Path) -> None:
+    """With the reason in the state."""
+    wanted = {"mqtt": NOBODY, "cameras": {"gate": camera(clip())}, "supervision": {"engine_memory_mb": 10}}
+    with DaemonProcess(tmp_path, wanted) as daemon:
+        daemon.start()
+        wait_for(lambda: daemon.said("MB of memory, more than engine_memory_mb: 10") >= 1, 30, daemon.log)
+        assert daemon.stop() == 0
+
+
+def test_a_daemon_that_grows_ends_in_good_order(tmp_path: Path) -> None:
+    """For the service manager to start it again; the next run tells why."""
+    wanted = {"mqtt": NOBODY, "cameras": {"gate": camera(clip())}, "supervision": {"memory_mb": 20}}
+    with DaemonProcess(tmp_path, wanted) as daemon:
+        daemon.start()
+        assert daemon.wait(30) == 1
+        assert daemon.said("more than memory_mb: 20; the service manager starts it again") == 1
+        assert daemon.noted("STOPPING=1")
+        daemon.write({**wanted, "supervision": {}, "state_dir": str(tmp_path / "state")})
+        daemon.ready()
+        health = daemon.health()
+        assert "more than memory_mb: 20" in health["previous_end"]
+        assert health["device_health"]["memory_mb"]["daemon"] > 20
+        assert daemon.stop() == 0
+
+
+# The device
+
+
+def tell(root: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+
+
+def test_a_coral_is_hot_until_it_is_well_below_its_trip_point(tmp_path: Path) -> None:
+    """So that the rate of frames does not flap."""
+    tell(tmp_path, dev__apex_0="", sys__class__apex__apex_0__temp="84900")
+    tell(tmp_path, sys__class__apex__apex_0__trip_point0_temp="85000")
+    told = None
+    hot = []
+    for milli in (84900, 85000, 81000, 79900, 81000):
+        tell(tmp_path, sys__class__apex__apex_0__temp=str(milli))
+        told = read(tmp_path, told)
+        hot.append(told.corals_hot)
+    assert hot == [False, True, True, False, False]
+    assert told is not None
+    assert told.payload()["temperatures"] == {"coral apex_0": {"celsius": 81.0, "trip_celsius": 85.0}}
+
+
+def test_zones_counters_and_the_clock_are_told(tmp_path: Path) -> None:
+    """As a Raspberry Pi and a Jetson show them; sensors that are switched off are left out."""
+    zone = "sys__class__thermal__thermal_zone"
+    tell(tmp_path, **{f"{zone}0__type": "cpu-thermal", f"{zone}0__temp": "61234"})
+    tell(tmp_path, **{f"{zone}0__trip_point_0_type": "passive", f"{zone}0__trip_point_0_temp": "80000"})
+    tell(tmp_path, **{f"{zone}0__trip_point_1_type": "active", f"{zone}0__trip_point_1_temp": "50000"})
+    tell(tmp_path, **{f"{zone}1__type": "cpu-thermal", f"{zone}1__temp": "62000"})
+    tell(tmp_path, **{f"{zone}2__type": "pll", f"{zone}2__temp": "-256000"})
+    tell(tmp_path, sys__class__hwmon__hwmon3__oc1_event_cnt="7")
+    (flags := tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled").parent.mkdir(parents=True)
+    flags.write_text("50005\n")
+    told = read(tmp_path).payload()
+    assert told["temperatures"] == {
+        "cpu-thermal": {"celsius": 61.2, "trip_celsius": 80.0},
+        "cpu-thermal 2": {"celsius": 62.0, "trip_celsius": None},
+    }
+    assert told["throttled"] == {"oc1": 7, "raspberry_pi_flags": 0x50005}
+    assert told["clock_synced"] is None
+    tell(tmp_path, run__systemd__timesync__synchronized="")
+    assert read(tmp_path).clock_synced is True
+
+
+def test_this_machine_can_be_read() -> None:
+    """Whatever it has."""
+    told = read()
+    assert told.clock_synced in (True, False, None)
+    json.dumps(told.payload())
