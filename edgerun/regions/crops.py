@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,19 @@ from edgerun.types import Mask
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Box: TypeAlias = tuple[int, int, int, int]
+Reason: TypeAlias = Literal["motion", "track", "stationary", "sweep", "frame"]
 
 SHARES = np.array([0, 0.5, 1])
 SLACK_PX = 2.0
 """What beginning at even pixels may cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the frame to look at: x1 y1 x2 y2 in whole pixels inside the frame, and why."""
+
+    xyxy: Box
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)

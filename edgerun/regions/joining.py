@@ -1,0 +1,58 @@
+"""One frame's detections from those of its regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgerun.boxes import containment, nms
+from edgerun.regions.crops import Region
+from edgerun.regions.options import RegionOptions
+from edgerun.types import Detections, Mask
+
+EDGE_PX = 3.0
+"""A box that ends this near to a crop's border is taken as cut by it."""
+CONTAINED = 0.7
+"""A cut box of which another box of its class holds this part is a piece of the same object."""
+
+
+def join(
+    parts: Sequence[tuple[Detections, Region]], held: Detections, frame: tuple[int, int], options: RegionOptions
+) -> Detections:
+    """The detections of all regions and those ``held``, each object once, best first.
+
+    Boxes that a crop's border cuts, where it is not the frame's, lose most of their score, and go where a better box
+    of their class holds most of them.
+    """
+    found = [part for part, _ in parts] + [held]
+    cut = _cut(parts, frame, len(held))
+    score = np.concatenate([part.score for part in found])
+    score[cut] *= options.cut_score
+    joined = Detections(
+        np.concatenate([part.xyxy for part in found]), score, np.concatenate([part.class_id for part in found])
+    )
+    kept = nms(joined.xyxy, joined.score, joined.class_id, options.overlap)
+    joined, cut = joined.take(kept), cut[kept]
+    return joined.take(~_fragments(joined, cut)) if cut.any() else joined
+
+
+def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], others: int) -> Mask:
+    """Which boxes end at a border of their region that is not the frame's; False for ``others`` more."""
+    cut = np.zeros(sum(len(part) for part, _ in parts) + others, np.bool_)
+    start = 0
+    for part, region in parts:
+        border = np.array(region.xyxy, np.float32)
+        border[border == (0, 0, *frame)] = np.inf
+        cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
+        start += len(part)
+    return cut
+
+
+def _fragments(found: Detections, cut: Mask) -> Mask:
+    """Which boxes are cut and lie mostly within another box of their class, which is whole or at least as good."""
+    inside = (containment(found.xyxy, found.xyxy) > CONTAINED) & (found.class_id[:, None] == found.class_id)
+    inside &= cut[:, None] & ~(cut & (found.score <= found.score[:, None]))
+    np.fill_diagonal(inside, False)
+    fragments: Mask = inside.any(axis=1)
+    return fragments
