@@ -15,6 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from edgerun.runtime.daemon import Daemon
+    from edgerun.runtime import early
 
-    return Daemon(args.config).run()
+    begun = early.begin(args.config)
+    from edgerun.runtime.daemon import Daemon  # while the processes just begun do their part
+
+    return Daemon(args.config, begun).run()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from edgerun.config.tree import (
     source,
 )
 from edgerun.errors import ConfigError, EdgerunError
+from edgerun.remembered import reader_of, recall
 
 if TYPE_CHECKING:
     from edgerun.config.text import Problem
@@ -41,6 +41,7 @@ __all__ = [
     "host_name",
     "json_schema",
     "load",
+    "load_and_tell",
     "load_isolated",
     "plugin_tables",
     "problems",
@@ -55,10 +56,15 @@ ISOLATED_S = 60.0
 def load(path: Path, beside: Path | None = None) -> Config:
     """The file's Config. ``beside``: where the files that it names are looked for, when that is not its own folder.
     Raises ConfigError with one line per problem."""
-    config, found = _examine(path, beside)
+    return load_and_tell(path, beside)[0]
+
+
+def load_and_tell(path: Path, beside: Path | None = None) -> tuple[Config, bool]:
+    """As ``load``; and whether all of it stands in the file, with nothing from the environment or other files."""
+    config, found, alone = _examine(path, beside)
     if config is None or found:
         raise ConfigError("\n".join(problem.text(str(path)) for problem in found))
-    return config
+    return config, alone
 
 
 def problems(path: Path) -> list[Problem]:
@@ -74,30 +80,41 @@ def json_schema() -> dict[str, Any]:
     return validation.json_schema()
 
 
-def load_isolated(path: Path, beside: Path | None = None) -> Config:
-    """As ``load``, in a process of its own that is gone afterwards with all it imported. Raises ConfigError."""
-    command = [sys.executable, "-m", "edgerun.config", str(path), *([str(beside)] if beside else [])]
+def load_isolated(path: Path, beside: Path | None = None, reader: subprocess.Popen[bytes] | None = None) -> Config:
+    """As ``load``, in a process of its own that is gone afterwards with all it imported; or as it was remembered.
+
+    ``reader`` is that process where it was started before. Raises ConfigError.
+    """
+    if reader is None:
+        found = recall(path) if beside is None else None
+        if found is not None:
+            remembered: Config = pickle.loads(found.config)
+            return remembered
+        reader = subprocess.Popen(reader_of(path, *([beside] if beside else [])), stdout=subprocess.PIPE)
     try:
-        child = subprocess.run(command, stdout=subprocess.PIPE, timeout=ISOLATED_S, check=False)
+        said, _ = reader.communicate(timeout=ISOLATED_S)
     except subprocess.TimeoutExpired as error:
+        reader.kill()
+        reader.communicate()
         raise ConfigError(
             f"{path}: reading it took more than {ISOLATED_S:.0f} s; is the machine out of memory?"
         ) from error
-    if child.returncode != 0:
-        raise ConfigError(f"{path}: the process that reads it failed with status {child.returncode}")
-    outcome: Config | EdgerunError = pickle.loads(child.stdout)
+    if reader.returncode != 0:
+        raise ConfigError(f"{path}: the process that reads it failed with status {reader.returncode}")
+    outcome: Config | EdgerunError = pickle.loads(said)
     if isinstance(outcome, EdgerunError):
         raise outcome
     return outcome
 
 
-def _examine(path: Path, beside: Path | None = None) -> tuple[Config | None, list[Problem]]:
+def _examine(path: Path, beside: Path | None = None) -> tuple[Config | None, list[Problem], bool]:
     from edgerun.config import text, validation
 
     try:
         root = text.read(path)
     except text.RefusedError as refused:
-        return None, [refused.problem]
+        return None, [refused.problem], False
     outside = text.fill_in(root, beside or path.absolute().parent)
+    alone = not any(node.outside for _, node in root.walk())
     config, found = validation.validate(root)
-    return config, sorted(outside + found, key=lambda problem: problem.line)
+    return config, sorted(outside + found, key=lambda problem: problem.line), alone

@@ -11,13 +11,14 @@ from edgerun.models import ModelFile, resolve
 from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.types import ModelIO
+from edgerun.worker.spawn import Child
 from edgerun.worker.worker import Candidate, Terms
 
 
 class Detector:
     """One model being served. Starting returns at once; ``wait`` tells when it serves."""
 
-    def __init__(self, choice: ModelChoice, asked_fps: float) -> None:
+    def __init__(self, choice: ModelChoice, asked_fps: float, early: Child | None = None) -> None:
         self.choice = choice
         self._io: ModelIO | None = None
         self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
@@ -27,6 +28,7 @@ class Detector:
             Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
             choice.workers or _workers_for(asked_fps, engines[0]),
             head_chooser(self.model, choice.head),
+            early,
         )
         self.dispatcher.start()
 

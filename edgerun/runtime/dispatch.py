@@ -21,6 +21,7 @@ from edgerun.regions import Region
 from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 from edgerun.worker.process import Reply
+from edgerun.worker.spawn import Child
 from edgerun.worker.wire import Slots
 from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
 
@@ -123,17 +124,25 @@ class _Seat:
 
 
 class Dispatcher:
-    """Owns the workers. ``head_for(io)`` tells the head of what was loaded, or raises ModelError."""
+    """Owns the workers. ``head_for(io)`` tells the head of what was loaded, or raises ModelError. ``early`` is a child
+    that was started before the first worker was there."""
 
     def __init__(
-        self, candidates: Sequence[Candidate], terms: Terms, workers: int, head_for: Callable[[ModelIO], Head]
+        self,
+        candidates: Sequence[Candidate],
+        terms: Terms,
+        workers: int,
+        head_for: Callable[[ModelIO], Head],
+        early: Child | None = None,
     ) -> None:
         self._head_for = head_for
         self._state = threading.Condition(threading.Lock())
         self._lanes: list[Lane] = []
         self._again: deque[Ask] = deque()
         """What an engine that went away has not answered: first in turn."""
-        self._seats = [_Seat(Worker(number, candidates, terms, self)) for number in range(workers)]
+        self._seats = [
+            _Seat(Worker(number, candidates, terms, self, early if number == 0 else None)) for number in range(workers)
+        ]
         self._depth = IN_FLIGHT * workers
         self._clock = 0.0
         self._open = True

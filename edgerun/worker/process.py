@@ -7,12 +7,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections import deque
 from dataclasses import dataclass
 
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.types import ModelIO
+from edgerun.worker.spawn import Child, spawn
 from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, read_exactly, receive, send
 
 
@@ -30,34 +30,25 @@ class Reply:
 class EngineProcess:
     """One child with one engine. Not thread-safe but for ``request`` and ``kill``."""
 
-    def __init__(self, load: Load, memory: int) -> None:
-        requests, self._requests = os.pipe()
-        self._replies, replies = os.pipe()
+    def __init__(self, load: Load, memory: int, child: Child | None = None) -> None:
+        """``child`` was started before and told what to load."""
         self._io: ModelIO | None = None
         self._complaints: deque[str] = deque(maxlen=20)
-        try:
-            # No fork of a process with threads, no helper process: an interpreter and three descriptors.
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "edgerun.worker.child", str(requests), str(replies), str(memory)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(requests, replies, memory),
-            )
-        finally:
-            os.close(requests)
-            os.close(replies)
-        assert self._child.stderr is not None
-        os.set_blocking(self._child.stderr.fileno(), False)
+        self._child = child or spawn(memory)
+        self._requests, self._replies = self._child.requests, self._child.replies
+        assert self._child.process.stderr is not None
+        self._stderr = self._child.process.stderr
+        os.set_blocking(self._stderr.fileno(), False)
         self._poll = select.poll()
         self._poll.register(self._replies, select.POLLIN)
-        self._poll.register(self._child.stderr, select.POLLIN)
-        with contextlib.suppress(BrokenPipeError):  # told with its reason by ``loaded``
-            send(self._requests, load)
+        self._poll.register(self._stderr, select.POLLIN)
+        if child is None:
+            with contextlib.suppress(BrokenPipeError):  # told with its reason by ``loaded``
+                send(self._requests, load)
 
     @property
     def pid(self) -> int:
-        return self._child.pid
+        return self._child.process.pid
 
     def loaded(self, timeout_s: float) -> ModelIO | None:
         """What the model takes and gives, once it is loaded and has run once; None when that needs longer yet.
@@ -95,41 +86,33 @@ class EngineProcess:
     def kill(self) -> None:
         """End it now, whatever it does."""
         with contextlib.suppress(ProcessLookupError):
-            self._child.kill()
+            self._child.process.kill()
 
     def close(self) -> None:
         """Kill and reap it, and give its descriptors back."""
-        self.kill()
-        self._child.wait()
-        for fd in (self._requests, self._replies):
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        if self._child.stderr is not None:
-            self._child.stderr.close()
+        self._child.end()
 
     def _readable(self, timeout_s: float) -> bool:
         """True when an answer (or the end) is there; collects what the child complains of on the way."""
         ready = [fd for fd, _ in self._poll.poll(max(0.0, timeout_s) * 1000)]
-        assert self._child.stderr is not None
-        if self._child.stderr.fileno() in ready:
+        if self._stderr.fileno() in ready:
             self._listen()
         return self._replies in ready
 
     def _listen(self) -> None:
-        assert self._child.stderr is not None
-        text = self._child.stderr.read()
+        text = self._stderr.read()
         if text:
             self._complaints.extend(line for line in text.decode(errors="replace").splitlines() if line.strip())
         elif text == b"":
-            self._poll.unregister(self._child.stderr)
+            self._poll.unregister(self._stderr)
 
     def _death(self) -> EngineError:
         """In words, what the child died of."""
         try:
-            code = self._child.wait(1.0)
+            code = self._child.process.wait(1.0)
         except subprocess.TimeoutExpired:
             self.kill()
-            code = self._child.wait()
+            code = self._child.process.wait()
         with contextlib.suppress(ValueError, KeyError):
             self._listen()
         how = f"ended with status {code}"

@@ -28,11 +28,11 @@ import numpy as np
 from edgerun.errors import EngineError
 from edgerun.stages import Engine
 from edgerun.types import Array, ModelIO, TensorSpec
+from edgerun.worker.spawn import LENGTH
 
 SLOT = struct.Struct("<I")
 REPLY = struct.Struct("<IIQ")
 """Slot number, length of the text that follows (0: it went well), nanoseconds of the inference."""
-_LENGTH = struct.Struct("<I")
 _ALIGN = 64
 _HEADER = 64
 """Bytes before each output: its rank and dimensions as int64, for those that a TensorSpec leaves open."""
@@ -58,7 +58,7 @@ class Loaded:
 
 def send(fd: int, value: object) -> None:
     body = pickle.dumps(value)
-    os.write(fd, _LENGTH.pack(len(body)))
+    os.write(fd, LENGTH.pack(len(body)))
     for start in range(0, len(body), 4096):  # small enough never to block halfway on a full pipe
         os.write(fd, body[start : start + 4096])
 
@@ -75,7 +75,7 @@ def read_exactly(fd: int, size: int) -> bytes:
 
 
 def receive(fd: int) -> Any:
-    (size,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size))
+    (size,) = LENGTH.unpack(read_exactly(fd, LENGTH.size))
     return pickle.loads(read_exactly(fd, size))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import random
 import threading
 import time
@@ -15,6 +16,7 @@ from edgerun.errors import EdgerunError, EngineError
 from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
 from edgerun.worker.process import EngineProcess, Reply
+from edgerun.worker.spawn import Child
 from edgerun.worker.wire import Load, Slot, Slots
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,15 @@ class Listener(Protocol):
 class Worker:
     """Runs ``candidates`` in their order of preference: the next one when one fails, a better one when it is back."""
 
-    def __init__(self, number: int, candidates: Sequence[Candidate], terms: Terms, listener: Listener) -> None:
+    def __init__(
+        self,
+        number: int,
+        candidates: Sequence[Candidate],
+        terms: Terms,
+        listener: Listener,
+        early: Child | None = None,
+    ) -> None:
+        """``early`` is a child that was started before: adopted where it loads what the first one started is to."""
         self.number = number
         self.restarts = 0
         self.progress = 0
@@ -98,6 +108,7 @@ class Worker:
         self._process: EngineProcess | None = None
         """The child that serves."""
         self._aside: _Aside | None = None
+        self._early = early
         self._memories = [os.memfd_create(f"edgerun-{number}-{one.name}") for one in candidates]
         self._mapped: dict[int, tuple[ModelIO, Slots]] = {}
         """By candidate; kept, since another thread may still write there when an engine is given up."""
@@ -213,7 +224,17 @@ class Worker:
         return starting.process
 
     def _spawn(self, index: int) -> _Aside:
-        return _Aside(index, EngineProcess(self._candidates[index].load, self._memories[index]), time.monotonic())
+        load = self._candidates[index].load
+        early, self._early = self._early, None
+        if early is not None:
+            if pickle.loads(early.load) == load:
+                os.close(self._memories[index])
+                self._memories[index] = early.memory
+            else:
+                early.end()
+                os.close(early.memory)
+                early = None
+        return _Aside(index, EngineProcess(load, self._memories[index], early), time.monotonic())
 
     def _adopt(self, index: int, io: ModelIO) -> None:
         """Lay out the memory of what was loaded; requests that lie in another one's are given back."""

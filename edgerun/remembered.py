@@ -1,0 +1,100 @@
+"""What the last start with a configuration file came to, kept so that the next one need not find it out again.
+
+Checking a configuration takes longer than all else at a start, so the checked one is kept, in a file of the user's own,
+with what the engine's process had to load. It counts only for the same file and the same package. Only the standard
+library is imported here, so that it can be asked before the rest is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+_LARGEST = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Pickles: a Config that was found good, and the Load of the engine's process that served it (empty: none)."""
+
+    config: bytes
+    load: bytes = b""
+
+
+def key_of(path: Path) -> bytes:
+    """A digest of all that a checked configuration depends on: the file, the package, Python, and the host's name.
+
+    Raises OSError when the file cannot be read. A text that names secrets or the environment depends on more; such a
+    configuration is never remembered.
+    """
+    digest = hashlib.sha256(path.read_bytes())
+    digest.update(repr((str(path.absolute()), sys.version, socket.gethostname(), os.geteuid())).encode())
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        status = file.stat()
+        digest.update(f"{file} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.digest()
+
+
+def recall(path: Path) -> Remembered | None:
+    """What is remembered of the file as it is now; None when nothing is, or when others could have written it."""
+    try:
+        place = _place(path)
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not _is_own(os.fstat(descriptor)) or not _is_own(place.parent.stat()):
+                return None
+            head, body = file.read(64), file.read(_LARGEST)
+        if head[:32] != key_of(path) or head[32:] != hashlib.sha256(head[:32] + body).digest():
+            return None
+        config, load = pickle.loads(body)
+    except (OSError, ValueError, EOFError, TypeError, pickle.UnpicklingError):
+        return None
+    return Remembered(config, load)
+
+
+def remember(path: Path, key: bytes, remembered: Remembered) -> None:
+    """Keep it for the next start. ``key`` was taken before the file was read. A disk that refuses is no harm."""
+    body = pickle.dumps((remembered.config, remembered.load))
+    content = key + hashlib.sha256(key + body).digest() + body
+    place = _place(path)
+    fresh = place.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        fresh.replace(place)
+
+
+def note_load(path: Path, load: bytes) -> None:
+    """What serves the remembered configuration was loaded by this."""
+    try:
+        key, found = key_of(path), recall(path)
+    except OSError:
+        return
+    if found is not None and found.load != load:
+        remember(path, key, Remembered(found.config, load))
+
+
+def reader_of(path: Path, *beside: Path) -> list[str]:
+    """The command that checks a configuration in a process of its own (see ``config.load_isolated``)."""
+    return [sys.executable, "-m", "edgerun.config", *map(str, (path, *beside))]
+
+
+def _place(path: Path) -> Path:
+    """In systemd's cache directory, or else the user's."""
+    given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  raises nothing
+    folder = Path(given) if given else Path(home) / "edgerun"
+    return folder / "starts" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
