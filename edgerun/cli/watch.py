@@ -93,7 +93,7 @@ class _Inbox:
 
 
 def _follow(inbox: queue.SimpleQueue[Request | str], until: float, show: Callable[[Request], None]) -> None:
-    said = ""
+    said: str | None = None
     while (left := until - time.monotonic()) > 0:
         try:
             item = inbox.get(timeout=min(left, 1.0))

@@ -1,0 +1,67 @@
+"""``edgerun watch`` and ``edgerun schema``: what a person and a program see of a device."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+from tests.test_delivery import TOPICS, counts, deliver, event, until
+
+
+def watch(port: int, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edgerun", "watch", "--port", str(port), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_alerts_are_shown_as_they_come(tmp_path: Path) -> None:
+    """A readable line each where no terminal is, a JSON line each with --json."""
+    with Mosquitto(tmp_path / "m") as broker:
+        delivery = deliver(tmp_path, broker.port)
+        counts(delivery, connected=True)
+        terms = ("--seconds", "20")
+        with watch(broker.port, *terms) as reader, watch(broker.port, "--json", *terms) as program:
+            assert reader.stdout is not None and program.stdout is not None
+            assert reader.stderr is not None
+            assert reader.stderr.readline() == "edgerun: connected\n"
+            until(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 2, "both listen")
+            delivery.accept(event(1))
+            line = reader.stdout.readline()
+            while "visitor" not in line:
+                line = reader.stdout.readline()
+            assert line[2] == ":" and "porch" in line and "path" in line and "person 90%" in line
+            message = json.loads(program.stdout.readline())
+            while message["topic"] != TOPICS.alerts("porch"):
+                message = json.loads(program.stdout.readline())
+            assert message["payload"]["seq"] == 1
+            reader.terminate()
+            program.terminate()
+        delivery.close(1.0)
+
+
+def test_no_broker_is_said_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgerun", "watch", "--port", "1", "--seconds", "2"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "edgerun: nothing listens at 127.0.0.1:1: is the broker running, is `mqtt.port` right?"
+    ]
+
+
+@pytest.mark.parametrize("document", ["config", "mqtt", "asyncapi"])
+def test_schemas_are_printed(document: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgerun", "schema", document], capture_output=True, text=True, check=True
+    )
+    printed = json.loads(done.stdout)
+    if document != "asyncapi":
+        Draft202012Validator.check_schema(printed)

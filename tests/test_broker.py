@@ -1,0 +1,79 @@
+"""The embedded broker: serves real clients, comes back when killed, and goes when its daemon goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgerun.messages import Topics
+from edgerun.outbox import OutboxOptions
+from edgerun.runtime.broker import EmbeddedBroker
+from edgerun.runtime.delivery import Delivery
+from edgerun.secrets import Secret
+from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from tests.servers.mosquitto import free_port
+from tests.test_delivery import Subscriber, counts, event, until
+from tests.test_mqtt import first_news
+
+pytest.importorskip("amqtt", reason="the embedded broker needs amqtt (pip install 'edgerun[demo]')")
+
+
+def children() -> list[int]:
+    """Whichever thread started them."""
+    listed = [pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()]
+    return [int(pid) for pid in listed if b"broker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_alerts_go_through_it_and_it_comes_back_when_killed(tmp_path: Path) -> None:
+    options = MqttOptions(port=free_port(), embedded=True)
+    broker = EmbeddedBroker(options)
+    broker.start()
+    topics = Topics("edgerun", "pi")
+    delivery = Delivery(topics, MqttSink(options, "pi"), tmp_path / "outbox.db", OutboxOptions())
+    delivery.start()
+    counts(delivery, connected=True)
+    subscriber = Subscriber(options.port, "edgerun/pi/+/alerts")
+    delivery.accept(event(1))
+    until(lambda: subscriber.seqs() == [1], "the alert")
+    (pid,) = children()
+    os.kill(pid, signal.SIGKILL)
+    counts(delivery, connected=False)
+    counts(delivery, connected=True)
+    delivery.accept(event(2))
+    counts(delivery, delivered=2)
+    delivery.close(1.0)
+    broker.close()
+    subscriber.close()
+    assert not children()
+
+
+def test_it_asks_for_the_password_it_was_given() -> None:
+    options = MqttOptions(port=free_port(), embedded=True, username="me", password=Secret("right"))
+    broker = EmbeddedBroker(options)
+    broker.start()
+    here = {"port": options.port, "username": "me", "version": "3.1.1"}
+    until(lambda: "nothing listens" not in first_news(**here, password=Secret("right")), "it listens")
+    assert first_news(**here, password=Secret("right")) == "connected"
+    assert "refuses the user 'me'" in first_news(**here, password=Secret("wrong"))
+    assert "without a user name" in first_news(port=options.port, version="3.1.1")
+    command_line = Path(f"/proc/{children()[0]}/cmdline").read_bytes()
+    assert b"right" not in command_line
+    broker.close()
+
+
+def test_it_goes_with_its_daemon() -> None:
+    """However that died."""
+    port = free_port()
+    script = (
+        "import time\nfrom edgerun.runtime.broker import EmbeddedBroker\nfrom edgerun.sinks.mqtt import MqttOptions\n"
+        f"EmbeddedBroker(MqttOptions(port={port}, embedded=True)).start()\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script]) as daemon:
+        until(lambda: first_news(port=port, version="3.1.1") == "connected", "it listens")
+        daemon.kill()
+    until(lambda: "nothing listens" in first_news(port=port, version="3.1.1"), "it is gone")
