@@ -33,7 +33,8 @@ def _play(terms: Terms, kills: int, broker_ends: int, *, hard: bool) -> Outcome:
         sender.reached(60, accepted=2, depth=0)
         wait_for(lambda: _missing(sender, subscriber) == 0, 10, "everything")
         missing = _missing(sender, subscriber)
-        return _outcome(sender, subscriber, missing, 1.0 if broker_ends else 0.01)
+        # a broker that is killed may give what it saved before after what came since
+        return _outcome(sender, subscriber, missing, 1.0 if broker_ends else 0.01, not hard)
 
 
 def _burst(terms: Terms, subscriber: Subscriber) -> None:
@@ -47,7 +48,7 @@ def _missing(sender: Sender, subscriber: Subscriber) -> int:
     return len(sender.accepted - received)
 
 
-def _outcome(sender: Sender, subscriber: Subscriber, missing: int, repeats: float) -> Outcome:
+def _outcome(sender: Sender, subscriber: Subscriber, missing: int, repeats: float, order: bool) -> Outcome:
     seqs = subscriber.by_camera()
     total, unique = len(subscriber.arrivals), sum(map(len, seqs.values()))
     ordered = all(found == sorted(found) for found in seqs.values())
@@ -56,7 +57,7 @@ def _outcome(sender: Sender, subscriber: Subscriber, missing: int, repeats: floa
         f"{missing} of {len(sender.accepted)} missing, {holes} holes, {total - unique} repeats "
         f"({(total - unique) / total:.2%}), order {'kept' if ordered else 'broken'}"
     )
-    return Outcome(figure, missing == holes == 0 and ordered and total - unique <= repeats * total)
+    return Outcome(figure, missing == holes == 0 and (ordered or not order) and total - unique <= repeats * total)
 
 
 ROWS = [

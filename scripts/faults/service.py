@@ -76,7 +76,8 @@ def _reloads(terms: Terms) -> Outcome:
         errors = 0
         for turn in range(times):
             _reload(daemon, terms.chance.choice(_INVALID))
-            errors += bool(daemon.health()["reload_error"])
+            wait_for(lambda: daemon.health()["reload_error"], 5, "the error in the state")
+            errors += 1
             _reload(daemon, _config(broker.port, a=camera(clip()), b=camera(clip(), fps=4 + turn % 3)))
         wait_for(lambda: daemon.said("reloaded; cameras started again") >= times + 1, 10, daemon.log)
         time.sleep(2)
