@@ -7,8 +7,15 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
 
+from edgerun.cli.detect import model_choice
 from edgerun.devices import Finding, look_around
+from edgerun.models import resolve
+from edgerun.runtime import preference, trial
+from edgerun.runtime.engines import candidates, head_chooser
+from edgerun.runtime.preference import in_words
+from edgerun.runtime.trial import Verdict
 
 _TITLES = {
     "accelerator": "Accelerators",
@@ -21,19 +28,42 @@ _TITLES = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--model", default="", metavar="M", help="also try a model out on every engine that may run it")
+    parser.add_argument("--labels", default="", metavar="FILE", help="labels of a model file")
+    parser.add_argument("--head", default="auto", metavar="H", help="the head of a model file")
+    parser.set_defaults(engine="auto")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Always 0: that something is missing is an answer, not a failure."""
+    """0: that something is missing is an answer, not a failure; with a model 1 where no engine runs it."""
     from edgerun.config import plugin_tables
 
     findings = [*look_around(plugin_tables()["engines"]), *_cameras()]
+    told: dict[str, Any] = {"devices": [asdict(finding) for finding in findings]}
+    verdicts = try_out(args) if args.model else []
+    if args.model:
+        told |= {"model": args.model, "engines": [asdict(verdict) for verdict in verdicts]}
     if args.json:
-        print(json.dumps({"devices": [asdict(finding) for finding in findings]}, ensure_ascii=False))
+        print(json.dumps(told, ensure_ascii=False))
+    elif args.model:
+        print(f"{args.model}, run by each engine that may, best first:")
+        for verdict in verdicts:
+            print(f"  {'yes' if verdict.agrees else 'no ':3} {verdict.engine} ({verdict.file}): {in_words(verdict)}")
     elif not (sys.stdout.isatty() and _as_table(findings)):
         for line in lines(findings):
             print(line)
-    return 0
+    return 1 if args.model and not any(verdict.agrees for verdict in verdicts) else 0
+
+
+def try_out(args: argparse.Namespace) -> list[Verdict]:
+    """What came of each engine, best first; remembered for the daemon's ``engine: auto``. Raises ConfigError or
+    ModelError."""
+    choice = model_choice(args)
+    model = resolve(choice.name, choice.path, choice.labels)
+    engines = candidates(model, None)
+    verdicts = trial.try_out(engines, head_chooser(model, choice.head))
+    preference.remember(model, engines, verdicts)
+    return [verdicts[number] for number in trial.ranking(engines, verdicts)]
 
 
 def lines(findings: Sequence[Finding]) -> Iterable[str]:

@@ -10,6 +10,7 @@ from edgerun.errors import EngineError
 from edgerun.models import ModelFile, resolve
 from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.engines import candidates, head_chooser, labels_of
+from edgerun.runtime.preference import Preference
 from edgerun.types import ModelIO
 from edgerun.worker.spawn import Child
 from edgerun.worker.worker import Candidate, Terms
@@ -23,14 +24,22 @@ class Detector:
         self._io: ModelIO | None = None
         self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
         engines = candidates(self.model, choice.engine, fallback=choice.fallback)
+        self.preference = Preference(self.model, engines, automatic=choice.engine is None)
+        engines = [engines[number] for number in self.preference.order]
+        head_for = head_chooser(self.model, choice.head)
         self.dispatcher = Dispatcher(
             engines,
             Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
             choice.workers or _workers_for(asked_fps, engines[0]),
-            head_chooser(self.model, choice.head),
+            head_for,
             early,
         )
         self.dispatcher.start()
+        self.preference.find_out(lambda: self._io is not None, head_for, self._prefer)
+
+    def _prefer(self, order: tuple[int, ...]) -> None:
+        for worker in self.dispatcher.workers:
+            worker.prefer(order)
 
     def wait(self, timeout_s: float) -> ModelIO:
         """Raises EngineError or ModelError when it cannot be loaded or takes too long."""
@@ -62,6 +71,7 @@ class Detector:
         return self.dispatcher.workers[0].candidate.name
 
     def close(self) -> None:
+        self.preference.close()
         self.dispatcher.close()
 
 

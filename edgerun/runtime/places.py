@@ -27,6 +27,13 @@ def made_state_dir(configured: str) -> Path:
     return folder
 
 
+def cache_dir() -> Path:
+    """For what can be found out again: systemd's cache directory, or the user's own."""
+    given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
+    home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
+    return Path(given) if given else home / "edgerun"
+
+
 def control_socket(state: Path) -> Path:
     """Where a running daemon answers for its health: in the runtime directory if there is one (no SD card wear)."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]

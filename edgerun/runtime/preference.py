@@ -1,0 +1,136 @@
+"""``engine: auto``: which engine is preferred for a model on this device, tried out once and remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from edgerun.corals import corals
+from edgerun.devices import installed, processor
+from edgerun.models import ModelFile
+from edgerun.runtime.places import cache_dir
+from edgerun.runtime.trial import Verdict, ranking, try_out
+from edgerun.stages import Head
+from edgerun.types import ModelIO
+from edgerun.worker.worker import Candidate
+
+log = logging.getLogger(__name__)
+
+_FILE = "engines.json"
+_MOST_REMEMBERED = 50
+_CALM_S = 5.0
+"""The daemon serves this long before other engines are tried beside it."""
+
+
+def key_of(model: ModelFile, candidates: Sequence[Candidate]) -> str:
+    """A digest of all that a trial depends on: the files, the engines and their versions, the device."""
+    machine = processor()
+    told = [model.sha256, machine.name, machine.says, [coral.name for coral in corals()]]
+    told += [[one.name, installed(one.name), one.load.model.name, repr(one.load.options)] for one in candidates]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+
+
+def recall(model: ModelFile, candidates: Sequence[Candidate]) -> list[Verdict]:
+    """What an earlier trial came to, one verdict for each candidate; none when there was no such trial."""
+    try:
+        rows = _read()[key_of(model, candidates)]
+        verdicts = [Verdict(**row) for row in rows]
+    except (KeyError, TypeError):
+        return []
+    return verdicts if len(verdicts) == len(candidates) else []
+
+
+def remember(model: ModelFile, candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> None:
+    """Keep it for later starts. A disk that cannot be written is no harm."""
+    known = _read()
+    known.pop(key_of(model, candidates), None)
+    known[key_of(model, candidates)] = [asdict(verdict) for verdict in verdicts]
+    kept = dict(list(known.items())[-_MOST_REMEMBERED:])
+    place = cache_dir() / _FILE
+    fresh = place.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh.write_text(json.dumps(kept, indent=1))
+        fresh.replace(place)
+
+
+def _read() -> dict[str, list[dict[str, Any]]]:
+    try:
+        known = json.loads((cache_dir() / _FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+class Preference:
+    """The order of a model's candidates. Where no trial is remembered, one is made beside the daemon's work."""
+
+    def __init__(self, model: ModelFile, candidates: Sequence[Candidate], *, automatic: bool) -> None:
+        self.verdicts = recall(model, candidates) if automatic and len(candidates) > 1 else []
+        self.order = ranking(candidates, self.verdicts) if self.verdicts else tuple(range(len(candidates)))
+        self._model = model
+        self._candidates = candidates
+        self._wants_trial = automatic and not self.verdicts and sum(not one.detachable for one in candidates) > 1
+        self._closed = threading.Event()
+
+    def reasons(self) -> list[dict[str, object]]:
+        """Each engine and why it stands where it does, best first."""
+        if not self.verdicts:
+            return [{"engine": self._candidates[number].name, "says": "not tried out"} for number in self.order]
+        return [asdict(self.verdicts[number]) for number in self.order]
+
+    def find_out(
+        self,
+        serves: Callable[[], bool],
+        head_for: Callable[[ModelIO], Head],
+        changed: Callable[[tuple[int, ...]], None],
+    ) -> None:
+        """Try the processor's engines out, in a thread of its own and once the daemon ``serves``, and tell the order.
+
+        Accelerators are not tried: only one process can have them. They are preferred while they are there.
+        """
+        if self._wants_trial:
+            self._wants_trial = False
+            threading.Thread(
+                target=self._try, args=(serves, head_for, changed), name="engine-trial", daemon=True
+            ).start()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _try(
+        self,
+        serves: Callable[[], bool],
+        head_for: Callable[[ModelIO], Head],
+        changed: Callable[[tuple[int, ...]], None],
+    ) -> None:
+        while not self._closed.wait(_CALM_S):
+            if serves():
+                break
+        else:
+            return
+        tried = [one for one in self._candidates if not one.detachable]
+        found = dict(zip(map(id, tried), try_out(tried, head_for), strict=True))
+        if self._closed.is_set():
+            return
+        self.verdicts = [found.get(id(one)) or _untried(one) for one in self._candidates]
+        self.order = ranking(self._candidates, self.verdicts)
+        remember(self._model, self._candidates, self.verdicts)
+        for verdict in self.verdicts:
+            log.info("engine %s: %s", verdict.engine, in_words(verdict))
+        changed(self.order)
+
+
+def in_words(verdict: Verdict) -> str:
+    return verdict.says if verdict.ms is None else f"{verdict.ms:.1f} ms, {verdict.says}"
+
+
+def _untried(one: Candidate) -> Verdict:
+    return Verdict(one.name, one.load.model.name, False, None, "preferred while it is there")

@@ -1,0 +1,210 @@
+"""Trying engines out: a real inference of the model in each one's own process, compared and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from edgerun.boxes import iou
+from edgerun.errors import EdgerunError, EngineError
+from edgerun.pipeline import Look
+from edgerun.regions import Region
+from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.stages import Head
+from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
+from edgerun.worker.worker import Candidate, Terms
+
+_FRAME = (640, 480)
+_TIMED = 12
+_WARM_UP = 3
+_FLOOR_SCORE = 0.02
+"""Low, since a picture of nothing has to give something to compare."""
+_COMPARED_SCORE = 0.05
+_SAME_IOU = 0.5
+_SAME_SCORE = 0.1
+"""What INT8 roundings of two engines may differ by."""
+_SAME_PART = 0.8
+_WORTH_IT = 1.15
+"""By so much another engine must be quicker than the reference to be preferred: a change must not hang on chance."""
+_TICK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one engine with one file. ``ms`` is its quickest inference; None: it was not run, or failed."""
+
+    engine: str
+    file: str
+    agrees: bool
+    ms: float | None
+    says: str
+    is_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    found: Detections
+    ms: float
+
+
+def test_frame() -> Frame:
+    """Rectangles in random places and colours, the same every time: a picture with edges and areas."""
+    random = np.random.default_rng(7)
+    width, height = _FRAME
+    picture = np.full((height, width, 3), 110, np.uint8)
+    for _ in range(60):
+        x, y = int(random.integers(width)), int(random.integers(height))
+        w, h = (int(side) for side in random.integers(10, 200, 2))
+        picture[y : y + h, x : x + w] = random.integers(0, 256, 3)
+    return Frame(Stamp("trial", 0, 0.0, 0.0, width, height), "bgr24", (picture,))
+
+
+def try_out(
+    candidates: Sequence[Candidate], head_for: Callable[[ModelIO], Head], start_s: float = 60.0
+) -> list[Verdict]:
+    """Run each candidate; the reference is the first that runs on the processor. Takes some seconds for each."""
+    with ExitStack() as open_ones:
+        begun = [_begin(one, head_for, start_s, open_ones) for one in candidates]
+        for _ in range(_WARM_UP + _TIMED):  # in turns, so that what else the machine does weighs on all of them
+            begun = [_next(one) for one in begun]
+        answers: list[_Answer | EdgerunError] = [one.answer() if isinstance(one, _Contender) else one for one in begun]
+    on_processor = [n for n, one in enumerate(candidates) if not one.detachable]
+    given = {number: answer for number, answer in enumerate(answers) if isinstance(answer, _Answer)}
+    reference = next((number for number in [*on_processor, *given] if number in given), None)
+    return [_judge(candidates, number, answers[number], reference, given) for number in range(len(candidates))]
+
+
+def ranking(candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> tuple[int, ...]:
+    """Numbers of candidates, best first: those that agree by their speed; what can go away and is not there now keeps
+    its place before them; what fails or disagrees comes last."""
+
+    def rank(number: int) -> tuple[int, float]:
+        verdict = verdicts[number]
+        if verdict.agrees and verdict.ms is not None:
+            return 1, verdict.ms * (1 if verdict.is_reference else _WORTH_IT)
+        away = candidates[number].detachable and verdict.ms is None
+        return (0, 0.0) if away else (2, 0.0)
+
+    return tuple(sorted(range(len(candidates)), key=rank))
+
+
+def _judge(
+    candidates: Sequence[Candidate],
+    number: int,
+    answer: _Answer | EdgerunError,
+    reference: int | None,
+    given: dict[int, _Answer],
+) -> Verdict:
+    one = candidates[number]
+    verdict = Verdict(one.name, one.load.model.name, False, None, str(answer))
+    if isinstance(answer, EdgerunError) or reference is None:
+        return verdict
+    verdict = replace(verdict, ms=round(answer.ms, 2))
+    if number == reference:
+        return replace(verdict, agrees=True, says="the others are compared with it", is_reference=True)
+    difference = disagreement(given[reference].found, answer.found)
+    if difference:
+        return replace(verdict, says=f"disagrees with {candidates[reference].name}: {difference}")
+    return replace(verdict, agrees=True, says=f"agrees with {candidates[reference].name}")
+
+
+def disagreement(reference: Detections, found: Detections) -> str:
+    """In words, where the stronger detections of one picture are not the same; else empty."""
+    wanted = reference.take(reference.score >= _COMPARED_SCORE)
+    if not len(wanted):
+        loud = float(found.score.max(initial=0.0))
+        return f"it finds what is not there (score {loud:.2f})" if loud > _COMPARED_SCORE + _SAME_SCORE else ""
+    if not len(found):
+        return "it finds nothing"
+    same = iou(wanted.xyxy, found.xyxy) >= _SAME_IOU
+    same &= wanted.class_id[:, None] == found.class_id
+    same &= np.abs(wanted.score[:, None] - found.score) <= _SAME_SCORE
+    matched = int(same.any(axis=1).sum())
+    if matched >= _SAME_PART * len(wanted):
+        return ""
+    return f"only {matched} of {len(wanted)} objects in a test picture are the same"
+
+
+class _Contender:
+    """One engine loaded in a process of its own. Raises EngineError or ModelError where it cannot be."""
+
+    def __init__(self, candidate: Candidate, head_for: Callable[[ModelIO], Head], start_s: float) -> None:
+        self._answers: SimpleQueue[Job] = SimpleQueue()
+        self._lane = Lane("trial", 1.0, self._answers.put, lossless=True)
+        self._terms = Terms(start_s=start_s)
+        self._dispatcher = Dispatcher([candidate], self._terms, 1, lambda io: _Sensitive(head_for(io)))
+        self._look = Look(test_frame(), (Region((0, 0, *_FRAME), "frame"),))
+        self._jobs: list[Job] = []
+        self._dispatcher.add(self._lane)
+        self._dispatcher.start()
+        try:
+            self._wait(start_s)
+        except EdgerunError:
+            self.close()
+            raise
+
+    def _wait(self, start_s: float) -> None:
+        until = time.monotonic() + start_s
+        while self._dispatcher.wait_loaded(_TICK_S) is None:
+            if self._dispatcher.error is not None:
+                raise self._dispatcher.error
+            if time.monotonic() > until:
+                raise EngineError(f"loading took longer than {start_s:g} s", retriable=True)
+
+    def ask(self) -> None:
+        """One inference. Raises EngineError."""
+        self._dispatcher.offer(self._lane, self._look)
+        try:
+            job = self._answers.get(timeout=2 * (self._terms.deadline_s + self._terms.start_s))
+        except Empty:
+            raise EngineError("it did not answer", retriable=True) from None
+        if job.reason:
+            raise EngineError(job.reason, retriable=True)
+        self._jobs.append(job)
+
+    def answer(self) -> _Answer:
+        quickest_s = min(job.inference_s for job in self._jobs[_WARM_UP:])
+        return _Answer(self._jobs[-1].parts[0][0], quickest_s * 1000)
+
+    def close(self) -> None:
+        self._dispatcher.close()
+
+
+def _begin(
+    candidate: Candidate, head_for: Callable[[ModelIO], Head], start_s: float, open_ones: ExitStack
+) -> _Contender | EdgerunError:
+    try:
+        return open_ones.enter_context(closing(_Contender(candidate, head_for, start_s)))
+    except EdgerunError as error:
+        return error
+
+
+def _next(one: _Contender | EdgerunError) -> _Contender | EdgerunError:
+    """The same after one more inference, or why there is none."""
+    if isinstance(one, _Contender):
+        try:
+            one.ask()
+        except EdgerunError as error:
+            return error
+    return one
+
+
+class _Sensitive:
+    """A head that also lets through what is hardly there."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self.layout = head.layout
+
+    def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
+        return self._head.decode(outputs, io, fit, min(min_score, _FLOOR_SCORE))
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else this head can do (see ``stages.FixedInputs``)."""
+        return getattr(self._head, name)
