@@ -53,6 +53,7 @@ class Report:
             self.detector.model.sha256,
             self.detector.engine,
             self.detector.dispatcher.reasons,
+            self.detector.preference.verdicts,
             [(worker.candidate.name, worker.fallback_reason) for worker in self.detector.dispatcher.workers],
             (self.delivery.degraded, self.delivery.connected, self.delivery.error, self.delivery.evicted),
             self.stuck,
@@ -72,6 +73,7 @@ class Report:
             "since": iso(STARTED),
             "model": {"name": self.detector.model.name, "sha256": self.detector.model.sha256},
             "engine": self.detector.engine,
+            "engine_choice": self.detector.preference.reasons(),
             "workers": self._workers(),
             "cameras": {
                 name: {
