@@ -59,15 +59,22 @@ def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000
     A row goes when a better one of its class overlaps it by more than ``iou_limit``. Of equal scores the earlier row
     is better. Only the ``most`` best rows are looked at: time and memory grow with their square.
     """
-    order = np.argsort(-score, kind="stable")[:most]
-    boxes, classes = xyxy[order], class_id[order]
-    rivals = (iou(boxes, boxes) > iou_limit) & (classes[:, None] == classes[None, :])
-    kept = np.ones(len(order), np.bool_)
-    for row in range(len(order)):
-        if kept[row]:
-            kept[row + 1 :] &= ~rivals[row, row + 1 :]
-    rows: I64 = order[kept].astype(np.int64)
-    return rows
+    order: I64 = np.argsort(-score, kind="stable")[:most]
+    if len(order) < 2:
+        return order
+    x1, y1, x2, y2 = np.ascontiguousarray(xyxy[order].T)
+    shared = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
+    shared *= np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
+    areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
+    rivals = shared > iou_limit * (areas[:, None] + areas - shared)  # no quotient: 0 / 0 needs no care
+    classes = class_id[order]
+    rivals &= classes[:, None] == classes
+    rows, others = np.nonzero(np.triu(rivals, 1))
+    gone: set[int] = set()
+    for row, other in zip(rows.tolist(), others.tolist(), strict=True):  # in the order of the rows, best first
+        if row not in gone:
+            gone.add(other)
+    return np.delete(order, list(gone)) if gone else order
 
 
 def cross(origin: Array, a: Array, b: Array) -> F64:

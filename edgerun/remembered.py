@@ -18,6 +18,8 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 _LARGEST = 4 << 20
+_MOST = 16
+"""Files, one for each configuration's path, of which the oldest go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def remember(path: Path, key: bytes, remembered: Remembered) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         fresh.replace(place)
+        for old in sorted(place.parent.iterdir(), key=lambda kept: kept.stat().st_mtime)[:-_MOST]:
+            old.unlink()
 
 
 def note_load(path: Path, load: bytes) -> None:
