@@ -53,7 +53,7 @@ class _Answer:
     ms: float
 
 
-def test_frame() -> Frame:
+def picture_of_nothing() -> Frame:
     """Rectangles in random places and colours, the same every time: a picture with edges and areas."""
     random = np.random.default_rng(7)
     width, height = _FRAME
@@ -139,7 +139,7 @@ class _Contender:
         self._lane = Lane("trial", 1.0, self._answers.put, lossless=True)
         self._terms = Terms(start_s=start_s)
         self._dispatcher = Dispatcher([candidate], self._terms, 1, lambda io: _Sensitive(head_for(io)))
-        self._look = Look(test_frame(), (Region((0, 0, *_FRAME), "frame"),))
+        self._look = Look(picture_of_nothing(), (Region((0, 0, *_FRAME), "frame"),))
         self._jobs: list[Job] = []
         self._dispatcher.add(self._lane)
         self._dispatcher.start()
