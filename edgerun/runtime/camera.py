@@ -20,6 +20,7 @@ from edgerun.messages import CameraState, DetectionsFormat
 from edgerun.pipeline import Pipeline, Result
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.meters import FrameMeter
 from edgerun.stages import Source
 from edgerun.types import Event, Frame, Message
 
@@ -161,6 +162,9 @@ class Camera:
         self.wants_snapshot = False
         self.half_fps = False
         """Passes over every second frame, to let an accelerator cool down."""
+        self.lossless = lossless
+        self.meter: FrameMeter | None = None
+        """Told how long each frame takes; None: nobody wants to know."""
         self._build_source = build_source
         self._pipeline = pipeline
         self._dispatcher = dispatcher
@@ -347,7 +351,10 @@ class Camera:
         if self.half_fps and self.captured % 2:
             self._spared += 1
             return
-        self._dispatcher.offer(self._lane, self._pipeline.look(frame))
+        look = self._pipeline.look(frame)
+        if self.meter is not None:
+            self.meter.looked.observe(time.monotonic() - frame.stamp.captured)
+        self._dispatcher.offer(self._lane, look)
 
     def _is_frozen(self, frame: Frame) -> bool:
         """True when a coarse grid of the luma has not changed by one bit for long: no sensor is that quiet."""
@@ -370,6 +377,14 @@ class Camera:
             log.log(level, "camera %s is %s%s", self.name, state, f": {reason}" if reason else "")
         self._state, self._reason = state, reason
 
+    @staticmethod
+    def _measure(meter: FrameMeter, job: Job, inferred: float) -> None:
+        captured = job.look.frame.stamp.captured
+        meter.published.observe(time.monotonic() - captured)
+        if job.look.regions:
+            meter.inferred.observe(inferred - captured)
+            meter.inference.observe(job.inference_s)
+
     def _finish(self, job: Job) -> None:
         if job.reason:
             self._failed += 1
@@ -382,7 +397,10 @@ class Camera:
             self._pipeline.model_size = job.model_size
         self._finished.append(time.monotonic())
         if not self._closed.is_set():
+            inferred = time.monotonic()
             self.outlet(self._pipeline.finish(job.look, job.parts), job)
+            if self.meter is not None:
+                self._measure(self.meter, job, inferred)
             if self.wants_snapshot:
                 self.wants_snapshot = False
                 self.outlet.picture(job.look.frame)

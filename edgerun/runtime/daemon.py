@@ -34,6 +34,7 @@ from edgerun.runtime.control import Control
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
+from edgerun.runtime.metrics import Metrics
 from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload
 from edgerun.runtime.report import Bulletin, Report
@@ -72,6 +73,7 @@ class Daemon:
         self._ready = False
         self._started = time.monotonic()
         self._cameras: dict[str, Camera] = {}
+        self._metrics = Metrics(lambda: self._latest)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then return the exit status.
@@ -92,6 +94,7 @@ class Daemon:
             self._watch = Watch(self._loops)
             self._watch_over()
             self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
+            self._metrics.apply(self._config.metrics)
             if self._wait_for_model():
                 self._adopt(self._config.cameras, changed=set())
                 gc.freeze()
@@ -190,6 +193,7 @@ class Daemon:
         for name, options in wanted.items():
             if options.enabled and name not in self._cameras:
                 self._cameras[name] = self._camera(name, options)
+                self._metrics.attach(self._cameras, self._delivery)
                 self._cameras[name].start()
 
     def _views(self) -> dict[str, CameraView]:
@@ -262,6 +266,8 @@ class Daemon:
             vitals=self._upkeep.vitals,
             fallback=self._upkeep.fallback,
             previous_end=self._upkeep.previous_end,
+            latency_ms=self._metrics.meters.summary() if self._metrics.meters else {},
+            metrics_error=self._metrics.error,
         )
 
     # Reloading
@@ -277,6 +283,8 @@ class Daemon:
         before = self._config
         self._set_up(reload.config)
         self._upkeep.adopt(reload.text, self._config.supervision)
+        self._metrics.apply(self._config.metrics)
+        self._metrics.attach(self._cameras, self._delivery)
         everything = reload.detector is not None
         if (before.mqtt, before.device, before.outbox) != (self._config.mqtt, self._config.device, self._config.outbox):
             everything = True
@@ -312,6 +320,7 @@ class Daemon:
 
     def _take_down(self) -> None:
         self._notifier.stopping()
+        self._metrics.close()
         _end(self._cameras.values())
         for part in ("_detector", "_control"):
             if hasattr(self, part):

@@ -21,6 +21,7 @@ from edgerun.outbox import Outbox, OutboxOptions
 from edgerun.runtime.departures import GOODBYE_S, Departures
 from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.ledger import Ledger
+from edgerun.runtime.meters import AlertMeter
 from edgerun.runtime.retained import Retained
 from edgerun.stages import Request, Sink, Verdict
 from edgerun.types import Event, Message
@@ -132,6 +133,15 @@ class Delivery:
         """Offer again what nobody claimed, and what the outbox still holds from ``since_seq`` on, marked as
         replayed."""
         self._inbox.put(lambda: self._lanes.replay(camera, self._outbox.history(camera, since_seq)))
+
+    @property
+    def meter(self) -> AlertMeter | None:
+        """Told how long each alert takes; None: nobody wants to know."""
+        return self._ledger.meter
+
+    @meter.setter
+    def meter(self, meter: AlertMeter | None) -> None:
+        self._ledger.meter = meter
 
     def snapshot(self) -> DeliveryCounts:
         return self._counts

@@ -12,6 +12,7 @@ from uuid import UUID
 from edgerun.errors import SinkError
 from edgerun.messages import alert_body
 from edgerun.outbox import Entry, Outbox
+from edgerun.runtime.meters import AlertMeter
 from edgerun.types import Event
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Ledger:
         self.accepted = 0
         self.evicted = 0
         self.trouble = ""
+        self.meter: AlertMeter | None = None
+        """Told how long each alert takes; None: nobody wants to know."""
 
     def open(self, now: float) -> list[Entry] | None:
         """All that waits, from the file and from memory; None when the file cannot be opened now."""
@@ -60,6 +63,8 @@ class Ledger:
         body = alert_body(self._device, event, uid=uid, alert=self._alert_of(event, uid), seq=seq)
         self.newest[camera] = body
         self._fresh.append(Entry(camera, seq, body))
+        if self.meter is not None:
+            self.meter.taken(camera, seq, event.stamp.captured)
 
     def _alert_of(self, event: Event, uid: str) -> str:
         """The id that an episode's start and end share: that of its first message."""
@@ -105,6 +110,8 @@ class Ledger:
         self.accepted += len(self._unsaved)
         for entry in self._unsaved:
             log.debug("accepted %s %d", entry.camera, entry.seq)
+            if self.meter is not None:
+                self.meter.was_accepted(entry.camera, entry.seq)
         self._unsaved.clear()
         self._retry_at = 0.0
         self._say("")
@@ -127,6 +134,8 @@ class Ledger:
 
     def settle(self, entry: Entry) -> None:
         """An alert was delivered."""
+        if self.meter is not None:
+            self.meter.was_acknowledged(entry.camera, entry.seq)
         if entry.row:
             self._outbox.settle(entry)
         elif entry in self._unsaved:

@@ -40,6 +40,9 @@ class Report:
     fallback: str = ""
     """Why the last good configuration is served; empty: the file's is."""
     previous_end: str = ""
+    latency_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By stage: p50, p95, p99; empty while metrics are off."""
+    metrics_error: str = ""
 
     @property
     def stuck(self) -> list[str]:
@@ -98,7 +101,9 @@ class Report:
             "reload_error": self.reload_error,
             "fallback": self.fallback,
             "previous_end": self.previous_end,
-            "device_health": {**self.vitals.payload(), "memory_mb": self._memory()},
+            "latency_ms": self.latency_ms,
+            "metrics_error": self.metrics_error,
+            "device_health": {**self.vitals.payload(), "memory_mb": self.memory_mb()},
         }
 
     def health(self) -> dict[str, Any]:
@@ -118,7 +123,7 @@ class Report:
         hidden: dict[str, Any] = _hidden(told, self.hide)
         return hidden
 
-    def _memory(self) -> dict[str, float]:
+    def memory_mb(self) -> dict[str, float]:
         """Resident, of the daemon's own process and of each engine's."""
         engines = {f"worker {one.number}": one.pid for one in self.detector.dispatcher.workers}
         own = {"daemon": os.getpid(), **engines}

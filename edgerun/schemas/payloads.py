@@ -169,6 +169,12 @@ _STATE = record(
         "stuck": array("What hangs and cannot be replaced: internal loops, and cameras.", text("Its name.")),
         "fallback": text("Why the last good configuration is served; empty: the file's is."),
         "previous_end": text("Why the run before ended itself; empty: it did not."),
+        "latency_ms": mapping(
+            "From a frame's capture, by the stage reached; `inference` is the engine's own part. Empty while metrics "
+            "are off.",
+            record("Milliseconds, over the last minutes.", {q: number("", minimum=0) for q in ("p50", "p95", "p99")}),
+        ),
+        "metrics_error": text("Why metrics are not served; empty: they are, or are off."),
         "device_health": record(
             "How the hardware is.",
             {
@@ -195,7 +201,7 @@ _STATE = record(
             },
         ),
     },
-    optional=("stuck", "fallback", "previous_end", "device_health"),
+    optional=("stuck", "fallback", "previous_end", "latency_ms", "metrics_error", "device_health"),
     open_=True,
 )
 

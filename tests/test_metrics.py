@@ -1,0 +1,216 @@
+"""Figures that Prometheus reads: right, cheap, and only for those who may have them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from edgerun.config.upkeep import MetricsOptions
+from edgerun.runtime.meters import BOUNDS_S, AlertMeter, Histogram, Meters, quantile
+from edgerun.runtime.metrics import Metrics
+from edgerun.runtime.metrics_server import is_ours
+from edgerun.secrets import Secret
+from tests.daemon_process import DaemonProcess, wait_for
+from tests.outages import camera, clip
+from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto
+from tests.subscriber import Subscriber
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def get(
+    port: int, path: str = "/metrics", method: str = "GET", host: str = "127.0.0.1", **headers: str
+) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.putrequest(method, path, skip_host=True)
+    for name, value in {"Host": host, **headers}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+# Counting
+
+
+@given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_quantile_lies_in_the_right_bucket(values: list[float], q: float) -> None:
+    """The bucket of the value that a sorted list would give."""
+    histogram = Histogram()
+    for value in values:
+        histogram.observe(value)
+    exact = sorted(values)[math.ceil(len(values) * q) - 1]
+    told = quantile(histogram.counts, q)
+    upper = next((bound for bound in BOUNDS_S if bound >= exact), BOUNDS_S[-1])
+    lower = max((bound for bound in BOUNDS_S if bound < exact), default=0.0)
+    assert lower - 1e-9 <= told <= upper + 1e-9
+
+
+def test_a_summary_is_in_milliseconds_and_leaves_out_what_was_not_reached() -> None:
+    meters = Meters()
+    for _ in range(100):
+        meters.camera("porch").published.observe(0.045)
+        meters.camera("yard").published.observe(0.045)
+    assert meters.summary().keys() == {"published"}
+    assert 40 <= meters.summary()["published"]["p50"] <= 50
+
+
+def test_alerts_are_followed_to_their_acknowledgement() -> None:
+    """Those of a clip's own clock are not, nor those of the run before."""
+    meter = AlertMeter()
+    meter.taken("porch", 1, time.monotonic() - 0.25)
+    meter.was_accepted("porch", 1)
+    meter.was_acknowledged("porch", 1)
+    meter.taken("porch", 2, 12.5 - 1e6)
+    meter.was_accepted("porch", 2)
+    meter.was_acknowledged("porch", 99)
+    assert sum(meter.accepted.counts) == sum(meter.acknowledged.counts) == 1
+    assert 0.25 <= meter.acknowledged.total < 5
+
+
+# Who may ask
+
+
+@pytest.fixture
+def server() -> Iterator[Metrics]:
+    def nothing() -> Any:
+        raise AssertionError("no figures were asked for")
+
+    metrics = Metrics(nothing)
+    yield metrics
+    metrics.close()
+
+
+def test_off_is_the_default_and_costs_no_port(server: Metrics) -> None:
+    server.apply(MetricsOptions())
+    assert server.meters is None
+    assert server.address is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "edge.example"])
+def test_beyond_loopback_a_token_is_needed(host: str) -> None:
+    with pytest.raises(ValueError, match="a token"):
+        MetricsOptions(enabled=True, host=host)
+    MetricsOptions(enabled=True, host=host, token=Secret("long-enough"))
+
+
+def test_only_get_only_one_path_only_our_names_only_with_the_token(server: Metrics) -> None:
+    """Each refused before any figure is computed."""
+    server.apply(MetricsOptions(enabled=True, port=0, token=Secret("s3cret-token")))
+    assert server.address is not None
+    port = server.address[1]
+    good = {"Authorization": "Bearer s3cret-token"}
+    assert get(port)[0] == 401
+    assert get(port, Authorization="Bearer wrong")[0] == 401
+    assert get(port, Authorization="Basic s3cret-token")[0] == 401
+    assert get(port, host="evil.example", **good)[0] == 421
+    assert get(port, host="", **good)[0] == 421
+    assert get(port, "/", **good)[0] == 404
+    assert get(port, "/metrics/../config", **good)[0] == 404
+    for method in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
+        assert get(port, method=method, **good)[0] == 501
+    assert "s3cret" not in get(port)[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("127.0.0.1:9464", True),
+        ("[::1]:9464", True),
+        ("[::1]", True),
+        ("192.168.1.5", True),
+        ("LOCALHOST:1", True),
+        ("pi", True),
+        ("pi.local:9464", True),
+        ("pi.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+    ],
+)
+def test_names_that_a_web_page_could_make_up_are_refused(host: str, ours: bool) -> None:
+    assert is_ours(host, {"localhost", "pi"}) is ours
+
+
+def test_a_port_that_is_taken_is_told_and_holds_nothing_up(server: Metrics) -> None:
+    other = Metrics(server._latest)
+    other.apply(MetricsOptions(enabled=True, port=0))
+    assert other.address is not None
+    server.apply(MetricsOptions(enabled=True, port=other.address[1]))
+    assert "cannot be served at 127.0.0.1" in server.error
+    server.apply(MetricsOptions())
+    assert server.error == ""
+    other.close()
+
+
+def test_turning_it_off_leaves_no_thread_behind(server: Metrics) -> None:
+    for _ in range(3):
+        server.apply(MetricsOptions(enabled=True, port=0))
+        server.apply(MetricsOptions())
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name == "metrics"], 5, "its threads end")
+
+
+# The real thing
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_daemon_tells_its_figures(tmp_path: Path) -> None:
+    """The page parses, the state has the summary, and the dashboard asks for nothing that is not there."""
+    port = free_port()
+    with Mosquitto(tmp_path / "broker") as broker:
+        wanted = {
+            "device": "pi",
+            "mqtt": {"host": "127.0.0.1", "port": broker.port},
+            "metrics": {"enabled": True, "port": port},
+            "cameras": {"gate": camera(clip())},
+        }
+        with Subscriber(broker.port), DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+            daemon.ready()
+            wait_for(lambda: 'fate="delivered"} 0.0' not in get(port)[1], 20, daemon.log)
+            status, page = get(port)
+            assert status == 200
+            families = {family.name: family for family in text_string_to_metric_families(page)}
+            stages = {s.labels["stage"] for s in families["edgerun_frame_latency_seconds"].samples}
+            assert stages == {"looked", "inferred", "published"}
+            counted = {
+                s.labels["stage"]: s.value
+                for s in families["edgerun_alert_latency_seconds"].samples
+                if s.name.endswith("_count")
+            }
+            assert counted["accepted"] >= counted["acknowledged"] > 0
+            wait_for(lambda: "acknowledged" in daemon.health()["latency_ms"], 5, daemon.log)
+            assert asked_for() <= samples(page)
+            daemon.write({**wanted, "metrics": {}, "state_dir": str(tmp_path / "daemon" / "state")})
+            daemon.signal(signal.SIGHUP)
+            wait_for(lambda: not daemon.health()["latency_ms"], 15, daemon.log)
+            with pytest.raises(ConnectionRefusedError):
+                get(port)
+            assert daemon.stop() == 0
+
+
+def samples(page: str) -> set[str]:
+    """Names of samples that a page has, and of those that only some devices have."""
+    found = {sample.name for family in text_string_to_metric_families(page) for sample in family.samples}
+    declared = {family.name for family in text_string_to_metric_families(page)}
+    return found | declared | {"edgerun_clock_synced"}
+
+
+def asked_for() -> set[str]:
+    """Names of all metrics in the dashboard."""
+    dashboard = json.loads((ROOT / "configs" / "grafana.json").read_text())
+    written = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    written += [one["query"] for one in dashboard["templating"]["list"]]
+    return {name for text in written for name in re.findall(r"edgerun_\w+", text)}
