@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from faults import cameras, engines, kills, links, offline, service
+from faults import cameras, disk, engines, kills, links, offline, service, traces
 from faults.row import Outcome, Row, Terms
 
-_MODULES = (cameras, engines, kills, links, offline, service)
+_MODULES = (cameras, disk, engines, kills, links, offline, service, traces)
 ROWS = sorted((row for module in _MODULES for row in module.ROWS), key=lambda row: row.number)
 
 
@@ -31,6 +32,7 @@ def main() -> int:
         began = time.monotonic()
         outcome = _play(row, args.seed, args.short)
         results.append((row, outcome, time.monotonic() - began))
+        print(f"   {outcome.figure}", file=sys.stderr, flush=True)
     _print(results)
     if args.json:
         found = [
@@ -47,7 +49,7 @@ def _play(row: Row, seed: int, short: bool) -> Outcome:
         terms = Terms(Path(folder), random.Random(f"{seed}/{row.number}"), short, lambda text: print("  ", text))
         try:
             return row.play(terms)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
             return Outcome(str(error).strip()[-2000:], False)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Any
 from edgerun.messages import Topics, status
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.footprint import processes
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.types import Event, Stamp, TrackedObject
 from tests.daemon_process import wait_for
@@ -121,7 +123,8 @@ class Sender:
 
     def _end(self, how: signal.Signals) -> None:
         assert self._process is not None and self._reader is not None
-        self._process.send_signal(how)
+        traced = [pid for pid, command in processes(self.pid).items() if command.startswith(sys.executable)]
+        os.kill(traced[-1] if traced else self.pid, how)
         self._process.wait(20)
         self._reader.join(10)
 
@@ -145,8 +148,7 @@ class Sender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+            self._end(signal.SIGKILL)
 
 
 if __name__ == "__main__":
