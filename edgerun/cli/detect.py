@@ -11,16 +11,21 @@ from edgerun import config
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
 from edgerun.pipeline import Look
-from edgerun.regions import Region
+from edgerun.regions import Region, RegionOptions
+from edgerun.regions.crops import Canvas
+from edgerun.regions.joining import join
 from edgerun.runtime.engines import label
 from edgerun.runtime.session import Session
 from edgerun.types import Detections, Frame, Stamp
+
+_MOST_PARTS = 100
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     add_model_arguments(parser)
     parser.add_argument("--score", type=float, default=0.5, metavar="S", help="least score, 0-1 (default 0.5)")
+    parser.add_argument("--regions", action="store_true", help="also look at parts of the image, for small objects")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write each image there with its boxes drawn")
 
@@ -58,8 +63,9 @@ def run(args: argparse.Namespace) -> int:
     with Session(choice) as session:
         for number, path in enumerate(args.images):
             frame = _read(path, number)
-            whole = Region((0, 0, frame.stamp.width, frame.stamp.height), "frame")
-            found = session.infer(Look(frame, (whole,))).parts[0][0]
+            size = frame.stamp.width, frame.stamp.height
+            look = Look(frame, parts_of(size, session.io.size) if args.regions else (Region((0, 0, *size), "frame"),))
+            found = join(session.infer(look).parts, Detections.empty(), size, RegionOptions())
             found = found.take(found.score >= args.score)
             results.append(_described(path, found, session.labels))
             if args.save:
@@ -69,6 +75,21 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(results))
     return 0
+
+
+def parts_of(size: tuple[int, int], model: tuple[int, int]) -> tuple[Region, ...]:
+    """The whole image of ``size`` (width, height), and crops all over it that overlap by half: as large as the model's
+    input, so that nothing is made smaller, or larger where they would be too many."""
+    canvas = Canvas(size, model)
+    scale = 1.0
+    while True:
+        sides = canvas.side(scale)
+        lefts, tops = ({*range(0, size[n] - sides[n], -(-sides[n] // 2)), size[n] - sides[n]} for n in (0, 1))
+        if len(lefts) * len(tops) <= _MOST_PARTS:
+            break
+        scale *= 1.1
+    crops = [Region((x, y, x + sides[0], y + sides[1]), "sweep") for y in sorted(tops) for x in sorted(lefts)]
+    return Region(canvas.whole, "frame"), *(crop for crop in crops if crop.xyxy != canvas.whole)
 
 
 def _read(path: Path, number: int) -> Frame:
