@@ -64,8 +64,9 @@ def run(args: argparse.Namespace) -> int:
         for number, path in enumerate(args.images):
             frame = _read(path, number)
             size = frame.stamp.width, frame.stamp.height
-            look = Look(frame, parts_of(size, session.io.size) if args.regions else (Region((0, 0, *size), "frame"),))
-            found = join(session.infer(look).parts, Detections.empty(), size, RegionOptions())
+            regions = parts_of(size, session.io.size) if args.regions else (Region((0, 0, *size), "frame"),)
+            parts = session.infer(Look(frame, regions)).parts
+            found = join(parts, Detections.empty(), size, RegionOptions()) if args.regions else parts[0][0]
             found = found.take(found.score >= args.score)
             results.append(_described(path, found, session.labels))
             if args.save:
