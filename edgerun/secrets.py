@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
+
+_IN_URL = re.compile(
+    r"(?i)://[^\s/?#:]*:([^\s/?#'\"<>]+)@|[?&](?:password|passwd|pwd|pass|token|auth|key|secret)=([^&#\s]+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,12 @@ class Secret:
                 ),
             ]
         }
+
+
+def passwords_in(text: str) -> set[str]:
+    """The passwords in the URLs of a text, as they are written there and as they are meant."""
+    found = {one for groups in _IN_URL.findall(text) for one in groups if one}
+    return found | {unquote(one) for one in found}
 
 
 NO_SECRET = Secret("")

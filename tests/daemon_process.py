@@ -132,6 +132,12 @@ class DaemonProcess:
     def health(self) -> dict[str, Any]:
         return ask(Path(self._short) / "control.sock")
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another edgerun command, run where it finds this daemon."""
+        environ = {**self.environ, "RUNTIME_DIRECTORY": self._short}
+        command = [sys.executable, "-m", "edgerun", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environ, cwd=REPOSITORY)
+
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from edgerun import __version__
 from edgerun.errors import ConfigError, EdgerunError, ModelError
+from edgerun.logs import hide_urls
 
 COMMANDS = {
     "run": "the daemon: cameras in, detections and alerts out",
@@ -47,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(command.run(parser.parse_args(words[1:])))
     except (ConfigError, ModelError) as error:
-        print(f"edgerun: {error}", file=sys.stderr)
+        print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
         return EXIT_CONFIG
     except EdgerunError as error:
-        print(f"edgerun: {error}", file=sys.stderr)
+        print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:  # the reader has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,12 +6,15 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgerun.cli.run import DEFAULT_CONFIG
-from edgerun.config import load
+from edgerun.config import load, plugin_tables
+from edgerun.devices import look_around
 from edgerun.errors import ConfigError, EdgerunError
+from edgerun.runtime import bundle
 from edgerun.runtime.control import ask
 from edgerun.runtime.places import control_socket, state_dir
 
@@ -22,6 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so many seconds for it to be well")
     parser.add_argument("--json", action="store_true", help="all the daemon says of itself")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE.tar.gz", help="also write all that helps a helper, without passwords"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,11 +40,24 @@ def run(args: argparse.Namespace) -> int:
         if answer["healthy"] or time.monotonic() >= until:
             break
         time.sleep(0.5)
+    if args.bundle:
+        _bundle(args.bundle, args.config, answer)
     if args.json:
         print(json.dumps(answer))
     else:
         _print(answer)
     return 0 if answer["healthy"] else 1
+
+
+def _bundle(path: Path, config: Path, answer: dict[str, Any]) -> None:
+    def devices() -> list[dict[str, Any]]:
+        return [asdict(finding) for finding in look_around(plugin_tables()["engines"])]
+
+    try:
+        bundle.write(path, config, answer, devices)
+    except OSError as error:
+        raise EdgerunError(f"{path} cannot be written: {error.strerror}") from error
+    print(f"{path} written; look through it before you give it away", file=sys.stderr)
 
 
 def _socket(config: Path) -> Path:

@@ -22,7 +22,7 @@ from edgerun.outbox import OutboxOptions
 from edgerun.plugins import Plugin
 from edgerun.regions import RegionOptions
 from edgerun.rules import Place, RuleOptions
-from edgerun.secrets import Secret
+from edgerun.secrets import Secret, passwords_in
 from edgerun.sinks import SINKS
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.sinks.stdout import StdoutOptions
@@ -235,6 +235,8 @@ def secrets_of(options: object) -> set[str]:
     """Every secret in a tree of options, for those who must not print it."""
     if isinstance(options, Secret):
         return {options.value}
+    if isinstance(options, str):
+        return passwords_in(options)
     parts: Iterable[object] = ()
     if is_dataclass(options) and not isinstance(options, type):
         parts = (getattr(options, part.name) for part in fields(options))

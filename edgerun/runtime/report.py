@@ -20,6 +20,8 @@ from edgerun.runtime.vitals import Vitals
 STARTED = time.time()
 _REPEAT_S = 60.0
 _STALE_S = 5.0
+_FREE_TEXT = ("reason", "error", "fallback", "previous_end", "wrong", "command")
+"""Endings of the keys whose values are sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +164,13 @@ class Report:
         return wrong
 
 
-def _hidden(told: Any, hide: Callable[[str], str]) -> Any:
-    """The same with every text made safe to be seen."""
+def _hidden(told: Any, hide: Callable[[str], str], key: str = "") -> Any:
+    """The same with its free texts made safe to be seen; a password may well be a word like ``offline``."""
     if isinstance(told, dict):
-        return {key: _hidden(value, hide) for key, value in told.items()}
+        return {name: _hidden(value, hide, name) for name, value in told.items()}
     if isinstance(told, list):
-        return [_hidden(value, hide) for value in told]
-    return hide(told) if isinstance(told, str) else told
+        return [_hidden(value, hide, key) for value in told]
+    return hide(told) if isinstance(told, str) and key.endswith(_FREE_TEXT) else told
 
 
 class Bulletin:
