@@ -60,6 +60,12 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
+    @staticmethod
+    def of(record: dict[str, Any]) -> Section:
+        """What ``record`` told, as far as a table shows it."""
+        figures = [Figure(one["name"], one["unit"], tuple(one["values"])) for one in record["figures"]]
+        return Section(record["title"], figures, record["remarks"])
+
     def record(self) -> dict[str, Any]:
         return {"title": self.title, "remarks": self.remarks, "figures": [one.record() for one in self.figures]}
 

@@ -43,16 +43,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="length of one measurement in a round")
     parser.add_argument("--starts", type=int, default=0, metavar="N", help="with start: so many more, counted")
     parser.add_argument("--peer-python", type=Path, metavar="PYTHON", help="a Python with roboflow's trackers")
+    parser.add_argument("--peers", type=Path, metavar="FILE", help="what scripts/bench-peers found, for the report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there; - is stdout")
     parser.add_argument("--report", type=Path, metavar="FILE", help="full rounds of everything, as a Markdown page")
 
 
 def run(args: argparse.Namespace) -> int:
     from edgerun.bench import machine
-    from edgerun.bench.figures import table
+    from edgerun.bench.figures import Section, table
     from edgerun.bench.workplace import workplace
 
-    for given in (args.clip, args.model, args.labels, args.peer_python):
+    for given in (args.clip, args.model, args.labels, args.peer_python, args.peers):
         if given is not None and not given.exists():
             raise ConfigError(f"{given} is not there")
     repeats, seconds = _FULL if args.subject or args.report else _SHORT
@@ -65,20 +66,16 @@ def run(args: argparse.Namespace) -> int:
             section = measure(place)
             sections.append(section)
             print(table(section), file=out, flush=True)
+    if args.peers:
+        sections.append(Section.of(json.loads(args.peers.read_text(encoding="utf-8"))))
     if args.json:
         text = json.dumps({"machine": described, "sections": [one.record() for one in sections]}, indent=1)
         sys.stdout.write(text + "\n") if str(args.json) == "-" else args.json.write_text(text + "\n", encoding="utf-8")
     if args.report:
         from edgerun.bench.report import page
 
-        args.report.write_text(page(described, sections, _command(args)), encoding="utf-8")
+        args.report.write_text(page(described, sections), encoding="utf-8")
     return 0
-
-
-def _command(args: argparse.Namespace) -> str:
-    given = {"--clip": args.clip, "--model": args.model, "--labels": args.labels, "--peer-python": args.peer_python}
-    words = [f"{option} {path}" for option, path in given.items() if path is not None]
-    return " ".join(["edgerun bench", *words, f"--report {args.report}"])
 
 
 def _measures(args: argparse.Namespace) -> Iterator[Callable[[Workplace], Section]]:
