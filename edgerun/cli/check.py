@@ -6,8 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgerun.cli import EXIT_CONFIG
+from edgerun.remembered import recall
+
+if TYPE_CHECKING:
+    from edgerun.config.text import Problem
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,13 +20,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
+def _problems(path: Path) -> list[Problem]:
+    from edgerun.config import problems
+
+    return problems(path)
+
+
 def run(args: argparse.Namespace) -> int:
     """0 for a good file, 78 for a bad one. What only this machine lacks, such as an environment variable, is told on
     stderr and does not count."""
-    from edgerun.config import problems
-
     file = str(args.file)
-    found = problems(args.file)
+    found = [] if recall(args.file) is not None else _problems(args.file)
     wrong = [problem for problem in found if not problem.missing_here]
     lacking = [problem for problem in found if problem.missing_here]
     if args.json:

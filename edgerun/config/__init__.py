@@ -8,6 +8,7 @@ This package is the only one that reads the plugin tables; a ``Chosen`` plugin c
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import subprocess
 from pathlib import Path
@@ -26,7 +27,7 @@ from edgerun.config.tree import (
     source,
 )
 from edgerun.errors import ConfigError, EdgerunError
-from edgerun.remembered import reader_of, recall
+from edgerun.remembered import Remembered, key_of, reader_of, recall, remember
 
 if TYPE_CHECKING:
     from edgerun.config.text import Problem
@@ -41,7 +42,7 @@ __all__ = [
     "host_name",
     "json_schema",
     "load",
-    "load_and_tell",
+    "load_and_remember",
     "load_isolated",
     "plugin_tables",
     "problems",
@@ -56,21 +57,18 @@ ISOLATED_S = 60.0
 def load(path: Path, beside: Path | None = None) -> Config:
     """The file's Config. ``beside``: where the files that it names are looked for, when that is not its own folder.
     Raises ConfigError with one line per problem."""
-    return load_and_tell(path, beside)[0]
+    return _good(path, *_examine(path, beside)[:2])
 
 
-def load_and_tell(path: Path, beside: Path | None = None) -> tuple[Config, bool]:
-    """As ``load``; and whether all of it stands in the file, with nothing from the environment or other files."""
-    config, found, alone = _examine(path, beside)
-    if config is None or found:
-        raise ConfigError("\n".join(problem.text(str(path)) for problem in found))
-    return config, alone
+def load_and_remember(path: Path) -> Config:
+    """As ``load``; what is good is found at once the next time by ``load_isolated``."""
+    return _good(path, *_examine_and_remember(path))
 
 
 def problems(path: Path) -> list[Problem]:
     """Everything that is wrong with a file, in the order of its lines. Touches nothing but the file and the secrets
-    it names."""
-    return _examine(path)[1]
+    it names, and remembers one that is good."""
+    return _examine_and_remember(path)[1]
 
 
 def json_schema() -> dict[str, Any]:
@@ -107,7 +105,25 @@ def load_isolated(path: Path, beside: Path | None = None, reader: subprocess.Pop
     return outcome
 
 
+def _good(path: Path, config: Config | None, found: list[Problem]) -> Config:
+    if config is None or found:
+        raise ConfigError("\n".join(problem.text(str(path)) for problem in found))
+    return config
+
+
+def _examine_and_remember(path: Path) -> tuple[Config | None, list[Problem]]:
+    key = b""
+    with contextlib.suppress(OSError):
+        key = key_of(path)
+    config, found, alone = _examine(path)
+    # a text that was changed meanwhile is not the one that was found good
+    if config is not None and not found and alone and key == key_of(path):
+        remember(path, key, Remembered(pickle.dumps(config)))
+    return config, found
+
+
 def _examine(path: Path, beside: Path | None = None) -> tuple[Config | None, list[Problem], bool]:
+    """The last tells whether all of it stands in the file, with nothing from the environment or other files."""
     from edgerun.config import text, validation
 
     try:
