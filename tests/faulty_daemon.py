@@ -42,10 +42,10 @@ class Hanging:
 
 
 def hang_while_loading() -> None:
-    def hanging(*arguments: Any) -> Any:
+    def hanging(*arguments: Any, **options: Any) -> Any:
         return [
             type(one)(one.name, Load(Hanging, one.load.options, one.load.model, one.load.slots))  # type: ignore[arg-type]
-            for one in candidates(*arguments)
+            for one in candidates(*arguments, **options)
         ]
 
     setattr(detector, "candidates", hanging)  # noqa: B010  this is the fault, which no type can allow

@@ -82,7 +82,7 @@ def test_the_contracts_example_is_typed_options(tmp_path: Path, monkeypatch: pyt
     assert porch.lines["gate"].from_ == (0.2, 0.7)
     assert [rule.when for rule in porch.rules] == ["enter", "dwell", "cross", "count", "enter", "absent"]
     assert loaded.mqtt.password == Secret("hunter2")
-    assert config.secrets_of(loaded) == {"hunter2"}
+    assert config.secrets_of(loaded) == {"hunter2", "s3cret"}
     assert loaded.model.engine is None
     assert loaded.model.head is None
 

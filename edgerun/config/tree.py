@@ -234,7 +234,7 @@ class Config:
 def secrets_of(options: object) -> set[str]:
     """Every secret in a tree of options, for those who must not print it."""
     if isinstance(options, Secret):
-        return {options.value}
+        return {options.value} if options else set()
     if isinstance(options, str):
         return passwords_in(options)
     parts: Iterable[object] = ()
