@@ -362,3 +362,16 @@ def test_alerts_wear_the_card_little(tmp_path: Path) -> None:
         outbox.settle(entry)
         outbox.tick()
     assert (written() - before) / 2000 <= 4096
+
+
+def test_a_batch_larger_than_the_room_left_evicts(tmp_path: Path) -> None:
+    """It is the cap that stands against it, though the file is not as large as it may be; the disk is not full."""
+    outbox, _ = opened(tmp_path / "outbox.db", max_mb=1)
+    for _ in range(4):
+        entries = [Entry("porch", outbox.next_seq("porch"), body("porch", 0)) for _ in range(700)]
+        outbox.add(entries)
+    assert outbox.gaps.evicted > 0
+    (gap,) = outbox.gaps.of("porch")
+    outbox.close()
+    _, waiting = opened(tmp_path / "outbox.db", max_mb=1)
+    assert [entry.seq for entry in waiting] == list(range(gap.last + 1, 2801))

@@ -89,10 +89,11 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
-    def at_cap(self) -> bool:
-        """Whether the file is as large as it may be; else it is the disk that is full."""
+    def room(self) -> int:
+        """Pages that the file may still take, counting those in it that are free."""
         pages: int = self._connection.execute("PRAGMA page_count").fetchone()[0]
-        return pages >= self._max_pages
+        free: int = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+        return self._max_pages - pages + free
 
     def close(self) -> None:
         self._connection.close()

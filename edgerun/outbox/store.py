@@ -33,6 +33,8 @@ HISTORY = 200
 """Delivered alerts that are kept so that they can be asked for again."""
 _BATCH = 200
 _EVICT = 64
+_SLACK = 16
+"""Pages that a commit may need beside its rows."""
 _BALLAST_S = 30.0
 
 
@@ -183,7 +185,7 @@ class Outbox:
         ]
         work = _insert(new)
         while not self._write([work], durable=True):
-            victims = self._make_room(busy)
+            victims = self._make_room(busy, new)
             if not victims and not self._ballast.release():
                 raise SinkError(f"the outbox {self._path} has no room: the disk is full")
             evicted |= victims
@@ -195,10 +197,10 @@ class Outbox:
             self._newest[row.camera] = row.id
         return evicted - {MARKS_ID}
 
-    def _make_room(self, busy: Collection[int]) -> set[int]:
+    def _make_room(self, busy: Collection[int], new: Sequence[Row]) -> set[int]:
         """In a file at its cap, delete what is delivered, else what waits longest. The rows deleted."""
-        if not self._at_cap():
-            return set()
+        if self._room() > 2 * sum(1 + len(row.body) // PAGE for row in new) + _SLACK:
+            return set()  # not the cap stood against it, but the disk
         spared = {*busy, *self._newest.values()}
         delivered = [number for number in self._delivered if number not in spared]
         if delivered:
@@ -213,9 +215,9 @@ class Outbox:
         log.warning("the outbox is at its cap: the %d oldest alerts gave way", len(victims))
         return set(victims)
 
-    def _at_cap(self) -> bool:
+    def _room(self) -> int:
         try:
-            return self._opened().at_cap()
+            return self._opened().room()
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
