@@ -17,40 +17,18 @@ from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
 from edgerun.worker.process import EngineProcess, Reply
 from edgerun.worker.spawn import Child
-from edgerun.worker.wire import Load, Slot, Slots
+from edgerun.worker.terms import IN_FLIGHT, SLOTS, Candidate, Terms
+from edgerun.worker.wire import Slot, Slots
+
+__all__ = ["IN_FLIGHT", "SLOTS", "Candidate", "Listener", "Terms", "Worker"]
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT = 2
-"""Requests a child holds at once: one that runs and one that waits, so that it never idles between two."""
-SLOTS = IN_FLIGHT + 1
-"""One more for the outputs that are being decoded."""
 _TICK_S = 0.5
 _MOST_REFUSALS = 3
 """An engine that fails so many inferences in a row is as good as dead: a server that is gone, a stuck device."""
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An engine that may serve, in words and as what a child needs. What a ``detachable`` one runs on can go away: an
-    accelerator, a server."""
-
-    name: str
-    load: Load
-    detachable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How long an inference and a start may take, how long a better engine waits at most until it is tried again,
-    and whether a loaded second child stands by."""
-
-    deadline_s: float = 5.0
-    start_s: float = 60.0
-    retry_primary_s: float = 60.0
-    spare: bool = False
 
 
 @dataclass(slots=True)
@@ -201,6 +179,10 @@ class Worker:
                 if not self._closed.is_set():
                     self._fail(error, lived_s=time.monotonic() - began)
         self._drop_aside()
+        if self._early is not None:
+            self._early.end()
+        for memory in self._memories:
+            os.close(memory)
 
     def _start(self) -> EngineProcess:
         """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
