@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 _NOISE_LEVELS = 1.5
 """Standard deviation of the noise in a still scene, in grey levels: a good sensor by day, after its own filter."""
+_SAMPLED = 10
+"""Every so many-th picture counts for the scene with nobody in it."""
 _TIME_BASE = 90_000
 
 
@@ -38,15 +41,17 @@ def retimed(clip: Path, folder: Path, fps: float) -> Path:
 
 
 def still(clip: Path, folder: Path, fps: int, seconds: float) -> Path:
-    """The clip's first picture for ``seconds``, with a sensor's noise, as H.264 the way cameras send it (a key frame
-    every four seconds, no reordering)."""
+    """The clip's scene with nobody in it (the median of its pictures) for ``seconds``, with a sensor's noise.
+
+    H.264 the way cameras send it: a key frame every four seconds, no reordering."""
     import av
 
     made = folder / f"{clip.stem}-still-{fps}.mp4"
     if made.exists():
         return made
     with av.open(str(clip)) as source:
-        picture = next(source.decode(video=0)).to_ndarray(format="yuv420p")
+        pictures = [one.to_ndarray(format="yuv420p") for one in islice(source.decode(video=0), 0, None, _SAMPLED)]
+    picture = np.median(pictures, axis=0)
     noise = np.random.default_rng(0)
     with av.open(str(made), "w") as target:
         stream = target.add_stream(
