@@ -115,7 +115,7 @@ def lanes_with(count: int) -> Lanes:
 
 def test_what_nobody_wanted_is_tried_by_its_oldest_and_follows_in_order() -> None:
     lanes = lanes_with(5)
-    assert offered(lanes, 0.0, "unclaimed") == [1, 2, 3, 4, 5]
+    assert offered(lanes, 0.0, "unclaimed") == [1, 2, 1, 3, 1, 4, 1, 5]
     assert lanes.unclaimed == 5
     assert offered(lanes, PROBE_S - 1, "taken") == []
     assert offered(lanes, PROBE_S, "unclaimed") == [1]
@@ -127,7 +127,16 @@ def test_a_new_alert_waits_for_the_oldest_unclaimed_one() -> None:
     lanes = lanes_with(2)
     offered(lanes, 0.0, "unclaimed")
     lanes.add([Entry("porch", 3, b"x")])
-    assert offered(lanes, EAGER_PROBE_S, "taken") == [1, 2, 3]
+    assert offered(lanes, 0.1, "taken") == [1, 2, 3]
+
+
+def test_every_alert_is_offered_once_even_if_nobody_listens() -> None:
+    """Each behind a look whether somebody came."""
+    lanes = lanes_with(2)
+    assert offered(lanes, 0.0, "unclaimed") == [1, 2]
+    lanes.add([Entry("porch", 3, b"x"), Entry("porch", 4, b"x")])
+    assert offered(lanes, 0.1, "unclaimed") == [1, 3, 1, 4]
+    assert offered(lanes, PROBE_S, "unclaimed") == []
 
 
 def test_a_refused_alert_waits_at_the_head_and_others_behind_it() -> None:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 WINDOW = 16
 """Messages with QoS 1 in flight at the most; less where the broker says so."""
+_TRICKLE = 2
 GOODBYE_S = 0.7
 _ANSWER_S = 10.0
 """An acknowledgement that takes longer means that the broker hangs."""
@@ -82,14 +83,21 @@ class Departures:
 
     def fill(self, now: float) -> None:
         """Put as much in flight as the window takes: alerts first, but a quarter of it is for retained messages."""
-        share = max(1, self._window // 4) - sum(flight.entry is None for flight in self._flights.values())
-        self._fill_with_alerts(now, self._window - max(share, 0))
+        others = sum(flight.entry is None for flight in self._flights.values())
+        share = max(max(1, self._window // 4) - others, 0)
+        alerts = others + self._alerts_at_a_time()
+        self._fill_with_alerts(now, min(self._window - share, alerts))
         while share > 0 and len(self._flights) < self._window:
             message = self._retained.take()
             if message is None or not self._offer_retained(message, now):
                 break
             share -= message.qos
-        self._fill_with_alerts(now, self._window)
+            alerts += message.qos
+        self._fill_with_alerts(now, min(self._window, alerts))
+
+    def _alerts_at_a_time(self) -> int:
+        """What is unanswered when we are killed is sent twice, so only a backlog is worth a wide window."""
+        return max(_TRICKLE, len(self._lanes) // _TRICKLE)
 
     def _fill_with_alerts(self, now: float, limit: int) -> None:
         while len(self._flights) < limit:

@@ -1,7 +1,7 @@
 """In which order alerts are offered: one lane per camera. Pure; times come from the caller (monotonic seconds).
 
-What the broker took with nobody listening stays unclaimed: its oldest is offered now and then, and before anything new,
-and once one is taken the rest follow in order. What the broker refused waits at the head of its lane.
+What the broker took with nobody listening stays unclaimed: its oldest is offered now and then, and before each new
+alert, and once one is taken the rest follow in order. What the broker refused waits at the head of its lane.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgerun.stages import Verdict
 
 PROBE_S = 5.0
 EAGER_PROBE_S = 1.0
-"""While new alerts come, or a subscriber may just have arrived."""
+"""While a subscriber may just have arrived."""
 EAGER_FOR_S = 30.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
@@ -33,20 +33,27 @@ class Lane:
         self.unclaimed: deque[Entry] = deque()
         self.flying: dict[int, Entry] = {}
         self._probing = False
+        self._probed = False
+        """The oldest unclaimed one was just offered in vain: one new alert may follow."""
         self._probe_at = 0.0
         self._pause_s = 0.0
         self._resume_at = 0.0
 
     def next(self, now: float, eager: bool) -> Entry | None:
-        """The entry to offer now, taken out of its queue; ``sent`` or ``put_back`` must follow."""
-        if self._probing or (self._pause_s and (self.flying or now < self._resume_at)):
+        """The entry to offer now, taken out of its queue; ``sent``, ``unsent`` or ``skipped`` must follow."""
+        if self._pause_s and (self.flying or now < self._resume_at):
             return None
-        if self.unclaimed and now >= self._probe_at + (EAGER_PROBE_S if eager or self.waiting else PROBE_S):
-            if self.flying:
-                return None
+        if not self.unclaimed:
+            return None if self._probing or not self.waiting else self.waiting.popleft()
+        if self.flying or self._probing:
+            return None
+        if self.waiting and self._probed:
+            self._probed = False
+            return self.waiting.popleft()
+        if self.waiting or now >= self._probe_at + (EAGER_PROBE_S if eager else PROBE_S):
             self._probing = True
             return self.unclaimed.popleft()
-        return self.waiting.popleft() if self.waiting else None
+        return None
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """These wait again, in order."""
@@ -63,6 +70,7 @@ class Lane:
 
     def answered(self, token: int, verdict: Verdict, now: float) -> Entry:
         entry = self.flying.pop(token)
+        self._probed = verdict == "unclaimed" and (self._probing or not self.unclaimed)
         self._probing = False
         if verdict == "refused":
             self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
@@ -86,7 +94,7 @@ class Lane:
         """The connection went: nothing in flight will be answered, and everything may be tried at once."""
         self.put_back(self.flying.values())
         self.flying.clear()
-        self._probing = False
+        self._probing = self._probed = False
         self._pause_s = self._probe_at = 0.0
 
     def drop(self, gone: Callable[[Entry], bool]) -> None:
