@@ -141,7 +141,7 @@ class TestWhoIsWho:
         assert other.class_id.tolist() == [3]
 
     def test_a_second_box_upon_a_tracked_object_is_no_second_object(self) -> None:
-        twice = boxes([walker(100), [104, 205, 138, 290]], [0.9, 0.8])
+        twice = boxes([walker(100), [104.0, 205.0, 138.0, 290.0]], [0.9, 0.8])
         assert last(Tracker(), [twice] * 20).track_id.tolist() == [1]
 
     def test_ids_differ_between_instances_only_by_their_own_history(self) -> None:

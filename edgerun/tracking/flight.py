@@ -25,6 +25,8 @@ DOUBT = 0.5
 """By which part that grows as the score falls to 0."""
 SPEED = 1.4
 """Standard deviation of a newcomer's velocity, in heights / s."""
+CONTESTED = 0.3
+"""The part of a correction that is made when the measurement may be of another object."""
 FADE_S = 15.0
 """Time in which a velocity falls to 1/e."""
 
@@ -55,17 +57,19 @@ class Flight:
         np.matmul(self._carry, self._table, out=self._table)
         self._table[6:] += self._push * (height * height)
 
-    def update(self, rows: Index | slice, measured: F64, score: F64, telling: Mask | None = None) -> None:
+    def update(self, rows: Index | slice, measured: F64, score: F64, clear: Mask | None = None) -> None:
         """Take in one measurement each for K rows: edges (4, K) and their scores (K,).
 
-        A measurement that is not ``telling`` (K,) may be of another object: it moves the box, but not the velocity.
+        Where a measurement is not ``clear`` (K,), it may be of another object: it moves the box a little, but tells
+        nothing of the velocity.
         """
         table = self._table[:, rows]  # a view of a slice, else a copy
         pp, pv, vv = table[6:]
         total = pp + _variance(measured, score)
         gain, swing = pp / total, pv / total
-        if telling is not None:
-            swing *= telling
+        if clear is not None:
+            gain *= np.where(clear, 1.0, CONTESTED)
+            swing *= clear
         off = measured - table[:4]
         table[4:6] += swing / 2 * (off[:2] + off[2:])
         off *= gain

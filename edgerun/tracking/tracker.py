@@ -28,19 +28,21 @@ Index = npt.NDArray[np.intp]
 MARGIN = 0.1
 """By which part of its width and height a box is widened to each side before boxes are compared."""
 UNSURE = 0.3
-"""By how many standard deviations a track's box is widened on top of that where it is not sure."""
+MOST_UNSURE = 0.3
+"""By how many standard deviations a track's box is widened on top of that where it is not sure, and by how many of its
+heights at most."""
 LEAST_LIKENESS = 0.15
 """IoU of widened boxes that it takes to join a box to a track."""
 LEAST_LIKENESS_TRIAL = 0.22
 """The same for a track that is not confirmed."""
 LEAST_LIKENESS_LOW = 0.2
 """The same for a box with a low score."""
-LOW_SCORE_S = 0.7
+LOW_SCORE_S = 1.0
 """A track that was not found for longer is not joined to a box with a low score."""
 LAST_MARGIN = 0.4
 LAST_LIKENESS = 0.2
 """Margin and least IoU in the search where a confirmed track was last seen."""
-CLAIM = 0.1
+CLAIM = 0.45
 """IoU of widened boxes that gives a track that found nothing a claim to the box of another."""
 SHARED = 0.25
 """A box that shares more of its area with a better one of its class, or that one with it, starts no track: most often
@@ -53,8 +55,8 @@ LEAST_EVIDENCE, MOST_EVIDENCE = -1.0, 4.0
 """What one box can add to the evidence."""
 NO_EVIDENCE = -0.5
 """A track on trial whose evidence falls below is dropped."""
-FULL_EVIDENCE = 7.0
-"""More is not gathered."""
+SPARE_EVIDENCE = 2.0
+"""More than this beyond what confirms a track is not gathered."""
 PACE_S, HASTE = 0.1, 0.6
 """When looks are ``PACE_S`` apart, a box adds its whole evidence; else as much more or less as this power of the time
 says. Fewer looks tell more each, as they resemble each other less."""
@@ -110,8 +112,8 @@ class Tracker:
         self._keep(self._unseen_s() <= self._memory_s)
         self._flight.predict(step_s)
         found = self._sorted(detections)
-        column, taken, telling = self._join(found, step_s)
-        self._take_in(column, found, telling, step_s)
+        column, taken, clear = self._join(found, step_s)
+        self._take_in(column, found, clear, step_s)
         self._judge(column < 0, stamp, step_s)
         self._start(found, taken, step_s)
         self._shown = self._confirmed(stamp)
@@ -145,13 +147,14 @@ class Tracker:
         return _Found(boxes[:, sound], score[sound], class_id[sound])
 
     def _join(self, found: _Found, step_s: float) -> tuple[Index, Mask, Mask | None]:
-        """For each track the column of its box, or -1; which boxes are taken; which of them tell of their track's
-        motion (None: all of them)."""
+        """For each track the column of its box, or -1; which boxes are taken;"""
         column, taken = np.full(len(self._id), -1, np.intp), np.zeros(len(found.score), np.bool_)
         if not len(column) or not len(taken):
             return column, taken, None
         known = self._id > 0
-        expected = widened(self._flight.edges, MARGIN, UNSURE * self._flight.unsure())
+        edges = self._flight.edges
+        unsure = np.minimum(UNSURE * self._flight.unsure(), MOST_UNSURE * (edges[3] - edges[1]))
+        expected = widened(edges, MARGIN, unsure)
         likeness = self._compared(expected, widened(found.boxes, MARGIN), found.class_id)
         high = np.count_nonzero(found.score >= self._options.high_score)
         least = np.where(known, LEAST_LIKENESS, LEAST_LIKENESS_TRIAL)
@@ -167,8 +170,8 @@ class Tracker:
             rows, columns = heaviest_pairs(last[lost[:, None], free] - LAST_LIKENESS)
             column[lost[rows]], taken[free[columns]] = free[columns], True
             lost = lost[column[lost] < 0]
-        telling: Mask | None = np.asarray((likeness[lost] <= CLAIM).all(axis=0)) if len(lost) else None
-        return column, taken, telling
+        clear: Mask | None = np.asarray((likeness[lost] <= CLAIM).all(axis=0)) if len(lost) else None
+        return column, taken, clear
 
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
         """IoU of all tracks with all boxes (M, N); -1 where their classes differ."""
@@ -177,17 +180,18 @@ class Tracker:
             likeness[self._class_id[:, None] != class_id] = -1
         return likeness
 
-    def _take_in(self, column: Index, found: _Found, telling: Mask | None, step_s: float) -> None:
+    def _take_in(self, column: Index, found: _Found, clear: Mask | None, step_s: float) -> None:
         rows: Index | slice = slice(None)  # spares copies
         if column.min(initial=0) < 0:
             rows = np.flatnonzero(column >= 0)
             column = column[rows]
         boxes, score = found.boxes[:, column], found.score[column]
-        self._flight.update(rows, boxes, score, None if telling is None else telling[column])
+        self._flight.update(rows, boxes, score, None if clear is None else clear[column])
         self._last[:, rows] = boxes
         log = self._log[:, rows]
         log[0] += (1 - SCORE_MEMORY) * (score - log[0])
-        log[1] = np.minimum(log[1] + _evidence(score, step_s), FULL_EVIDENCE)
+        enough = self._options.confirm + SPARE_EVIDENCE
+        log[1] = np.minimum(log[1] + _evidence(score, step_s), enough)
         log[2] = self._now
         self._log[:, rows] = log
 
@@ -232,7 +236,6 @@ class Tracker:
         self._class_id = np.concatenate([self._class_id, found.class_id[new]])
         log = np.stack([score, _evidence(score, step_s), np.full(len(new), self._now)])
         self._log = np.concatenate([self._log, log], axis=1)
-        self._confirm(self._id == 0)
 
     def _confirmed(self, stamp: Stamp) -> Tracks:
         """Confirmed tracks that are seen, or coast within the picture."""
