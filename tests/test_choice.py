@@ -50,6 +50,13 @@ def test_the_better_one_is_tried_again_with_growing_patience() -> None:
     assert gaps == [FIRST_RETRY_S, 4, 8, 16, 32, 60, 60, 60, 60, 60]
 
 
+def test_a_better_one_is_never_tried_where_nothing_may_change() -> None:
+    choice = Choice([True, False], 0)
+    assert fail(choice) == 0
+    assert choice.current == 1
+    assert choice.better(1e9) is None
+
+
 def test_one_that_no_retry_helps_is_left_alone() -> None:
     choice = Choice([True, False], 1)
     fail(choice, retriable=False)

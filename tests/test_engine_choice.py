@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,23 @@ def test_a_compiled_model_runs_on_the_accelerator_and_its_plain_sibling_on_the_p
     wanted = [("edgetpu", "door_edgetpu.tflite"), ("tflite", "door.tflite")]
     assert served_by(compiled) == wanted
     assert served_by(compiled, "edgetpu") == wanted
+
+
+def test_a_catalogued_model_may_come_in_two_files(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [
+        {"name": path.name, "sha256": "0" * 64, "size": path.stat().st_size, "source": str(path)}
+        for path in (compiled, compiled.with_name("door.tflite"))
+    ]
+    words = {"task": "detection", "good_for": "doors", "input": "8x8", "licence": "none", "labels": ["door"]}
+    (tmp_path / "catalogue.json").write_text(json.dumps({"door": {**words, "files": files}}))
+    monkeypatch.setenv("EDGERUN_MODELS", str(tmp_path))
+    found = candidates(resolve("door"), None)
+    assert [(one.name, one.load.model.name) for one in found] == [
+        ("edgetpu", "door_edgetpu.tflite"),
+        ("tflite", "door.tflite"),
+    ]
 
 
 def test_without_fallback_and_without_a_sibling_there_is_just_the_accelerator(compiled: Path) -> None:

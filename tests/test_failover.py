@@ -31,7 +31,7 @@ from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.shared_media import SHARED, needs_shared
 from tests.subscriber import Subscriber
 from tests.test_dispatch import PATIENCE_S, Shelf, fake_head
-from tests.test_worker import candidate
+from tests.test_worker import ask, candidate, loaded, working
 
 DEADLINE_S = 2.0
 RECOVERY_S = 5.0
@@ -211,6 +211,32 @@ def test_ids_continue_and_no_frame_is_lost_when_another_engine_takes_over(fault:
         wait_for(lambda: dispatcher.workers[0].candidate.name == "away", PATIENCE_S)
     finally:
         dispatcher.close()
+
+
+def test_an_accelerator_that_blocks_while_it_is_opened_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgerun.worker.worker._PATIENCE_S", 0.5)
+    blocked = Candidate("blocked", candidate(fault="hang", at=1).load, detachable=True)
+    with working(blocked, candidate(name="here")) as (worker, heard):
+        loaded(heard)
+        assert worker.candidate.name == "here"
+        assert worker.fallback_reason == "blocked is still being loaded"
+        assert ask(worker, heard, 5).reason == ""
+
+
+def test_a_spare_of_an_accelerator_is_the_processor() -> None:
+    """The device itself can only be opened once."""
+    away = Candidate("away", candidate().load, detachable=True)
+    with working(away, candidate(name="here"), terms=Terms(spare=True)) as (worker, heard):
+        loaded(heard)
+        assert worker.candidate.name == "away"
+        ask(worker, heard, 1)
+        first = worker.pid
+        assert first
+        os.kill(first, signal.SIGKILL)
+        loaded(heard)
+        assert worker.candidate.name == "here"
+        assert ask(worker, heard, 2).reason == ""
+        assert "SIGKILL" in worker.fallback_reason
 
 
 def test_a_look_planned_for_one_model_size_fits_the_next() -> None:

@@ -23,7 +23,7 @@ class Session:
         self._lane = Lane("session", 1.0, self._answers.put, lossless=True)
         self._dispatcher = Dispatcher(
             candidates(model, choice.engine),
-            Terms(deadline_s=choice.deadline_s, start_s=choice.start_s),
+            Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, retry_primary_s=0),  # no change halfway
             workers=1,
             head_for=head_chooser(model, choice.head),
         )

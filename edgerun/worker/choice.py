@@ -5,6 +5,7 @@ Engines are numbers here, in their order of preference. Pure: the time is handed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 BACKOFF_S = (0.25, 30.0)
@@ -17,7 +18,7 @@ FIRST_RETRY_S = 2.0
 
 class Choice:
     """``detachable`` tells of each engine whether what it runs on can go away: then it is not tried again before
-    another one serves. ``retry_s`` is the longest wait between two trials of a better engine."""
+    another one serves. ``retry_s`` is the longest wait between two trials of a better engine; 0: none is made."""
 
     def __init__(self, detachable: Sequence[bool], retry_s: float) -> None:
         self.current = 0
@@ -89,4 +90,4 @@ class Choice:
         if lived_s > self._longest_s:
             self._retry_s = 0.0
         self._retry_s = min(self._longest_s, max(FIRST_RETRY_S, 2 * self._retry_s))
-        self._retry_at = now + self._retry_s
+        self._retry_at = now + self._retry_s if self._longest_s else math.inf

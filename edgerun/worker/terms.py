@@ -24,8 +24,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long an inference and a start may take, how long a better engine waits at most until it is tried again,
-    and whether a loaded second child stands by."""
+    """How long an inference and a start may take, how long a better engine waits at most until it is tried again
+    (0: for ever), and whether a loaded second child stands by."""
 
     deadline_s: float = 5.0
     start_s: float = 60.0

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.5
 _MOST_REFUSALS = 3
 """An engine that fails so many inferences in a row is as good as dead: a server that is gone, a stuck device."""
+_GRACE_S = 0.01
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
 
@@ -248,7 +249,8 @@ class Worker:
                 self._aside = self._spawn(self._choice.current if following is None else following)
             while not self._closed.is_set():
                 self.progress += 1
-                reply = process.reply(_TICK_S)
+                left_s = self._terms.deadline_s - self._oldest_s()
+                reply = process.reply(min(max(left_s, 0.0) + _GRACE_S, _TICK_S))
                 if reply is not None:
                     self._answer(reply)
                 elif (late_s := self._oldest_s()) > self._terms.deadline_s:

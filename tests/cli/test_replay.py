@@ -1,0 +1,73 @@
+"""``edgerun replay`` and ``detect`` on the bundled clip and model: what is printed, and what is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgerun.cli import main
+from edgerun.cli.detect import parts_of
+from edgerun.images import to_bgr
+from edgerun.sources.file import File, FileOptions
+from edgerun.stages import Feed
+from tests.daemon_process import CLIP
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "edgerun.yaml"
+    zone = {"path": {"polygon": [[0, 0.3], [1, 0.3], [1, 1], [0, 1]]}}
+    rule = {"name": "visitor", "when": "enter", "zone": "path", "labels": ["person"]}
+    camera = {"source": {"type": "file", "path": str(CLIP)}, "fps": 2, "zones": zone, "rules": [rule]}
+    path.write_text(json.dumps({"cameras": {"door": camera}}))
+    return path
+
+
+def test_a_replay_is_printed_compared_and_drawn(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP)]
+    assert main([*words, "--detections", "--save", str(tmp_path / "clip.mp4")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    records = [json.loads(line) for line in lines]
+    events = [record for record in records if record["type"] == "event"]
+    frames = [record for record in records if record["type"] == "frame"]
+    assert events
+    assert any(thing["track_id"] for record in frames for thing in record["objects"])
+    clip = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+    assert clip.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames)
+
+    expected = tmp_path / "expected.jsonl"
+    expected.write_text("\n".join(line for line in lines if '"event"' in line))
+    assert main([*words, "--expect", str(expected), "--save", str(tmp_path / "sheet.jpg")]) == 0
+    assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
+
+
+def test_detect_finds_no_less_in_parts_than_in_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, frame in enumerate(File(FileOptions(path=str(CLIP), loop=False, pace=False), Feed("c", 1)).frames()):
+        if number == 4:
+            cv2.imwrite(str(tmp_path / "image.png"), to_bgr(frame))
+    found = []
+    for more in ([], ["--regions"]):
+        assert main(["detect", str(tmp_path / "image.png"), "--json", *more]) == 0
+        found.append(len(json.loads(capsys.readouterr().out)[0]["objects"]))
+    assert found[0] > 0
+    assert found[1] >= found[0]
+
+
+@given(st.tuples(st.integers(8, 5000), st.integers(8, 5000)), st.tuples(st.integers(32, 640), st.integers(32, 640)))
+def test_parts_cover_the_image_within_bounds(size: tuple[int, int], model: tuple[int, int]) -> None:
+    whole, *crops = (region.xyxy for region in parts_of(size, model))
+    assert whole == (0, 0, *size)
+    assert len(crops) <= 100
+    for x1, y1, x2, y2 in crops:
+        assert 0 <= x1 < x2 <= size[0]
+        assert 0 <= y1 < y2 <= size[1]
+    if crops:
+        corners = {(x, y) for x in (0, size[0]) for y in (0, size[1])}
+        assert corners <= {(x, y) for x1, y1, x2, y2 in crops for x in (x1, x2) for y in (y1, y2)}
