@@ -51,9 +51,24 @@ def hang_while_loading() -> None:
     setattr(detector, "candidates", hanging)  # noqa: B010  this is the fault, which no type can allow
 
 
+def jumping_clock() -> None:
+    """SIGUSR1 sets the wall clock a day ahead of the true time, SIGUSR2 a day behind."""
+    true_time = time.time
+    ahead_s = 0.0
+
+    def jump(number: int, _: object) -> None:
+        nonlocal ahead_s
+        ahead_s = 86_400.0 if number == signal.SIGUSR1 else -86_400.0
+
+    time.time = lambda: true_time() + ahead_s
+    signal.signal(signal.SIGUSR1, jump)
+    signal.signal(signal.SIGUSR2, jump)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "deadlock in delivery": deadlock_in_delivery,
     "hang while loading": hang_while_loading,
+    "jumping clock": jumping_clock,
 }
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import cameras, disk, engines, kills, links, offline, service, traces
+from faults import cameras, clocks, disk, engines, fuzz, hostile, kills, links, offline, service, soak, traces
 from faults.row import Outcome, Row, Terms
 
-_MODULES = (cameras, disk, engines, kills, links, offline, service, traces)
+_MODULES = (cameras, clocks, disk, engines, fuzz, hostile, kills, links, offline, service, soak, traces)
 ROWS = sorted((row for module in _MODULES for row in module.ROWS), key=lambda row: row.number)
 
 

@@ -1,0 +1,177 @@
+"""Row 19: nonsense in configuration and commands, and a secret that must be found nowhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from edgerun.config import problems
+from edgerun.errors import ConfigError
+from edgerun.messages import Topics
+from edgerun.runtime.commands import Commands
+from edgerun.runtime.footprint import processes
+from edgerun.stages import Request
+from edgerun.types import Message
+from faults.row import Outcome, Row, Terms
+from tests.daemon_process import REPOSITORY, DaemonProcess, wait_for
+from tests.outages import camera, clip
+from tests.servers.mosquitto import Mosquitto
+from tests.subscriber import Subscriber
+
+_LIMIT_S = 0.1
+_VERBS = ("ping", "reload", "pause", "resume", "snapshot", "set", "replay", "test_alert")
+_CANARY = "canary-b7c1e4"
+_SCRAPS = (
+    b"{", b"}", b"[", b"]", b":", b",", b'"', b"null", b"true", b"NaN", b"1e999", b"-1", b"\xff\xfe", b"\0",
+    b"&a", b"*a", b"<<: *a", b"!!python/object:os.system", b"${HOME}", b"../../etc/passwd", b"\xf0\x9f\x98\x80",
+    b" " * 50, b"[" * 200, b"{a: " * 60, b"9" * 400, b"\n", b"\t", b"- ", b"? ", b"|",
+    b"camera", b"fps", b"since_seq", b"score", b"porch",
+)  # fmt: skip
+
+
+class _Nowhere:
+    """Stands where the delivery and the cameras stand; takes everything."""
+
+    def __init__(self) -> None:
+        self.commands: SimpleQueue[Request] = SimpleQueue()
+        self.answers = 0
+
+    def answer(self, message: Message) -> None:
+        self.answers += bool(json.loads(message.payload))
+
+    def replay(self, since_seq: int, camera: str = "") -> None: ...
+
+    def cameras(self) -> tuple[str, ...]:
+        return ("porch",)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def mutated(chance: random.Random, text: bytes) -> bytes:
+    """The text with some of it gone, doubled, turned or replaced by scraps."""
+    content = bytearray(text)
+    for _ in range(chance.randrange(1, 6)):
+        at = chance.randrange(len(content) + 1)
+        end = min(len(content), at + chance.randrange(0, 12))
+        match chance.randrange(4):
+            case 0:
+                del content[at:end]
+            case 1:
+                content[at:at] = chance.choice(_SCRAPS)
+            case 2:
+                content[at:at] = content[at:end] * chance.randrange(1, 4)
+            case _:
+                content[at:end] = chance.randbytes(end - at)
+    return bytes(content)
+
+
+def _commands(chance: random.Random, count: int) -> tuple[int, int]:
+    """How many failed in any way but a refusal in words, and how many took too long."""
+    nowhere = _Nowhere()
+    actor: Any = nowhere
+    commands = Commands(Topics("edgerun", "pi"), _VERBS, actor, actor)
+    good = [b"{}", b'{"camera":"porch"}', b'{"camera":"porch","fps":5,"score":0.5}', b'{"since_seq":17}', b""]
+    failed = slow = 0
+    for n in range(count):
+        verb = chance.choice(_VERBS) if n % 4 else mutated(chance, b"reload").decode("latin-1")
+        topic = chance.choice(
+            ["", "a/b", "edgerun/pi/cmd/reload", "$SYS/x", "#", mutated(chance, b"a/b").decode("latin-1")]
+        )
+        request = Request(f"edgerun/pi/cmd/{verb}", mutated(chance, chance.choice(good)), False, topic, b"c")
+        began = time.perf_counter()
+        try:
+            commands._handle(request)
+        except Exception:  # noqa: BLE001  any at all would end the commands' thread: that is what is looked for
+            failed += 1
+        slow += time.perf_counter() - began > _LIMIT_S
+    return failed, slow
+
+
+def _configs(chance: random.Random, count: int, folder: Path) -> tuple[int, int]:
+    samples = [path.read_bytes() for path in sorted((REPOSITORY / "configs").rglob("*.yaml"))]
+    file = folder / "fuzzed.yaml"
+    failed = slow = 0
+    for _ in range(count):
+        file.write_bytes(mutated(chance, chance.choice(samples)))
+        began = time.process_time()
+        try:
+            problems(file)
+        except ConfigError:
+            pass
+        except Exception:  # noqa: BLE001  any other is a traceback for the user: that is what is looked for
+            failed += 1
+        slow += time.process_time() - began > _LIMIT_S
+    return failed, slow
+
+
+def _canaries(terms: Terms) -> list[str]:
+    """Where the secret was found."""
+    config = {
+        "device": "pi",
+        "log": {"level": "debug"},
+        "cameras": {
+            "good": camera(clip()),
+            "rtsp": camera({"type": "rtsp", "url": f"rtsp://cam:{_CANARY}@127.0.0.1:1/stream"}),
+            "http": camera({"type": "http", "url": f"http://cam:{_CANARY}@127.0.0.1:1/video"}),
+        },
+    }
+    with (
+        Mosquitto(terms.folder / "broker") as broker,
+        Subscriber(broker.port, topic="#") as subscriber,
+        DaemonProcess(terms.folder / "daemon", config) as daemon,
+    ):
+        mqtt = {"host": "127.0.0.1", "port": broker.port, "username": "pi", "password": _CANARY}
+        daemon.write({**config, "state_dir": str(terms.folder / "state"), "mqtt": {**mqtt, "home_assistant": True}})
+        daemon.ready()
+        wait_for(
+            lambda: daemon.said("camera rtsp is offline") and daemon.said("camera http is offline"), 30, daemon.log
+        )
+        subscriber.wait("/good/alerts", 30)
+        places = {
+            "the log": daemon.log(),
+            "health": json.dumps(daemon.health()),
+            "process titles": " ".join(processes(daemon.pid).values()),
+            "environments": "".join(_environment(pid) for pid in processes(daemon.pid)),
+            "MQTT": "".join(found.topic + found.payload.decode("latin-1") for found in subscriber.arrivals),
+        }
+        daemon.stop()
+        for file in (terms.folder / "state").rglob("*"):
+            if file.is_file():
+                places[f"the state's {file.name}"] = file.read_bytes().decode("latin-1")
+    return [place for place, text in places.items() if _CANARY in text]
+
+
+def _environment(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().decode("latin-1")
+    except OSError:
+        return ""
+
+
+def _play(terms: Terms) -> Outcome:
+    logging.disable(logging.CRITICAL)
+    os.environ["XDG_CACHE_HOME"] = str(terms.folder / "cache")
+    try:
+        commands, configs = terms.times(950_000, 20_000), terms.times(50_000, 500)
+        wrong = _commands(terms.chance, commands)
+        bad = _configs(terms.chance, configs, terms.folder)
+    finally:
+        logging.disable(logging.NOTSET)
+    found = _canaries(terms)
+    figure = (
+        f"{commands} commands: {wrong[0]} crashes, {wrong[1]} over {_LIMIT_S * 1000:g} ms; {configs} configurations: "
+        f"{bad[0]} crashes, {bad[1]} over {_LIMIT_S * 1000:g} ms; the secret was found in "
+        f"{', '.join(found) or 'no place'}"
+    )
+    return Outcome(figure, not any((*wrong, *bad, *found)))
+
+
+ROWS = [Row(19, "10^6 cases of nonsense, a secret", "0 crashes, 0 hangs over 100 ms, 0 hits", _play)]
