@@ -35,7 +35,7 @@ def _told_the_truth(terms: Terms) -> Outcome:
         early = bool(daemon.noted("READY=1"))
         with server:
             wait_for(lambda: daemon.noted("READY=1"), 40, daemon.log)
-            first = daemon.said("looking: first frame")
+            first = wait_for(lambda: daemon.said("looking: first frame"), 5, daemon.log)
             time.sleep(terms.times(60, 5))
             asked = time.monotonic()
             status = daemon.stop()
