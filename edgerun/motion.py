@@ -112,7 +112,7 @@ class MotionGate:
         now = stamp.captured
         step = max(1, -(-luma.shape[0] // self._options.height_px))
         rows = np.ascontiguousarray(luma[step // 2 :: step])  # rows first: memory is read in order, which is faster
-        small = cv2.GaussianBlur(np.ascontiguousarray(rows[:, step // 2 :: step]), (3, 3), 0)
+        small = cv2.GaussianBlur(np.ascontiguousarray(rows[:, min(step // 2, luma.shape[1] - 1) :: step]), (3, 3), 0)
         if luma.shape != self._shape:
             self._begin(luma.shape, small, now)
             return Motion(NOTHING, False, True)
@@ -168,10 +168,10 @@ class MotionGate:
         """The part of the picture's blocks in which much has changed; 0 when too little has to tell."""
         if cv2.countNonZero(changed) < BLOCK_PART * self._options.light_change * changed.size:
             return 0.0
-        rows, columns = changed.shape[0] // BLOCK_PX, changed.shape[1] // BLOCK_PX
-        whole = changed[: rows * BLOCK_PX, : columns * BLOCK_PX]
-        parts = whole.reshape(rows, BLOCK_PX, columns, BLOCK_PX).mean(axis=(1, 3)) / 255
-        return float(np.mean(parts > BLOCK_PART))
+        block = min(BLOCK_PX, *changed.shape)
+        rows, columns = changed.shape[0] // block, changed.shape[1] // block
+        blocks = changed[: rows * block, : columns * block].reshape(rows, block, columns, block)
+        return float(np.mean(blocks.mean(axis=(1, 3)) > 255 * BLOCK_PART))
 
     def _adapt(self, small: Array, gap: float, now: float, settling: bool) -> None:
         """Learn the background, each pixel's flicker and from it the thresholds."""
@@ -224,7 +224,8 @@ class MotionGate:
             if cv2.countNonZero(changed[inside]) < least:
                 continue
             if cv2.countNonZero(active[inside]) >= ACTIVE_PART * least:
-                boxes.append((x + JOIN_PX, y + JOIN_PX, x + width - JOIN_PX, y + height - JOIN_PX))
+                (left, right), (top, bottom) = _unjoined(x, width, small.shape[1]), _unjoined(y, height, small.shape[0])
+                boxes.append((left, top, right, bottom))
             elif self._lit_at is None:
                 cv2.accumulateWeighted(small[inside], self._background[inside], min(gap / ABSORB_S, 1.0))
         if not boxes:
@@ -245,12 +246,21 @@ class MotionGate:
         return cv2.dilate(there, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
 
 
+def _unjoined(start: int, size: int, most: int) -> tuple[int, int]:
+    """Start and end of a patch along one axis before joining made it wider, which it does not beyond the picture."""
+    if size <= 2 * JOIN_PX:
+        return start, start + size
+    end = start + size
+    return start and start + JOIN_PX, end if end == most else end - JOIN_PX
+
+
 def _fitted(background: Array, small: Array, light: tuple[float, float]) -> tuple[float, float]:
     """Gain and offset that take the background to the present light: a cloud, dusk, the camera's exposure.
 
     Least squares over a sample of the pixels, twice, each time without those that fit badly: moving objects.
     """
-    x, y = background[4::8, 4::8].ravel().astype(np.float64), small[4::8, 4::8].ravel().astype(np.float64)
+    step = max(1, small.shape[0] // 12)
+    x, y = (picture[::step, ::step].ravel().astype(np.float64) for picture in (background, small))
     gain, offset = light
     for _ in range(2):
         off = np.abs(gain * x + offset - y)
