@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgerun.heads.blazeface import BlazeFace, BlazeFaceOptions
+from edgerun.heads.classify import Classify, ClassifyOptions
 from edgerun.heads.fastestdet import FastestDet, FastestDetOptions
 from edgerun.heads.nanodet import NanoDet, NanoDetOptions
 from edgerun.heads.picodet import PicoDet, PicoDetOptions
@@ -22,6 +23,7 @@ HEADS: dict[str, Plugin[Head]] = {
     "ssd": Plugin(SsdOptions, Ssd),
     "ssd_raw": Plugin(SsdRawOptions, SsdRaw),
     "blazeface": Plugin(BlazeFaceOptions, BlazeFace),
+    "classify": Plugin(ClassifyOptions, Classify),
     "fastestdet": Plugin(FastestDetOptions, FastestDet),
     "nanodet": Plugin(NanoDetOptions, NanoDet),
     "picodet": Plugin(PicoDetOptions, PicoDet),

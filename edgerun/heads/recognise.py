@@ -6,11 +6,13 @@ Only what is certain is answered. Two layouts that share a shape are told apart 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from typing import Final
 
 from edgerun.heads import blazeface, nanodet, picodet, yolox
 from edgerun.heads.candidates import cell_count
+from edgerun.heads.classify import is_one_row
 from edgerun.types import ModelIO
 
 _YOLO_STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
@@ -44,6 +46,8 @@ def recognise(io: ModelIO, label_count: int | None = None) -> str:
 def _by_ultralytics(io: ModelIO) -> str:
     """Ultralytics writes task, class names and more into each export."""
     task = io.metadata.get("task", "detect")
+    if task == "classify":
+        return "classify"
     if task not in ("detect", "segment", "pose"):
         raise ValueError(f"The model is made for the task {task!r} and finds no boxes. Use one for detect.")
     shape: tuple[int, ...] = next((s for s in _shapes(io) if len(s) == 3), ())
@@ -100,6 +104,8 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
     if len(shapes) != 1:
         return None
     (shape,) = shapes
+    if is_one_row(shape):
+        return _by_row(shape, label_count)
     if len(shape) == 4:
         return _by_grid(shape, io, label_count)
     return _by_rows(shape, io, label_count) if len(shape) == 3 else None
@@ -123,6 +129,16 @@ def _by_grid(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> st
     if not fits or (label_count is not None and classes != label_count):
         return None
     return "fastestdet"
+
+
+def _by_row(shape: tuple[int, ...], label_count: int | None) -> str | None:
+    """A number for each class, or else something that is no answer to what is seen, as a vector to compare."""
+    if label_count is None:
+        raise ValueError(
+            f"The output of shape {list(shape)} may be a classifier's. If it is, give the labels, or write model.head: "
+            "'classify'."
+        )
+    return "classify" if math.prod(shape) == label_count else None
 
 
 def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> str | None:
