@@ -69,9 +69,10 @@ def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000
     rivals = shared > iou_limit * (areas[:, None] + areas - shared)  # no quotient: 0 / 0 needs no care
     classes = class_id[order]
     rivals &= classes[:, None] == classes
-    rows, others = np.nonzero(np.triu(rivals, 1))
+    rows, others = np.nonzero(rivals)
+    worse = others > rows
     gone: set[int] = set()
-    for row, other in zip(rows.tolist(), others.tolist(), strict=True):  # in the order of the rows, best first
+    for row, other in zip(rows[worse].tolist(), others[worse].tolist(), strict=True):  # in the order of the rows
         if row not in gone:
             gone.add(other)
     return np.delete(order, list(gone)) if gone else order
