@@ -18,7 +18,7 @@ from edgerun.errors import EdgerunError
 from edgerun.tracking import Tracker
 from edgerun.types import F32, Detections
 
-_FRAMES = 300
+_FRAMES = 120
 _FPS = 10.0
 _GOALS = {5: "≤ 0.15", 20: "≤ 0.25", 50: "≤ 0.5"}
 
