@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from annotated_types import Interval, MinLen
 
@@ -138,6 +138,10 @@ class ModelChoice:
     where it needs another one (`x.tflite` beside `x_edgetpu.tflite`)."""
     spare: bool = False
     """Keeps a second process loaded that takes over at once when the first dies. Costs its memory."""
+    rollout: Literal["prove", "force"] = "prove"
+    """How a model that a reload brings replaces the one that runs. `prove`: only when, on the next frames of these
+    cameras, it finds roughly what the other finds, and fast enough. `force`: when it runs. Either way the other comes
+    back when the new one serves badly in its first minute."""
     deadline_s: Annotated[float, Interval(gt=0, le=600)] = 5.0
     """An inference that takes longer counts as hung: its process is killed and started again."""
     start_s: Annotated[float, Interval(gt=0, le=3600)] = 60.0

@@ -165,6 +165,8 @@ class Camera:
         self.lossless = lossless
         self.meter: FrameMeter | None = None
         """Told how long each frame takes; None: nobody wants to know."""
+        self.tap: Callable[[Frame], None] | None = None
+        """Called with each frame that is looked at, on the capture's thread."""
         self._build_source = build_source
         self._pipeline = pipeline
         self._dispatcher = dispatcher
@@ -194,6 +196,11 @@ class Camera:
     def counts(self) -> frozenset[tuple[str, str]]:
         """The (zone, label) pairs that are counted."""
         return frozenset(self.outlet.counts)
+
+    @property
+    def looks(self) -> int:
+        """Frames that went the whole way, with or without an inference."""
+        return self._lane.served
 
     @property
     def over(self) -> bool:
@@ -351,6 +358,8 @@ class Camera:
         if self.half_fps and self.captured % 2:
             self._spared += 1
             return
+        if (tap := self.tap) is not None:
+            tap(frame)
         look = self._pipeline.look(frame)
         if self.meter is not None:
             self.meter.looked.observe(time.monotonic() - frame.stamp.captured)

@@ -36,8 +36,9 @@ from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
 from edgerun.runtime.metrics import Metrics
 from edgerun.runtime.places import control_socket, made_state_dir
-from edgerun.runtime.reload import Reload
+from edgerun.runtime.reload import Reload, from_file
 from edgerun.runtime.report import Bulletin, Report
+from edgerun.runtime.rollout import Rollout
 from edgerun.runtime.upkeep import Upkeep
 from edgerun.runtime.watch import Watch
 from edgerun.sinks.mqtt import MqttSink
@@ -74,6 +75,7 @@ class Daemon:
         self._started = time.monotonic()
         self._cameras: dict[str, Camera] = {}
         self._metrics = Metrics(lambda: self._latest)
+        self._rollout = Rollout()
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then return the exit status.
@@ -217,7 +219,17 @@ class Daemon:
         if self._reload_asked and self._reload is None:
             self._reload_asked = False
             self._notifier.reloading()
-            self._reload = Reload(self._path, self._config, self._detector)
+            read = partial(from_file, self._path)
+            self._reload = Reload(read, self._config, self._detector, self._cameras)
+        self._watch_rollout()
+
+    def _watch_rollout(self) -> None:
+        """Go back to the configuration before, when a new model serves badly."""
+        reason = self._rollout.wrong(self._latest, sum(camera.looks for camera in self._cameras.values()))
+        if reason and self._reload is None and (before := self._rollout.before) is not None:
+            log.error("the new model is taken back: %s", reason)
+            self._rollout.gone_back(reason)
+            self._reload = Reload(lambda: before, self._config, self._detector, None)
 
     def _watch_over(self) -> None:
         self._get_ready()
@@ -268,6 +280,7 @@ class Daemon:
             previous_end=self._upkeep.previous_end,
             latency_ms=self._metrics.meters.summary() if self._metrics.meters else {},
             metrics_error=self._metrics.error,
+            rollout=self._rollout.payload(),
         )
 
     # Reloading
@@ -276,11 +289,15 @@ class Daemon:
         """Take over what a reload prepared. A file that cannot be served changes nothing."""
         if reload.error is not None:
             self._reload_error = str(reload.error)
+            if reload.refused:
+                self._rollout.refused(reload.refused, str(reload.error), reload.proof)
             log.error("the configuration stays as it was: %s", reload.error)
             self._notifier.ready("reload refused, running on the configuration before")
             return
         self._reload_error = ""
         before = self._config
+        if reload.detector is not None and reload.watched:
+            self._rollout.switched(reload.detector.model.name, reload.proof, (before, self._upkeep.text))
         self._set_up(reload.config)
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)

@@ -28,12 +28,13 @@ class StartRecord:
         """Why the run before this one ended, where it ended itself for a reason."""
         self._file = folder / _STARTS
         self._options = options
-        self._text = b""
+        self.text = b""
+        """Of the configuration that is served."""
         self._starts: list[float] = []
 
     def begin(self, text: bytes) -> str:
         """Note a start. In words, why the last good configuration should be served instead; empty: it should not."""
-        self._text = text
+        self.text = text
         before = self._read()
         self.previous_end = str(before.get("end", ""))
         now = time.time()
@@ -51,19 +52,19 @@ class StartRecord:
 
     def adopt(self, text: bytes) -> None:
         """A reload took over another text."""
-        self._text, self._starts = text, [time.time()]
+        self.text, self._starts = text, [time.time()]
         self._write()
 
     def steady(self) -> None:
         """What is being served is good."""
         self._starts = []
         self._write()
-        if self._good() != self._text:
-            _replace(self.last_good, self._text)
+        if self._good() != self.text:
+            _replace(self.last_good, self.text)
 
     def serves_last_good(self) -> None:
         """From now on the text is that of the last good configuration, whose starts are not counted."""
-        self._text = self._good()
+        self.text = self._good()
 
     def end(self, reason: str = "") -> None:
         """Ended in good order: this start was no crash. ``reason`` is for the next run to tell."""
@@ -87,7 +88,7 @@ class StartRecord:
         return found if good else {}
 
     def _write(self, end: str = "") -> None:
-        kept = {"sha256": _sha256(self._text), "starts": self._starts[-100:], "end": end}
+        kept = {"sha256": _sha256(self.text), "starts": self._starts[-100:], "end": end}
         _replace(self._file, json.dumps(kept).encode())
 
 

@@ -3,38 +3,59 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edgerun.config import Config, load_isolated
-from edgerun.errors import EdgerunError
+from edgerun.errors import EdgerunError, ModelError
 from edgerun.runtime.assembly import pipeline_for
+from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector, asked_fps
+from edgerun.runtime.rollout import Proof, prove
 
 
 class Reload:
-    """Reads the file and, where the model changed, loads the new one; ``done`` once ``config`` or ``error`` tells."""
+    """Reads a configuration with ``read`` (it and its text) and, where the model changed, loads the new one and lets it
+    prove itself on frames of ``cameras`` (None: it need not); ``done`` once ``config`` or ``error`` tells."""
 
-    def __init__(self, path: Path, running: Config, detector: Detector) -> None:
+    def __init__(
+        self,
+        read: Callable[[], tuple[Config, bytes]],
+        running: Config,
+        detector: Detector,
+        cameras: Mapping[str, Camera] | None,
+    ) -> None:
         self.config = running
         self.detector: Detector | None = None
         """The new model being served; None: the running one stays."""
         self.error: EdgerunError | None = None
         self.text = b""
         """The file's own."""
-        self._thread = threading.Thread(target=self._prepare, args=(path, detector), name="reload", daemon=True)
+        self.watched = cameras is not None
+        """A model that comes in by it may go back; one that others went back to may not."""
+        self.proof: Proof | None = None
+        self.refused = ""
+        """The name of the model that was not taken; empty where it was not about one."""
+        self._thread = threading.Thread(
+            target=self._prepare, args=(read, detector, cameras), name="reload", daemon=True
+        )
         self._thread.start()
 
     @property
     def done(self) -> bool:
         return not self._thread.is_alive()
 
-    def _prepare(self, path: Path, running: Detector) -> None:
+    def _prepare(
+        self,
+        read: Callable[[], tuple[Config, bytes]],
+        running: Detector,
+        cameras: Mapping[str, Camera] | None,
+    ) -> None:
         try:
-            config = load_isolated(path)
-            self.text = path.read_bytes()
-            if config.model != running.choice:
-                self.detector = Detector(config.model, asked_fps(config))
-                self.detector.wait(config.model.start_s)
+            config, self.text = read()
+            if replace(config.model, rollout=running.choice.rollout) != running.choice:
+                self._load(config, running, cameras)
             serving = self.detector or running
             for name in config.cameras:
                 pipeline_for(config, name, serving.labels, serving.size)
@@ -42,5 +63,21 @@ class Reload:
         except EdgerunError as error:
             self.error = error
             if self.detector is not None:
+                self.refused = self.detector.model.name
                 self.detector.close()
                 self.detector = None
+
+    def _load(self, config: Config, running: Detector, cameras: Mapping[str, Camera] | None) -> None:
+        self.detector = Detector(config.model, asked_fps(config))
+        self.detector.wait(config.model.start_s)
+        if cameras is None or config.model.rollout == "force":
+            return
+        self.proof = prove(self.detector, running, cameras, asked_fps(config))
+        if self.proof.refusal:
+            name = self.detector.model.name
+            raise ModelError(f"{name} is not taken: {self.proof.refusal}; `rollout: force` takes it all the same")
+
+
+def from_file(path: Path) -> tuple[Config, bytes]:
+    """A configuration file's content, checked, and its text. Raises ConfigError."""
+    return load_isolated(path), path.read_bytes()

@@ -45,6 +45,7 @@ class Report:
     latency_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By stage: p50, p95, p99; empty while metrics are off."""
     metrics_error: str = ""
+    rollout: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def stuck(self) -> list[str]:
@@ -64,6 +65,7 @@ class Report:
             self.stuck,
             self.reload_error,
             self.fallback,
+            self.rollout.get("state"),
             self.vitals.key(),
         )
 
@@ -105,6 +107,7 @@ class Report:
             "previous_end": self.previous_end,
             "latency_ms": self.latency_ms,
             "metrics_error": self.metrics_error,
+            "rollout": self.rollout,
             "device_health": {**self.vitals.payload(), "memory_mb": self.memory_mb()},
         }
 

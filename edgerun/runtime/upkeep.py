@@ -45,6 +45,11 @@ class Upkeep:
         """Why the run before this one ended itself; empty: it did not, or was told to."""
         return self._record.previous_end
 
+    @property
+    def text(self) -> bytes:
+        """Of the configuration that is served."""
+        return self._record.text
+
     def begin(self, path: Path, config: Config) -> Config:
         """Note the start; the configuration to serve, which is the last good one after too many crashes."""
         self._vitals.start()

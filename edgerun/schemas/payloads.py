@@ -174,6 +174,22 @@ _STATE = record(
             "are off.",
             record("Milliseconds, over the last minutes.", {q: number("", minimum=0) for q in ("p50", "p95", "p99")}),
         ),
+        "rollout": record(
+            "The newest model that came by a reload.",
+            {
+                "state": {
+                    "enum": ["", "watched", "done", "refused", "rolled back"],
+                    "description": "`watched` in its first minute; empty: there was none.",
+                },
+                "model": text("Its name."),
+                "reason": text("Why it was refused or taken back."),
+                "frames": whole("Frames that it had to prove itself on."),
+                "agreement": {
+                    "type": ["number", "null"],
+                    "description": "The share of what either model found that both did; null: too little to tell.",
+                },
+            },
+        ),
         "metrics_error": text("Why metrics are not served; empty: they are, or are off."),
         "device_health": record(
             "How the hardware is.",
@@ -201,7 +217,7 @@ _STATE = record(
             },
         ),
     },
-    optional=("stuck", "fallback", "previous_end", "latency_ms", "metrics_error", "device_health"),
+    optional=("stuck", "fallback", "previous_end", "latency_ms", "rollout", "metrics_error", "device_health"),
     open_=True,
 )
 

@@ -1,0 +1,187 @@
+"""A new model beside the running one: it proves itself on frames that both see, and goes back if its start is bad."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+import numpy as np
+
+from edgerun.boxes import iou
+from edgerun.config import Config
+from edgerun.errors import EngineError
+from edgerun.pipeline import Look
+from edgerun.regions import Region
+from edgerun.runtime.camera import Camera
+from edgerun.runtime.detector import Detector
+from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.report import Report
+from edgerun.types import Detections, Frame
+
+_FRAMES = 8
+_FRAMES_S = 10.0
+"""Cameras that are all down for so long give nothing to prove anything on."""
+_SAME_IOU = 0.3
+_AGREEMENT = 0.4
+"""Loose on purpose: a better model finds more, and draws its boxes otherwise. Two that see other things have near 0."""
+_SLOWER = 0.8
+"""What a busy machine may take from a fair measurement."""
+_FEWEST_BOXES = 4
+"""Fewer say nothing about either."""
+_WATCHED_S = 60.0
+_SILENCE_S = 20.0
+_MOST_FAILED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of the trial. ``agreement`` 0-1, None where there was too little to compare; ``fps`` is what the model
+    could do; ``refusal`` says in words why it is not taken, empty: it is."""
+
+    frames: int
+    agreement: float | None
+    fps: float
+    refusal: str
+
+
+def prove(new: Detector, running: Detector, cameras: Mapping[str, Camera], asked_fps: float) -> Proof:
+    """Show both the next frames of the cameras. ``asked_fps`` 0: as fast as it goes. Raises EngineError."""
+    frames = _collect(list(cameras.values()))
+    if not frames:
+        return Proof(0, None, 0.0, "")
+    found, fps = _ask(new, frames)
+    wanted, running_fps = _ask(running, frames)
+    agreement = _agreement(new, found, running, wanted)
+    refusal = ""
+    if agreement is not None and agreement < _AGREEMENT:
+        refusal = f"it agrees with the running model on {agreement:.0%} of what either finds in {len(frames)} frames"
+    elif fps < _SLOWER * min(asked_fps, running_fps):
+        refusal = f"it can do {fps:.1f} inferences a second, and the cameras ask for {asked_fps:g}"
+    return Proof(len(frames), agreement, fps, refusal)
+
+
+def _collect(cameras: Sequence[Camera]) -> list[Frame]:
+    """The next frames, as many from each camera that gives some."""
+    taken: SimpleQueue[Frame] = SimpleQueue()
+    until = time.monotonic() + _FRAMES_S
+    frames: list[Frame] = []
+    for camera in cameras:
+        camera.tap = taken.put
+    try:
+        while len(frames) < _FRAMES and (left := until - time.monotonic()) > 0:
+            frames.append(taken.get(timeout=left))
+    except Empty:
+        pass
+    finally:
+        for camera in cameras:
+            camera.tap = None
+    return frames
+
+
+def _ask(detector: Detector, frames: Sequence[Frame]) -> tuple[list[Detections], float]:
+    """What it finds in whole frames, and how many it could do a second by its quickest, which what else the machine
+    does weighs on least."""
+    answers: SimpleQueue[Job] = SimpleQueue()
+    lane = Lane("rollout", 1.0, answers.put, lossless=True)
+    dispatcher: Dispatcher = detector.dispatcher
+    dispatcher.add(lane)
+    jobs = []
+    try:
+        for frame in frames:
+            stamp = frame.stamp
+            dispatcher.offer(lane, Look(frame, (Region((0, 0, stamp.width, stamp.height), "frame"),)))
+            jobs.append(answers.get(timeout=detector.choice.deadline_s + 5))
+    except Empty:
+        raise EngineError(f"{detector.model.name} gave no answer in its trial", retriable=True) from None
+    finally:
+        dispatcher.remove(lane)
+    failed = next((job.reason for job in jobs if job.reason), "")
+    if failed:
+        raise EngineError(f"{detector.model.name} failed in its trial: {failed}", retriable=True)
+    found = [job.parts[0][0] for job in jobs]
+    score = detector.choice.score
+    quickest_s = max(min(job.inference_s for job in jobs), 1e-6)
+    return [one.take(one.score >= score) for one in found], len(dispatcher.workers) / quickest_s
+
+
+def _agreement(new: Detector, found: list[Detections], running: Detector, wanted: list[Detections]) -> float | None:
+    """The share of all boxes, of labels that both models know, that have a counterpart in the other's."""
+    known = {name: number for number, name in enumerate(running.labels)}
+    as_running = np.array([known.get(name, -1) for name in new.labels] or [-1], np.int32)
+    shared = np.array([name in set(new.labels) for name in running.labels] or [False], np.bool_)
+    if not shared.any():
+        return 0.0
+    boxes = matched = 0
+    for ours, theirs in zip(found, wanted, strict=True):
+        class_id = as_running[np.clip(ours.class_id, 0, len(as_running) - 1)]
+        mine, known_ids = ours.take(class_id >= 0), class_id[class_id >= 0]
+        other = theirs.take(shared[np.clip(theirs.class_id, 0, len(shared) - 1)])
+        boxes += len(mine) + len(other)
+        if len(mine) and len(other):
+            same = (iou(mine.xyxy, other.xyxy) >= _SAME_IOU) & (known_ids[:, None] == other.class_id)
+            matched += int(same.any(0).sum() + same.any(1).sum())
+    return matched / boxes if boxes >= _FEWEST_BOXES else None
+
+
+class Rollout:
+    """What is told of the newest one, and the minute after the switch in which it may still go back."""
+
+    def __init__(self) -> None:
+        self.state = ""
+        """``watched``, ``done``, ``refused`` or ``rolled back``; empty: there was none."""
+        self.model = ""
+        self.reason = ""
+        self.proof: Proof | None = None
+        self.before: tuple[Config, bytes] | None = None
+        """What to go back to, while that may be."""
+        self._since = self._looked_at = 0.0
+        self._looks = 0
+
+    def payload(self) -> dict[str, object]:
+        """As the state tells it."""
+        proof = self.proof
+        return {
+            "state": self.state,
+            "model": self.model,
+            "reason": self.reason,
+            "frames": proof.frames if proof else 0,
+            "agreement": round(proof.agreement, 3) if proof and proof.agreement is not None else None,
+        }
+
+    def refused(self, model: str, reason: str, proof: Proof | None) -> None:
+        self.state, self.model, self.reason, self.proof, self.before = "refused", model, reason, proof, None
+
+    def switched(self, model: str, proof: Proof | None, before: tuple[Config, bytes]) -> None:
+        """From now on it is watched."""
+        self.state, self.model, self.reason, self.proof, self.before = "watched", model, "", proof, before
+        self._since = self._looked_at = time.monotonic()
+        self._looks = 0
+
+    def gone_back(self, reason: str) -> None:
+        self.state, self.reason, self.before = "rolled back", reason, None
+
+    def wrong(self, report: Report, looks: int) -> str:
+        """Why to go back now, in words. ``looks``: frames that all cameras finished since the switch."""
+        if self.before is None:
+            return ""
+        now = time.monotonic()
+        if looks != self._looks:
+            self._looks, self._looked_at = looks, now
+        reason = self._complaint(report, now)
+        if not reason and now - self._since > _WATCHED_S:
+            self.state, self.before = "done", None
+        return reason
+
+    def _complaint(self, report: Report, now: float) -> str:
+        restarts = sum(worker.restarts for worker in report.detector.dispatcher.workers)
+        if restarts:
+            return f"its engine had to be started again within {now - self._since:.0f} s"
+        failed = sum(camera.dropped.get("engine", 0) for camera in report.cameras.values())
+        if failed > _MOST_FAILED:
+            return f"{failed} inferences failed"
+        capturing = any(camera.state == "ok" for camera in report.cameras.values())
+        if capturing and now - self._looked_at > _SILENCE_S:
+            return f"no frame was looked at for {_SILENCE_S:g} s"
+        return ""

@@ -1,0 +1,120 @@
+"""A new model comes in beside the running one, proves itself, and goes back when it serves badly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from edgerun.runtime.detector import Detector
+from edgerun.runtime.rollout import _agreement
+from edgerun.schemas import PAYLOADS
+from edgerun.types import Detections
+from tests.daemon_process import CLIP, DaemonProcess, wait_for
+from tests.outages import camera, clip
+
+NOBODY = {"host": "127.0.0.1", "port": 1}
+MODEL = CLIP.with_name("person-ssdlite-int8.tflite")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Copies of the bundled model under another name, with its own label and with a wrong one."""
+    shutil.copy(MODEL, tmp_path / "other.tflite")
+    (tmp_path / "person.txt").write_text("person\n")
+    (tmp_path / "cat.txt").write_text("cat\n")
+    return tmp_path
+
+
+def test_a_model_proves_itself_and_goes_back_when_it_dies(models: Path) -> None:
+    """One that sees other things is refused unless forced; one that agrees comes in; its death within the first minute
+    brings the one before back."""
+    wanted: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"gate": bare(clip())}}
+    other = {"path": str(models / "other.tflite"), "labels": str(models / "person.txt")}
+    cats = {"path": str(models / "other.tflite"), "labels": str(models / "cat.txt")}
+    with DaemonProcess(models / "daemon", wanted) as daemon:
+        daemon.ready()
+        name = daemon.health()["model"]["name"]
+        state = str(models / "daemon" / "state")
+
+        def bring(model: dict[str, Any]) -> None:
+            daemon.write({**wanted, "state_dir": state, "model": model})
+            daemon.signal(signal.SIGHUP)
+
+        bring(cats)
+        wait_for(lambda: daemon.said("is not taken"), 40, daemon.log)
+        assert "agrees with the running model on 0%" in rollout(daemon)["reason"]
+        assert "rollout: force" in daemon.health()["reload_error"]
+        assert daemon.health()["model"]["name"] == name
+
+        bring(other)
+        wait_for(lambda: daemon.said("the configuration was reloaded") == 1, 40, daemon.log)
+        assert rollout(daemon)["state"] == "watched"
+        assert rollout(daemon)["agreement"] == 1.0
+        assert daemon.health()["model"]["name"] == "other"
+        wait_for(daemon.engines, 10, daemon.log)
+        for pid in daemon.engines():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: daemon.said("the configuration was reloaded") == 2, 40, daemon.log)
+        assert rollout(daemon)["state"] == "rolled back"
+        assert daemon.health()["model"]["name"] == name
+        assert "had to be started again" in rollout(daemon)["reason"]
+
+        bring({**cats, "rollout": "force"})
+        wait_for(lambda: daemon.said("the configuration was reloaded") == 3, 40, daemon.log)
+        assert rollout(daemon)["state"] == "watched"
+        Draft202012Validator(PAYLOADS["state"]["properties"]["rollout"]).validate(rollout(daemon))
+        Draft202012Validator(PAYLOADS["state"]["properties"]["device_health"]).validate(
+            daemon.health()["device_health"]
+        )
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
+def bare(source: dict[str, Any]) -> dict[str, Any]:
+    """A camera without rules, which another model's labels could not satisfy."""
+    return {"source": source, "fps": camera(source)["fps"]}
+
+
+def rollout(daemon: DaemonProcess) -> dict[str, Any]:
+    """As the state tells it, once the supervisor has looked again."""
+    time.sleep(1.5)
+    return cast("dict[str, Any]", daemon.health()["rollout"])
+
+
+class Named:
+    """A detector of which only the labels matter."""
+
+    def __init__(self, *labels: str) -> None:
+        self.labels = labels
+
+
+def seen(*rows: tuple[float, int]) -> Detections:
+    """Boxes 10 wide at an x, each of a class."""
+    xyxy = np.array([(x, 0, x + 10, 10) for x, _ in rows], np.float32).reshape(-1, 4)
+    return Detections(xyxy, np.ones(len(rows), np.float32), np.array([kind for _, kind in rows], np.int32))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "share"),
+    [
+        (seen((0, 1), (20, 1)), seen((1, 0), (20, 0)), 1.0),
+        (seen((0, 1), (20, 1)), seen((100, 0), (20, 0)), 0.5),
+        (seen((0, 0), (20, 0)), seen((0, 0), (20, 0)), 0.0),
+        (seen(), seen((0, 0), (20, 0), (40, 0), (60, 0)), 0.0),
+        (seen(), seen((0, 0)), None),
+        (seen((0, 2), (20, 2), (40, 2), (60, 2)), seen(), None),
+    ],
+    ids=["same", "half", "other labels", "blind", "little to see", "only what the other does not know"],
+)
+def test_agreement_is_about_what_both_know(ours: Detections, theirs: Detections, share: float | None) -> None:
+    """The labels of the models are in different orders."""
+    new, running = Named("dog", "person", "bike"), Named("person", "dog")
+    assert _agreement(cast(Detector, new), [ours], cast(Detector, running), [theirs]) == share
