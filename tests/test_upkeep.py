@@ -16,9 +16,10 @@ import yaml
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError, SourceError
 from edgerun.pipeline import Look, Pipeline
-from edgerun.runtime.camera import Camera, CameraTerms, Outlet
+from edgerun.runtime.camera import Camera, CameraTerms
 from edgerun.runtime.dispatch import Dispatcher, Lane
 from edgerun.runtime.fallback import StartRecord
+from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.vitals import read
 from edgerun.types import Frame
 from tests.daemon_process import DaemonProcess, wait_for

@@ -1,12 +1,13 @@
-"""A camera's pure step, made from its configuration."""
+"""A camera's pure step and its terms, made from its configuration."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from edgerun.config import Config
+from edgerun.config import CameraOptions, Config
 from edgerun.errors import ConfigError
 from edgerun.pipeline import Pipeline, PipelineOptions
+from edgerun.runtime.camera import CameraTerms
 from edgerun.tracking import TrackerOptions
 
 
@@ -38,3 +39,15 @@ def _tracker(options: TrackerOptions, score: float) -> TrackerOptions:
     if options.start_score != TrackerOptions().start_score:
         return options
     return replace(options, start_score=max(score, options.low_score))
+
+
+def terms_for(options: CameraOptions) -> CameraTerms:
+    """A camera that is asked for a frame a minute is not late after four seconds."""
+    source = options.source.options
+    timeouts_s = sum(getattr(source, part.name) for part in fields(source) if part.name.endswith("timeout_s"))
+    slowest_s = 3 / options.fps
+    return CameraTerms(
+        stalled_s=max(options.stalled_s, slowest_s),
+        frozen_s=options.frozen_s,
+        stuck_s=max(options.stuck_s, timeouts_s + 10, slowest_s),
+    )

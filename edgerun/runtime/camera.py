@@ -8,21 +8,18 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from edgerun.errors import SourceError
-from edgerun.images import draw, jpeg, luma, to_bgr
-from edgerun.messages import CameraState, DetectionsFormat
-from edgerun.pipeline import Pipeline, Result
-from edgerun.runtime.delivery import Delivery
+from edgerun.images import luma
+from edgerun.messages import CameraState
+from edgerun.pipeline import Pipeline
 from edgerun.runtime.dispatch import Dispatcher, Job, Lane
 from edgerun.runtime.meters import FrameMeter
+from edgerun.runtime.outlet import Outlet
 from edgerun.stages import Source
-from edgerun.types import Event, Frame, Message
+from edgerun.types import Frame
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +29,6 @@ _HOPEFUL_S = 300.0
 _HOPEFUL_BACKOFF_S = 3.0
 _FPS_WINDOW_S = 10.0
 _FROZEN_GRID = 32
-_SNAPSHOT_QUALITY = 85
 _NOT_OPENED = "not opened yet"
 _MOST_LEFT_BEHIND = 3
 """Threads of a camera that hang at a time; each keeps its memory, so that there must be an end to it."""
@@ -72,69 +68,6 @@ class CameraTerms:
     frozen_s: float
     stuck_s: float = 60.0
     """Longer than all timeouts of the source."""
-
-
-class Outlet:
-    """Turns one camera's results into messages."""
-
-    def __init__(
-        self,
-        delivery: Delivery,
-        format_for: Callable[..., DetectionsFormat],
-        occupancy: Callable[[str, str, int], Message],
-        snapshot: Callable[[bytes], Message],
-        score: float,
-    ) -> None:
-        self.score = score
-        self._delivery = delivery
-        self._format_for = format_for
-        self._formats: dict[str, DetectionsFormat] = {}
-        self._occupancy = occupancy
-        self._snapshot = snapshot
-        self.counts: dict[tuple[str, str], int] = {}
-
-    def forget(self) -> None:
-        """Take back the counts that were published."""
-        for zone, label in self.counts:
-            self._delivery.retain(replace(self._occupancy(zone, label, 0), payload=b""))
-
-    def __call__(self, result: Result, job: Job) -> None:
-        """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""
-        written = self._formats.get(job.engine)
-        if written is None:
-            written = self._formats[job.engine] = self._format_for(engine=job.engine)
-        self._delivery.publish(
-            written.message(
-                result.stamp,
-                result.tracks,
-                result.zones_of,
-                result.loose(self.score),
-                inference_ms=job.inference_s * 1000 if job.look.regions else None,
-                published=time.time(),
-            )
-        )
-        self.tell(result.events, result.look.frame)
-        if result.occupancy != self.counts:
-            for (zone, label), count in result.occupancy.items():
-                if self.counts.get((zone, label)) != count:
-                    self._delivery.retain(self._occupancy(zone, label, count))
-            self.counts = result.occupancy
-
-    def tell(self, events: Sequence[Event], frame: Frame | None = None) -> None:
-        """Hand events on as alerts, with a picture if there is a frame."""
-        for event in events:
-            self._delivery.accept(event, partial(self._picture, frame, event) if frame else None)
-
-    def picture(self, frame: Frame) -> None:
-        """Publish a frame as it is as the snapshot."""
-        self._delivery.retain(self._snapshot(self._picture(frame)))
-
-    @staticmethod
-    def _picture(frame: Frame, event: Event | None = None) -> bytes:
-        objects = event.objects if event else ()
-        boxes = np.array([thing.xyxy for thing in objects], np.float32).reshape(-1, 4)
-        captions = [f"{thing.label} {thing.score:.2f}" for thing in objects]
-        return jpeg(draw(to_bgr(frame), boxes, captions), _SNAPSHOT_QUALITY)
 
 
 class Camera:
@@ -386,14 +319,6 @@ class Camera:
             log.log(level, "camera %s is %s%s", self.name, state, f": {reason}" if reason else "")
         self._state, self._reason = state, reason
 
-    @staticmethod
-    def _measure(meter: FrameMeter, job: Job, inferred: float) -> None:
-        captured = job.look.frame.stamp.captured
-        meter.published.observe(time.monotonic() - captured)
-        if job.look.regions:
-            meter.inferred.observe(inferred - captured)
-            meter.inference.observe(job.inference_s)
-
     def _finish(self, job: Job) -> None:
         if job.reason:
             self._failed += 1
@@ -409,7 +334,8 @@ class Camera:
             inferred = time.monotonic()
             self.outlet(self._pipeline.finish(job.look, job.parts), job)
             if self.meter is not None:
-                self._measure(self.meter, job, inferred)
+                captured = job.look.frame.stamp.captured
+                self.meter.finished(captured, inferred, job.inference_s if job.look.regions else None)
             if self.wants_snapshot:
                 self.wants_snapshot = False
                 self.outlet.picture(job.look.frame)

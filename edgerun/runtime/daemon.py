@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,15 +25,16 @@ from edgerun.notify import Notifier
 from edgerun.remembered import note_load
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import pipeline_for
+from edgerun.runtime.assembly import pipeline_for, terms_for
 from edgerun.runtime.broker import EmbeddedBroker
-from edgerun.runtime.camera import Camera, CameraTerms, Outlet
+from edgerun.runtime.camera import Camera
 from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
 from edgerun.runtime.metrics import Metrics
+from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload, from_file
 from edgerun.runtime.report import Bulletin, Report
@@ -168,7 +168,7 @@ class Daemon:
             pipeline,
             outlet,
             detector.dispatcher,
-            _terms(options),
+            terms_for(options),
             fps=options.fps,
             weight=options.fps * (options.priority + 1),
             lossless=not getattr(options.source.options, "pace", True),
@@ -344,18 +344,6 @@ class Daemon:
                 getattr(self, part).close()
         if hasattr(self, "_delivery"):
             self._stop_delivering()
-
-
-def _terms(options: CameraOptions) -> CameraTerms:
-    """A camera that is asked for a frame a minute is not late after four seconds."""
-    source = options.source.options
-    timeouts_s = sum(getattr(source, part.name) for part in fields(source) if part.name.endswith("timeout_s"))
-    slowest_s = 3 / options.fps
-    return CameraTerms(
-        stalled_s=max(options.stalled_s, slowest_s),
-        frozen_s=options.frozen_s,
-        stuck_s=max(options.stuck_s, timeouts_s + 10, slowest_s),
-    )
 
 
 def _end(cameras: Iterable[Camera]) -> None:

@@ -47,6 +47,13 @@ class FrameMeter:
         self.published = Histogram()
         self.inference = Histogram()
 
+    def finished(self, captured: float, inferred: float, inference_s: float | None) -> None:
+        """A frame was published just now. Monotonic seconds; ``inference_s`` None: nothing had moved."""
+        self.published.observe(time.monotonic() - captured)
+        if inference_s is not None:
+            self.inferred.observe(inferred - captured)
+            self.inference.observe(inference_s)
+
 
 class AlertMeter:
     """Seconds from capture until an alert was accepted, and until the broker acknowledged it. One thread calls it."""

@@ -1,0 +1,82 @@
+"""What becomes of a camera's results: detections, alerts, counts, pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from edgerun.images import draw, jpeg, to_bgr
+from edgerun.messages import DetectionsFormat
+from edgerun.pipeline import Result
+from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.dispatch import Job
+from edgerun.types import Event, Frame, Message
+
+_SNAPSHOT_QUALITY = 85
+
+
+class Outlet:
+    """Turns one camera's results into messages."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        format_for: Callable[..., DetectionsFormat],
+        occupancy: Callable[[str, str, int], Message],
+        snapshot: Callable[[bytes], Message],
+        score: float,
+    ) -> None:
+        self.score = score
+        self._delivery = delivery
+        self._format_for = format_for
+        self._formats: dict[str, DetectionsFormat] = {}
+        self._occupancy = occupancy
+        self._snapshot = snapshot
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def forget(self) -> None:
+        """Take back the counts that were published."""
+        for zone, label in self.counts:
+            self._delivery.retain(replace(self._occupancy(zone, label, 0), payload=b""))
+
+    def __call__(self, result: Result, job: Job) -> None:
+        """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""
+        written = self._formats.get(job.engine)
+        if written is None:
+            written = self._formats[job.engine] = self._format_for(engine=job.engine)
+        self._delivery.publish(
+            written.message(
+                result.stamp,
+                result.tracks,
+                result.zones_of,
+                result.loose(self.score),
+                inference_ms=job.inference_s * 1000 if job.look.regions else None,
+                published=time.time(),
+            )
+        )
+        self.tell(result.events, result.look.frame)
+        if result.occupancy != self.counts:
+            for (zone, label), count in result.occupancy.items():
+                if self.counts.get((zone, label)) != count:
+                    self._delivery.retain(self._occupancy(zone, label, count))
+            self.counts = result.occupancy
+
+    def tell(self, events: Sequence[Event], frame: Frame | None = None) -> None:
+        """Hand events on as alerts, with a picture if there is a frame."""
+        for event in events:
+            self._delivery.accept(event, partial(self._picture, frame, event) if frame else None)
+
+    def picture(self, frame: Frame) -> None:
+        """Publish a frame as it is as the snapshot."""
+        self._delivery.retain(self._snapshot(self._picture(frame)))
+
+    @staticmethod
+    def _picture(frame: Frame, event: Event | None = None) -> bytes:
+        objects = event.objects if event else ()
+        boxes = np.array([thing.xyxy for thing in objects], np.float32).reshape(-1, 4)
+        captions = [f"{thing.label} {thing.score:.2f}" for thing in objects]
+        return jpeg(draw(to_bgr(frame), boxes, captions), _SNAPSHOT_QUALITY)
