@@ -14,6 +14,7 @@ from annotated_types import Interval, MinLen
 
 from edgerun.errors import SinkError
 from edgerun.secrets import NO_SECRET, Secret
+from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import Endpoint
 from edgerun.stages import SinkListener
@@ -157,18 +158,22 @@ class MqttSink:
             self._thread.join(1.0)
 
     def _run(self, listener: SinkListener) -> None:
-        pause, said = _FIRST_PAUSE_S, ""
+        pause, said, short = _FIRST_PAUSE_S, "", 0
         while not self._closing.is_set():
             began = time.monotonic()
             reason, retriable = self._serve(listener)
             if self._closing.is_set():
                 break
+            steady = time.monotonic() - began > _STEADY_S
+            short = 0 if steady or reason != words.LOST else short + 1
+            if short > 1:
+                reason = words.lost_again(self._endpoint.client_id)
             listener.disconnected(reason)
+            if steady:
+                pause, said = _FIRST_PAUSE_S, ""
             if reason != said:
                 log.warning("MQTT: %s", reason)
                 said = reason
-            if time.monotonic() - began > _STEADY_S:
-                pause, said = _FIRST_PAUSE_S, ""
             self._closing.wait(random.uniform(0.5, 1.0) * (pause if retriable else _REFUSED_PAUSE_S))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 4.0
 _CONNACK_S = 5.0
-_SOON_S = 10.0
 _NO_SUBSCRIBERS = 0x10
 _LARGEST_REQUEST = 64 * 1024
 _TOPIC_ROOM = 256
@@ -127,8 +126,6 @@ class Connection:
         if not self._up and self._connack is None and self._end in ("", words.LOST):
             raise words.hung_up(self._endpoint.tls, bool(self._endpoint.cert))
         self._up = False
-        if self._end == words.LOST and time.monotonic() - opened < _SOON_S:
-            return words.lost_soon(self._endpoint.client_id)
         return self._end or words.LOST
 
     def _turn(self, events: int = 0) -> None:

@@ -73,9 +73,9 @@ def hung_up(tls: bool, certificate: bool) -> SinkError:
     return SinkError(f"the broker ended the connection before it answered: {hint}")
 
 
-def lost_soon(client_id: str) -> str:
+def lost_again(client_id: str) -> str:
     """Older brokers do not say why they close a connection; this is the usual reason if it happens again and again."""
-    return f"{LOST} soon; if that goes on, another client may use the same id {client_id!r}"
+    return f"{LOST} again soon after it came about: does another client use the id {client_id!r}?"
 
 
 def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:
