@@ -44,6 +44,9 @@ LAST_LIKENESS = 0.2
 """Margin and least IoU in the search where a confirmed track was last seen."""
 CLAIM = 0.45
 """IoU of widened boxes that gives a track that found nothing a claim to the box of another."""
+ODD_SIZE = 2.0
+"""A box that is so many times wider or higher than its track, or the other way round, may well be several objects in
+one, or a part of one."""
 SHARED = 0.25
 """A box that shares more of its area with a better one of its class, or that one with it, starts no track: most often
 it is the same object again."""
@@ -186,7 +189,8 @@ class Tracker:
             rows = np.flatnonzero(column >= 0)
             column = column[rows]
         boxes, score = found.boxes[:, column], found.score[column]
-        self._flight.update(rows, boxes, score, None if clear is None else clear[column])
+        clear = self._of_like_size(rows, boxes) if clear is None else clear[column] & self._of_like_size(rows, boxes)
+        self._flight.update(rows, boxes, score, clear)
         self._last[:, rows] = boxes
         log = self._log[:, rows]
         log[0] += (1 - SCORE_MEMORY) * (score - log[0])
@@ -194,6 +198,14 @@ class Tracker:
         log[1] = np.minimum(log[1] + _evidence(score, step_s), enough)
         log[2] = self._now
         self._log[:, rows] = log
+
+    def _of_like_size(self, rows: Index | slice, boxes: F64) -> Mask:
+        """Whether boxes are about as wide and high as their tracks; on trial the tracks' sizes are not known."""
+        expected = self._flight.edges[:, rows]
+        sides, usual = boxes[2:] - boxes[:2], expected[2:] - expected[:2]
+        alike = (sides < ODD_SIZE * usual) & (usual < ODD_SIZE * sides)
+        fit: Mask = alike[0] & alike[1] | (self._id[rows] == 0)
+        return fit
 
     def _judge(self, lost: Mask, stamp: Stamp, step_s: float) -> None:
         """Confirm or drop tracks on trial by their evidence, and drop lost ones that left the picture."""
