@@ -18,6 +18,8 @@ F64: TypeAlias = npt.NDArray[np.float64]
 Box: TypeAlias = tuple[int, int, int, int]
 Reason: TypeAlias = Literal["motion", "track", "stationary", "sweep", "frame"]
 
+LEAST_SIZE = 0.4
+"""An object that appears at less than this part of the size it should is not shown at all."""
 SHARES = np.array([0, 0.5, 1])
 SLACK_PX = 2.0
 """What beginning at even pixels may cost."""
@@ -119,8 +121,10 @@ def _greedy(interests: Interests, canvas: Canvas, most: int, manner: Manner, who
     that it contains and that no crop shows well yet."""
     scale, contains = _candidates(interests, canvas, manner.wider)
     if not whole_allowed:
-        contains[-1, -1] &= ~contains[:-1].any(axis=(0, 1))
-    clarity = np.minimum(interests.scale / scale[:, None], 1) ** manner.falloff
+        contains[-1] &= ~contains[:-1].any(axis=(0, 1))
+    size = np.minimum(interests.scale / scale[:, None], 1)
+    contains &= (size >= LEAST_SIZE)[:, None]
+    clarity = size**manner.falloff
     value = contains * (clarity * interests.weight)[:, None]
     enough = manner.enough * (contains * clarity[:, None]).max(axis=(0, 1))
     waiting = np.ones(len(interests.weight))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -11,9 +12,8 @@ from edgerun.motion import Motion
 from edgerun.regions.crops import F64, Box, Canvas
 from edgerun.types import F32, I64, Array, Mask, Tracks
 
-GRID = (12, 16)
-"""Rows and columns of the maps of when a part was looked at, and of how large objects are there."""
 NEVER = -1e9
+TINY = 1e-6
 STILL_S = 1.5
 """A track whose box stayed in place this long stands still."""
 
@@ -33,7 +33,7 @@ class Budget:
         """How many inferences may be spent now."""
         self._bucket = min(self._bucket + (now - self._at) * self._rate, self._per_frame)
         self._at = now
-        while self._spent and self._spent[0] <= now - self._window_s:
+        while self._spent and self._spent[0] <= now - self._window_s + TINY:
             self._spent.popleft()
         in_window = int(max(self._rate, 1.0)) - len(self._spent)
         return max(min(self._per_frame, int(self._bucket + 1e-6), in_window), 0)
@@ -44,14 +44,38 @@ class Budget:
         self._spent.extend([now] * count)
 
 
-class LookedAt:
-    """When each part of the frame was last looked at closely."""
+class Grid:
+    """The frame in cells, three to the side of the smallest crop, so that each crop holds some cells wholly."""
 
-    def __init__(self, frame: tuple[int, int]) -> None:
-        rows, columns = GRID
-        self._times = np.full(GRID, NEVER)
-        self._x = (np.arange(columns) + 0.5) * max(frame[0], 1) / columns
-        self._y = (np.arange(rows) + 0.5) * max(frame[1], 1) / rows
+    def __init__(self, canvas: Canvas) -> None:
+        (width, height), side = canvas.frame, canvas.side(canvas.least_scale)
+        self.columns, self.rows = math.ceil(3 * width / side[0]), math.ceil(3 * height / side[1])
+        self.cell = width / self.columns, height / self.rows
+
+    def of(self, boxes: Array) -> tuple[I64, I64]:
+        """Row and column of the cell in which each box has its centre."""
+        places = ((boxes[:, :2] + boxes[:, 2:]) / (2 * self.cell[0], 2 * self.cell[1])).astype(np.int64)
+        places = np.minimum(np.maximum(places, 0), (self.columns - 1, self.rows - 1))
+        return places[:, 1], places[:, 0]
+
+    def within(self, xyxy: Box) -> tuple[slice, slice]:
+        """Rows and columns of the cells that lie wholly in a box."""
+        (left, right), (top, bottom) = (
+            (xyxy[axis] / side, xyxy[axis + 2] / side) for axis, side in enumerate(self.cell)
+        )
+        return slice(math.ceil(top - TINY), int(bottom + TINY)), slice(math.ceil(left - TINY), int(right + TINY))
+
+    def centre(self, row: int, column: int) -> tuple[float, float]:
+        """The middle of a cell in pixels."""
+        return (column + 0.5) * self.cell[0], (row + 0.5) * self.cell[1]
+
+
+class LookedAt:
+    """When each cell was last looked at closely."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._times = np.full((grid.rows, grid.columns), NEVER)
 
     def at(self, rows: I64, columns: I64) -> F64:
         """When cells were looked at."""
@@ -62,41 +86,37 @@ class LookedAt:
         """Note that cells are looked at."""
         self._times[cells] = now
 
-    def within(self, xyxy: Box) -> tuple[slice, slice]:
-        """The cells whose centres a crop holds."""
-        columns = slice(*self._x.searchsorted((xyxy[0], xyxy[2])).tolist())
-        return slice(*self._y.searchsorted((xyxy[1], xyxy[3])).tolist()), columns
-
     def oldest(self, now: float) -> float:
-        """How long the part that waited longest has waited."""
+        """How long the cell that waited longest has waited."""
         return now - float(self._times.min())
 
-    def oldest_at(self) -> tuple[float, float]:
-        """The centre of the part that waited longest."""
-        row, column = divmod(int(self._times.argmin()), GRID[1])
-        return float(self._x[column]), float(self._y[row])
+    def oldest_at(self) -> tuple[int, int]:
+        """Row and column of the cell that waited longest."""
+        row, column = divmod(int(self._times.argmin()), self._grid.columns)
+        return row, column
 
-    def best_crop(self, x: float, y: float, scale: float, canvas: Canvas, before: float) -> Box:
-        """Of the crops that hold a point, the one with most parts that were last looked at ``before`` a time."""
-        width, height = canvas.side(scale)
-        reach_x, reach_y = 0.45 * width, 0.45 * height
-        crops = [canvas.around(x + dx * reach_x, y + dy * reach_y, scale) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        waiting = [np.count_nonzero(self._times[self.within(crop)] <= before) for crop in crops]
+    def best_crop(self, row: int, column: int, scale: float, canvas: Canvas, before: float) -> Box:
+        """Of the crops that hold a cell, the one with most cells that were last looked at ``before`` a time."""
+        x, y = self._grid.centre(row, column)
+        reach = [max((side - cell) / 2 - 2, 0) for side, cell in zip(canvas.side(scale), self._grid.cell, strict=True)]
+        crops = [canvas.around(x + dx * reach[0], y + dy * reach[1], scale) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        waiting = [np.count_nonzero(self._times[self._grid.within(crop)] <= before) for crop in crops]
         return crops[int(np.argmax(waiting))]
 
 
 class Sizes:
-    """How large objects are in each part of the frame, as the scale at which they fill the model's input."""
+    """How large objects are in each cell, as the scale at which they fill the model's input."""
 
-    def __init__(self) -> None:
-        self._sum = np.zeros(GRID)
-        self._count = np.zeros(GRID)
-        self.expected = np.zeros(GRID)
+    def __init__(self, grid: Grid) -> None:
+        self._rows, self._columns = np.arange(grid.rows)[:, None], np.arange(grid.columns)[:, None]
+        self._sum = np.zeros((grid.rows, grid.columns))
+        self._count = np.zeros((grid.rows, grid.columns))
+        self.expected = np.zeros((grid.rows, grid.columns))
 
     def learn(self, rows: I64, columns: I64, filling: F64) -> None:
-        """Take in N sizes; the parts beside learn a little too, and old sizes fade."""
-        down = np.exp(-0.25 * (np.arange(GRID[0])[:, None] - rows) ** 2)
-        along = np.exp(-0.25 * (np.arange(GRID[1])[:, None] - columns) ** 2)
+        """Take in N sizes; the cells beside learn a little too, and old sizes fade."""
+        down = np.exp(-0.25 * (self._rows - rows) ** 2)
+        along = np.exp(-0.25 * (self._columns - columns) ** 2)
         fading = np.minimum(1, 50 / np.maximum(self._count, 1))
         self._sum = self._sum * fading + (down * filling) @ along.T
         self._count = self._count * fading + down @ along.T
@@ -174,12 +194,3 @@ def _in_place(box: list[float], anchor: list[float]) -> bool:
         and abs(box[1] - anchor[1]) <= height
         and abs(box[3] - anchor[3]) <= height
     )
-
-
-def cells_of(boxes: Array, frame: tuple[int, int]) -> tuple[I64, I64]:
-    """Row and column of each box's centre in a map of the frame."""
-    rows, columns = GRID
-    centre = boxes[:, :2] + boxes[:, 2:]
-    places = (centre * (columns / (2 * frame[0]), rows / (2 * frame[1]))).astype(np.int64)
-    places = np.minimum(np.maximum(places, 0), (columns - 1, rows - 1))
-    return places[:, 1], places[:, 0]

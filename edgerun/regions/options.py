@@ -16,7 +16,7 @@ class RegionOptions:
     """off: always the whole frame. on: crops. auto: crops, and the whole frame where it shows the objects well."""
     per_frame: Annotated[int, Interval(ge=1, le=64)] = 3
     """The most inferences for one frame."""
-    per_second: Annotated[float, Gt(0)] = 30.0
+    per_second: Annotated[float, Gt(0)] = 40.0
     """The most inferences in any second for this camera."""
     recheck_s: Annotated[float, Gt(0)] = 2.0
     """An object that stands still is looked at again after this time."""

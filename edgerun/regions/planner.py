@@ -17,7 +17,7 @@ from edgerun.boxes import containment
 from edgerun.motion import Motion
 from edgerun.regions.crops import F64, Box, Canvas, Interests, Reason, Region, choose
 from edgerun.regions.joining import EDGE_PX, join
-from edgerun.regions.memory import NEVER, Budget, LookedAt, Loose, Rest, Sizes, cells_of
+from edgerun.regions.memory import NEVER, Budget, Grid, LookedAt, Loose, Rest, Sizes
 from edgerun.regions.options import RegionOptions
 from edgerun.types import F32, Detections, Stamp, Tracks
 
@@ -44,14 +44,15 @@ class RegionPlanner:
     def __init__(self, options: RegionOptions, model_size: tuple[int, int]) -> None:
         self._options = options
         self._model_size = model_size
-        self._begin((0, 0))
+        self._begin((1, 1))
 
     def _begin(self, frame: tuple[int, int]) -> None:
         self._canvas = Canvas(frame, self._model_size, 1 / self._options.enlarge)
         self._budget = Budget(self._options.per_frame, self._options.per_second)
-        self._looked = LookedAt(frame)
+        self._grid = Grid(self._canvas)
+        self._looked = LookedAt(self._grid)
         self._planned_at = self._whole_at = self._swept_at = NEVER
-        self._sizes = Sizes()
+        self._sizes = Sizes(self._grid)
         self._rest = Rest()
         self._held: dict[int, Detections] = {}
         self._loose = Loose()
@@ -95,7 +96,7 @@ class RegionPlanner:
         cut = (np.abs(tracks.xyxy - border) < EDGE_PX).any(axis=1)
         good = tracks.xyxy[tracks.seen & ~cut]
         if len(good):
-            self._sizes.learn(*cells_of(good, self._canvas.frame), self._filling(good))
+            self._sizes.learn(*self._grid.of(good), self._filling(good))
 
     def _plan_whole(self, motion: Motion | None, tracking: bool, now: float) -> list[Region]:
         wait = self._options.recheck_s if tracking else self._options.sweep_s
@@ -125,20 +126,20 @@ class RegionPlanner:
         return Region(self._canvas.whole, "frame")
 
     def _look(self, xyxy: Box, reason: Reason, now: float) -> Region:
-        self._looked.mark(self._looked.within(xyxy), now)
-        return Region(xyxy, reason)
+        self._looked.mark(self._grid.within(xyxy), now)
+        return Region(xyxy, "frame" if xyxy == self._canvas.whole else reason)
 
     def _sweep(self, wait: float, now: float) -> Region:
         """The crop that shows most of what was not looked at for ``wait``; now and then the whole frame."""
         self._swept_at = now
         if now - self._whole_at >= self._options.sweep_s:
             return self._look_whole(now)
-        x, y = self._looked.oldest_at()
-        filling = float(self._sizes.at(*cells_of(np.array([[x, y, x, y]]), self._canvas.frame))[0])
+        cell = self._looked.oldest_at()
+        filling = float(self._sizes.expected[cell])
         # nothing learnt: half the frame's shorter side, a guess that shows things twice as large as the whole frame
         scale = filling / self._options.object_part if filling else min(self._canvas.frame) / max(self._model_size) / 2
         scale = min(max(scale, self._canvas.least_scale), self._canvas.whole_scale)
-        return self._look(self._looked.best_crop(x, y, scale, self._canvas, now - wait), "sweep", now)
+        return self._look(self._looked.best_crop(*cell, scale, self._canvas, now - wait), "sweep", now)
 
     def _filling(self, boxes: F32) -> F64:
         """The scales at which boxes would just fill the model's input."""
@@ -152,7 +153,7 @@ class RegionPlanner:
         known = np.concatenate([tracks.xyxy, loose])
         moved = self._unexplained(motion, known)
         boxes = np.concatenate([known, moved])
-        cells = cells_of(boxes, canvas.frame)
+        cells = self._grid.of(boxes)
         waited = now - self._looked.at(*cells)
         rest = np.concatenate([self._rest.still, settled, np.zeros(len(moved), np.bool_)])
         filling = self._filling(boxes)
@@ -163,7 +164,7 @@ class RegionPlanner:
         # motion in which nothing was found just now counts little: it is likely noise
         urgency = np.minimum(waited, 1)
         weight = np.where(rest, np.minimum(waited / options.recheck_s, 4), 2 + urgency)
-        weight[len(known) :] = 0.5 + 3.5 * urgency[len(known) :]
+        weight[len(known) :] = 0.5 + 3.5 * urgency[len(known) :] ** 2
         grown = np.minimum(np.maximum(_grown(boxes, MARGIN), 0), canvas.frame * 2)
         visible = (grown[:, 2:] > grown[:, :2]).all(axis=1)
         chosen = np.flatnonzero(visible & (~rest | (waited >= options.recheck_s)))
@@ -181,7 +182,7 @@ class RegionPlanner:
         if len(known):
             boxes = boxes[containment(boxes, _grown(known, 2 * MARGIN)).max(axis=1) < 0.6]
         pieces = [np.zeros((0, 4), np.float32)]
-        sizes = self._sizes.at(*cells_of(boxes, self._canvas.frame)).tolist() if len(boxes) else ()
+        sizes = self._sizes.at(*self._grid.of(boxes)).tolist() if len(boxes) else ()
         for box, learnt in zip(boxes, sizes, strict=True):
             width, height = self._canvas.side(max(learnt / self._options.object_part, self._canvas.least_scale))
             if learnt and (box[2] - box[0] > 0.7 * width or box[3] - box[1] > 0.7 * height):
