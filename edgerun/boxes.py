@@ -22,8 +22,7 @@ def area(xyxy: F32) -> F32:
 
 def sound(xyxy: F32) -> Mask:
     """Which boxes are finite and have an area, bool (N,): what a damaged model or a clipped region leaves is not."""
-    good: Mask = np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
-    return good
+    return np.asarray(np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1), np.bool_)
 
 
 def overlap(a: F32, b: F32) -> F32:

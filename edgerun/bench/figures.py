@@ -44,6 +44,15 @@ class Figure:
         name = f"{self.name} ({self.note})" if self.note else self.name
         return name, f"{spread(self.values)} {self.unit}".strip(), floor, against, self.goal
 
+    @staticmethod
+    def of(record: dict[str, Any]) -> Figure:
+        """The figure that ``record`` told of."""
+        floor = record.get("floor", {"values": (), "name": ""})
+        compare = "difference" if "difference" in record else "ratio"
+        name, unit, values = record["name"], record["unit"], tuple(record["values"])
+        more = {key: record[key] for key in ("goal", "note") if key in record}
+        return Figure(name, unit, values, tuple(floor["values"]), floor["name"], compare, **more)
+
     def record(self) -> dict[str, Any]:
         told: dict[str, Any] = {"name": self.name, "unit": self.unit, **summary(self.values)}
         if self.floor:
@@ -62,9 +71,8 @@ class Section:
 
     @staticmethod
     def of(record: dict[str, Any]) -> Section:
-        """What ``record`` told, as far as a table shows it."""
-        figures = [Figure(one["name"], one["unit"], tuple(one["values"])) for one in record["figures"]]
-        return Section(record["title"], figures, record["remarks"])
+        """The section that ``record`` told of."""
+        return Section(record["title"], [Figure.of(one) for one in record["figures"]], record["remarks"])
 
     def record(self) -> dict[str, Any]:
         return {"title": self.title, "remarks": self.remarks, "figures": [one.record() for one in self.figures]}

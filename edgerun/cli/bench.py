@@ -43,39 +43,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="length of one measurement in a round")
     parser.add_argument("--starts", type=int, default=0, metavar="N", help="with start: so many more, counted")
     parser.add_argument("--peer-python", type=Path, metavar="PYTHON", help="a Python with roboflow's trackers")
-    parser.add_argument("--peers", type=Path, metavar="FILE", help="what scripts/bench-peers found, for the report")
+    parser.add_argument(
+        "--found", type=Path, nargs="+", default=[], metavar="FILE", help="what --json wrote before, for the report"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there; - is stdout")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="full rounds of everything, as a Markdown page")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="a Markdown page, of full rounds or of --found")
 
 
 def run(args: argparse.Namespace) -> int:
     from edgerun.bench import machine
     from edgerun.bench.figures import Section, table
-    from edgerun.bench.workplace import workplace
+    from edgerun.bench.report import page
 
-    for given in (args.clip, args.model, args.labels, args.peer_python, args.peers):
+    for given in (args.clip, args.model, args.labels, args.peer_python, *args.found):
         if given is not None and not given.exists():
             raise ConfigError(f"{given} is not there")
-    repeats, seconds = _FULL if args.subject or args.report else _SHORT
-    described = machine.describe()
     out = sys.stderr if args.json and str(args.json) == "-" else sys.stdout
+    before = [json.loads(file.read_text("utf-8")) for file in args.found]
+    described = before[0]["machine"] if before else machine.describe()
     print(machine.sentence(described) + "\n", file=out)
-    sections = []
-    with workplace(args.clip, args.model, args.labels, args.repeats or repeats, args.seconds or seconds) as place:
-        for measure in _measures(args):
-            section = measure(place)
-            sections.append(section)
-            print(table(section), file=out, flush=True)
-    if args.peers:
-        sections.append(Section.of(json.loads(args.peers.read_text(encoding="utf-8"))))
+    sections = [Section.of(one) for found in before for one in found["sections"]]
+    for section in () if before else _measured(args):
+        sections.append(section)
+        print(table(section), file=out, flush=True)
     if args.json:
-        text = json.dumps({"machine": described, "sections": [one.record() for one in sections]}, indent=1)
-        sys.stdout.write(text + "\n") if str(args.json) == "-" else args.json.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps({"machine": described, "sections": [one.record() for one in sections]}, indent=1) + "\n"
+        sys.stdout.write(text) if str(args.json) == "-" else args.json.write_text(text, encoding="utf-8")
     if args.report:
-        from edgerun.bench.report import page
-
         args.report.write_text(page(described, sections), encoding="utf-8")
     return 0
+
+
+def _measured(args: argparse.Namespace) -> Iterator[Section]:
+    """Each section as soon as it is measured."""
+    from edgerun.bench.workplace import workplace
+
+    repeats, seconds = _FULL if args.subject or args.report else _SHORT
+    with workplace(args.clip, args.model, args.labels, args.repeats or repeats, args.seconds or seconds) as place:
+        for measure in _measures(args):
+            yield measure(place)
 
 
 def _measures(args: argparse.Namespace) -> Iterator[Callable[[Workplace], Section]]:

@@ -77,12 +77,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     pythons = {name: environment(name, told[1:], args.cache) for name, told in PEERS.items()}
-    print(sentence(describe()) + "\n")
+    described = describe()
+    print(sentence(described) + "\n")
     with workplace(args.clip, args.model, args.labels.resolve(), args.repeats, 0.0) as place:
         section = compare(place, pythons, args.frames)
     print(table(section))
     if args.json:
-        args.json.write_text(json.dumps(section.record(), indent=1) + "\n", encoding="utf-8")
+        found = {"machine": described, "sections": [section.record()]}
+        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
