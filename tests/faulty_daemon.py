@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun.cli import main
-from edgerun.runtime import detector
+from edgerun.runtime import detector, watch
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.engines import candidates
 from edgerun.worker.wire import Load
@@ -20,6 +20,7 @@ from edgerun.worker.wire import Load
 
 def deadlock_in_delivery() -> None:
     """From SIGUSR1 on, the delivery's thread waits for a lock that nobody gives back."""
+    watch.SILENCE_S = float(os.environ.get("SILENCE_S", watch.SILENCE_S))
     deadlocked = threading.Event()
     lock = threading.Lock()
     lock.acquire()

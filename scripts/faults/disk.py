@@ -94,7 +94,7 @@ def _full_disk(terms: Terms) -> tuple[str, bool | None]:
         seqs = subscriber.by_camera()["gate"]
     holes = max(seqs) - len(seqs)
     share = during / normal
-    words = "never told" if degraded_s is None else f"told after {degraded_s:.1f} s"
+    words = "never degraded" if degraded_s is None else f"degraded told after {degraded_s:.1f} s"
     figure = (
         f"disk full for {full_s} s: {words}, {share:.0%} of normal fps, {came} alerts came meanwhile, {holes} holes, "
         f"well {restored_s or 0:.1f} s after, status {status}"
