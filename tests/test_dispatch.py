@@ -19,6 +19,7 @@ from edgerun.runtime.dispatch import Dispatcher, Job, Lane
 from edgerun.stages import Head
 from edgerun.types import Frame, ModelIO, Stamp
 from edgerun.worker.worker import Terms
+from tests.daemon_process import wait_for
 from tests.fakes import FakeHead
 from tests.test_worker import candidate
 
@@ -183,7 +184,8 @@ def test_a_missing_engine_is_waited_for_no_longer_than_asked() -> None:
     dispatcher = Dispatcher([candidate(fault="load")], Terms(), 1, fake_head)
     dispatcher.start()
     try:
-        assert dispatcher.wait_loaded(0.8) is None
-        assert "not plugged in" in dispatcher.reasons[0]
+        assert dispatcher.wait_loaded(0.1) is None
+        wait_for(lambda: "not plugged in" in dispatcher.reasons[0], PATIENCE_S)
+        assert dispatcher.wait_loaded(0.1) is None
     finally:
         dispatcher.close()
