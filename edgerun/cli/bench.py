@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -81,7 +82,10 @@ def _measured(args: argparse.Namespace) -> Iterator[Section]:
     repeats, seconds = _FULL if args.subject or args.report else _SHORT
     with workplace(args.clip, args.model, args.labels, args.repeats or repeats, args.seconds or seconds) as place:
         for measure in _measures(args):
-            yield measure(place)
+            load = os.getloadavg()[0]
+            section = measure(place)
+            section.remarks.append(f"The machine's load average when this began: {load:.1f}.")
+            yield section
 
 
 def _measures(args: argparse.Namespace) -> Iterator[Callable[[Workplace], Section]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -90,6 +91,7 @@ def main() -> int:
 
 def compare(place: Workplace, pythons: dict[str, Path], frames: int) -> Section:
     section = Section(f"Beside the peers: {place.conditions}, {frames} frames a round")
+    load = os.getloadavg()[0]
     costs: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(place.repeats):
         costs[OURS].append(ours(place, seconds=4.0))
@@ -104,6 +106,7 @@ def compare(place: Workplace, pythons: dict[str, Path], frames: int) -> Section:
     for key, unit in _UNITS.items():
         for title, rounds in costs.items():
             section.figures.append(Figure(title, unit, tuple(one[key] for one in rounds)))
+    section.remarks.append(f"The machine's load average when this began: {load:.1f}.")
     section.remarks.append("Reading the clip counts for all. Memory: peak RSS of a peer's one process, PSS of ours.")
     return section
 
