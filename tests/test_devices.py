@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgerun import config, devices
-from edgerun.cli.devices import lines, run
+from edgerun.cli import main
+from edgerun.cli.devices import lines
 
 
 def put(root: Path, name: str, text: str = "") -> None:
@@ -141,9 +142,17 @@ def test_what_is_missing_comes_with_a_remedy() -> None:
 
 def test_json_is_all_of_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     """For programs."""
-    import argparse
-
-    assert run(argparse.Namespace(json=True)) == 0
+    assert main(["devices", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["devices"]
     assert {"accelerator", "processor", "engine", "camera"} <= {finding["kind"] for finding in told}
     assert all(set(finding) == {"kind", "name", "present", "says", "remedy"} for finding in told)
+
+
+def test_a_model_is_tried_out_on_every_engine_that_may_run_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["devices", "--json", "--model", "person-ssdlite-int8"]) == 0
+    best = json.loads(capsys.readouterr().out)["engines"][0]
+    assert (best["engine"], best["agrees"]) == ("tflite", True)
+    assert best["ms"] > 0
