@@ -19,8 +19,8 @@ class TrackerOptions:
     start_score: Annotated[float, Interval(ge=0, le=1)] = 0.5
     """Only a box with at least this score begins a new track."""
     confirm: Annotated[float, Gt(0)] = 6.0
-    """Evidence that confirms a track, of two boxes at least. At 10 fps a box with a score of 0.5 adds 0.4, with 0.7 1.3,
-    with 0.9 2.6, with 1 4."""
+    """Evidence that confirms a track, of two boxes at least. At 10 fps a box with a score of 0.5 adds 0.4, with 0.7
+    1.3, with 0.9 2.6, with 1 4; at fewer frames per second each adds more."""
     coast_s: Annotated[float, Interval(ge=0, le=60)] = 0.1
     """How long a track that is not found is still told of, where it should be by now; at least for one look."""
     memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.2

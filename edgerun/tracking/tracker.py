@@ -139,15 +139,21 @@ class Tracker:
         return unseen_s
 
     def _sorted(self, detections: Detections) -> _Found:
-        boxes, score = detections.xyxy.T.astype(np.float64), np.minimum(detections.score, 1).astype(np.float64)
-        order = np.lexsort((detections.class_id, *boxes, -score))
-        boxes, score, class_id = boxes[:, order], score[order], detections.class_id[order]
+        n = len(detections)
+        table = np.empty((5, n))
+        table[:4] = detections.xyxy.T
+        np.minimum(detections.score, 1, out=table[4])
+        order = np.lexsort((detections.class_id, *table[:4], -table[4]))
+        table, class_id = table[:, order], detections.class_id[order]
         with np.errstate(invalid="ignore"):
-            sides = boxes[2:] - boxes[:2]
-            sound = ((sides > 0) & (sides < np.inf)).all(axis=0) & (score >= self._options.low_score)
-        if sound.all():
-            return _Found(boxes, score, class_id)
-        return _Found(boxes[:, sound], score[sound], class_id[sound])
+            sides = table[2:4] - table[:2]
+            least = self._options.low_score
+            # as most often; what is not a number is not above either
+            if n and sides.min() > 0 and sides.max() < np.inf and table[4, -1] >= least:
+                return _Found(table[:4], table[4], class_id)
+            sound = ((sides > 0) & (sides < np.inf)).all(axis=0) & (table[4] >= least)
+        table = table[:, sound]
+        return _Found(table[:4], table[4], class_id[sound])
 
     def _join(self, found: _Found, step_s: float) -> tuple[Index, Mask, Mask | None]:
         """For each track the column of its box, or -1; which boxes are taken;"""
@@ -163,6 +169,8 @@ class Tracker:
         least = np.where(known, LEAST_LIKENESS, LEAST_LIKENESS_TRIAL)
         rows, columns = heaviest_pairs(likeness[:, :high] - least[:, None])
         column[rows], taken[columns] = columns, True
+        if len(rows) == len(column):
+            return column, taken, None
         if high < len(taken):
             rest = np.flatnonzero((column < 0) & (self._unseen_s() <= LOW_SCORE_S + step_s))
             rows, columns = heaviest_pairs(likeness[rest, high:] - LEAST_LIKENESS_LOW)
@@ -189,7 +197,7 @@ class Tracker:
             rows = np.flatnonzero(column >= 0)
             column = column[rows]
         boxes, score = found.boxes[:, column], found.score[column]
-        clear = self._of_like_size(rows, boxes) if clear is None else clear[column] & self._of_like_size(rows, boxes)
+        clear = self._of_like_size(rows, boxes, None if clear is None else clear[column])
         self._flight.update(rows, boxes, score, clear)
         self._last[:, rows] = boxes
         log = self._log[:, rows]
@@ -199,13 +207,15 @@ class Tracker:
         log[2] = self._now
         self._log[:, rows] = log
 
-    def _of_like_size(self, rows: Index | slice, boxes: F64) -> Mask:
-        """Whether boxes are about as wide and high as their tracks; on trial the tracks' sizes are not known."""
+    def _of_like_size(self, rows: Index | slice, boxes: F64, clear: Mask | None) -> Mask | None:
+        """Which of the clear boxes are about as wide and high as their tracks (None: all). A track on trial is not
+        held to its size."""
         expected = self._flight.edges[:, rows]
-        sides, usual = boxes[2:] - boxes[:2], expected[2:] - expected[:2]
-        alike = (sides < ODD_SIZE * usual) & (usual < ODD_SIZE * sides)
-        fit: Mask = alike[0] & alike[1] | (self._id[rows] == 0)
-        return fit
+        ratio = (boxes[2:] - boxes[:2]) / (expected[2:] - expected[:2])
+        if ratio.max(initial=1) < ODD_SIZE and ratio.min(initial=1) > 1 / ODD_SIZE:
+            return clear
+        alike: Mask = ((ratio < ODD_SIZE) & (ratio > 1 / ODD_SIZE)).all(axis=0) | (self._id[rows] == 0)
+        return alike if clear is None else alike & clear
 
     def _judge(self, lost: Mask, stamp: Stamp, step_s: float) -> None:
         """Confirm or drop tracks on trial by their evidence, and drop lost ones that left the picture."""
@@ -253,6 +263,9 @@ class Tracker:
         """Confirmed tracks that are seen, or coast within the picture."""
         boxes, unseen_s = self._flight.edges, self._unseen_s()
         shown = self._id > 0
+        if shown.all() and not np.count_nonzero(unseen_s):  # as most often: spares the picking
+            seen, score = np.ones(len(shown), np.bool_), self._log[0].astype(np.float32)
+            return Tracks(boxes.T.astype(np.float32, order="C"), score, self._class_id, self._id.copy(), seen)
         if np.count_nonzero(unseen_s):
             inside = (boxes[:2] > 0).all(axis=0)
             if stamp.width > 0 and stamp.height > 0:
