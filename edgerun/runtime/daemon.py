@@ -315,6 +315,7 @@ class Daemon:
         wanted = self._config.cameras
         changed = {name for name in wanted if everything or wanted[name] != before.cameras.get(name)}
         self._adopt(wanted, changed)
+        gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are
         log.info("the configuration was reloaded; cameras started again: %s", ", ".join(sorted(changed)) or "none")
         self._notifier.ready("looking")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -146,6 +147,7 @@ def _damages(terms: Terms) -> Outcome:
     """Each copy is damaged in its own way and opened: at once, and with what it can still have."""
     origin = terms.folder / "origin"
     order, delivered = _crashed(terms, origin)
+    logging.getLogger("edgerun.outbox").setLevel(logging.CRITICAL)
     tears, damages = terms.times(200, 20), terms.times(60, 8)
     starts = slow = gaps = quarantined = 0
     worst_s = 0.0
