@@ -316,3 +316,26 @@ def test_kills_in_a_burst_lose_and_disorder_nothing(tmp_path: Path, broker: Mosq
     assert len(subscriber.alerts()) - len(subscriber.seqs()) <= 6 * WINDOW
     delivery.close(2.0)
     subscriber.close()
+
+
+def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto) -> None:
+    """Alerts are delivered from memory, the state says so, and what was not delivered is committed later."""
+    in_the_way = tmp_path / "folder"
+    in_the_way.write_text("a file where the outbox's folder should be")
+    delivery = deliver(in_the_way, broker.port)
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    delivery.accept(event(1))
+    until(lambda: subscriber.seqs() == [1], "the alert, from memory")
+    assert counts(delivery, degraded=True, delivered=1).accepted == 0
+    assert "cannot be opened" in delivery.snapshot().outbox_error
+    subscriber.close()
+    delivery.accept(event(2))
+    counts(delivery, unclaimed=1, unsaved=1)
+    in_the_way.unlink()
+    counts(delivery, degraded=False, unsaved=0, accepted=1)
+    delivery.close(1.0)
+    late = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    delivery = deliver(in_the_way, broker.port)
+    until(lambda: late.seqs() == [2], "the alert, from the disk")
+    late.close()
+    delivery.close(1.0)

@@ -70,14 +70,27 @@ def test_a_window_is_never_exceeded(tmp_path: Path) -> None:
     broker.close()
 
 
-def test_a_broker_that_reads_nothing_holds_nobody_up() -> None:
-    """Detections are dropped once the socket takes no more; sending never blocks."""
-    broker = StrictBroker(answering=False)
+def test_a_broker_that_does_not_read_holds_nobody_up() -> None:
+    """Detections are dropped once the socket takes no more, and sending never blocks. When it reads again, all that
+    was not dropped comes whole, and alerts between them."""
+    broker = StrictBroker(reading=False)
     sink, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
     sink.open(diary)
     assert diary.news.get(timeout=10) == "connected"
-    message = Message("edgerun/pi/porch/detections", b"x" * 100_000)
-    until(lambda: not sink.send(message), "the socket takes no more")
+    sent = 0
+    for n in range(1000):
+        sent += sink.send(Message("edgerun/pi/porch/snapshot", b"%05d" % n * 20_000, retain=True))
+        if n == 2:
+            assert sink.offer(Message("edgerun/pi/porch/alerts", b"early", 1), 1, 1)
+    assert 2 < sent < 1000
+    assert not sink.offer(Message("edgerun/pi/porch/alerts", b"too early", 1), 2, 1)
+    broker.reading.set()
+    assert diary.news.get(timeout=10) == "1 taken"
+    until(lambda: sink.offer(Message("edgerun/pi/porch/alerts", b"late", 1), 3, 1), "there is room again")
+    assert diary.news.get(timeout=10) == "3 taken"
+    pictures = [payload for topic, payload in broker.published if topic.endswith("snapshot")]
+    assert len(pictures) == sent
+    assert all(picture[1:] == picture[1:6] * 20_000 for picture in pictures)
     sink.close()
     broker.close()
 

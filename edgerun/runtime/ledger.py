@@ -53,7 +53,11 @@ class Ledger:
         return found + list(self._unsaved)
 
     def wants_opening(self, now: float) -> bool:
-        return (self._outbox.broken or not self._outbox.is_open) and now >= self._retry_at
+        return not self._usable and now >= self._retry_at
+
+    @property
+    def _usable(self) -> bool:
+        return self._outbox.is_open and not self._outbox.broken
 
     def take(self, event: Event) -> None:
         """Make an alert of an event; it is accepted by the next ``commit``."""
@@ -87,7 +91,7 @@ class Ledger:
         self._unsaved.extend(fresh)
         evicted: set[int] = set()
         gaps: set[str] = set()
-        if self._unsaved and now >= self._retry_at:
+        if self._unsaved and self._usable and now >= self._retry_at:
             rows = {entry.row for entry in busy}
             try:
                 evicted = self._outbox.add(self._unsaved, rows)
@@ -143,7 +147,7 @@ class Ledger:
 
     def tick(self) -> None:
         try:
-            if self._outbox.is_open and not self._outbox.broken:
+            if self._usable:
                 self._outbox.tick()
                 if not self._unsaved:
                     self._say("")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_endpoint import Endpoint, tls_context, tune
+from edgerun.sinks.mqtt_packets import connect_properties, publish_packet, publish_properties
 from edgerun.stages import Request, SinkListener, Verdict
 from edgerun.types import Message
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _CONNECT_S = 4.0
 _CONNACK_S = 5.0
 _NO_SUBSCRIBERS = 0x10
-_LARGEST_REQUEST = 64 * 1024
 _TOPIC_ROOM = 256
 """Bytes a packet needs beside topic and payload, at the most."""
 
@@ -53,8 +53,9 @@ class Connection:
         self._end = ""
         self._connack: tuple[ReasonCode, Properties] | None = None
         self._tokens: dict[int, int] = {}
+        self._rest = b""
+        """What the socket has not yet taken of a packet that went past paho."""
         self._largest = 1 << 28
-        self._expiry: dict[int, Properties] = {}
 
     def _new_client(self) -> Client:
         from paho.mqtt.client import Client
@@ -92,7 +93,7 @@ class Connection:
                     endpoint.port,
                     endpoint.keepalive_s,
                     clean_start=True,
-                    properties=_connect_properties(),
+                    properties=connect_properties(),
                 )
             else:
                 self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
@@ -114,7 +115,8 @@ class Connection:
             with self._lock:
                 if self._client.socket() is None:
                     break
-                poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+                waits = self._rest or self._client.want_write()
+                poll.register(self._socket, select.POLLIN | (select.POLLOUT if waits else 0))
             ready = dict(poll.poll(1000))
             if ready.pop(wake_end, 0):
                 with contextlib.suppress(BlockingIOError):
@@ -131,6 +133,8 @@ class Connection:
     def _turn(self, events: int = 0) -> None:
         try:
             with self._lock:
+                if self._rest and (not self._write(self._rest) or self._rest):
+                    return
                 if events & ~select.POLLOUT:
                     self._client.loop_read()
                     while isinstance(self._socket, ssl.SSLSocket) and self._pending(self._socket):
@@ -160,13 +164,18 @@ class Connection:
         self._listener.connected(getattr(properties, "ReceiveMaximum", 65535), self._session)
 
     def send(self, message: Message) -> bool:
-        """False when it is too large, or when earlier messages still wait for the socket."""
+        """False when it is too large, or when earlier messages still wait for the socket.
+
+        With QoS 0 the packet is made and written here: through paho that takes several times as long.
+        """
         if not self._up or not self._fits(message):
             return False
         with self._lock:
-            if self._client.want_write():
+            if self._rest or self._client.want_write():
                 return False
-            return self._publish(message) is not None
+            if message.qos or message.correlation:
+                return self._publish(message) is not None
+            return self._write(publish_packet(message, self._endpoint.v5))
 
     def offer(self, message: Message, token: int) -> bool:
         if not self._up:
@@ -175,10 +184,26 @@ class Connection:
             self._listener.answered(token, "refused", f"it is larger than the {self._largest} bytes the broker takes")
             return True
         with self._lock:
-            mid = self._publish(message)
+            if self._rest and not self._write(self._rest):
+                return False
+            mid = None if self._rest else self._publish(message)
             if mid is not None:
                 self._tokens[mid] = token
         return mid is not None
+
+    def _write(self, packet: bytes) -> bool:
+        """Write past paho, which must write nothing itself while there is a rest. False when the connection is gone."""
+        try:
+            sent = self._socket.send(packet)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            sent = 0
+        except OSError:
+            self.give_up(words.LOST)
+            return False
+        self._rest = packet[sent:]
+        if self._rest:
+            self._rouse()
+        return True
 
     def _publish(self, message: Message) -> int | None:
         client = self._client
@@ -195,11 +220,7 @@ class Connection:
     def _properties(self, message: Message) -> Properties | None:
         if not self._endpoint.v5 or not (message.expiry_s or message.correlation):
             return None
-        if message.correlation:
-            return _publish_properties(message.expiry_s, message.correlation)
-        if message.expiry_s not in self._expiry:
-            self._expiry[message.expiry_s] = _publish_properties(message.expiry_s, b"")
-        return self._expiry[message.expiry_s]
+        return publish_properties(message.expiry_s, message.correlation)
 
     def give_up(self, reason: str) -> None:
         self._end = reason
@@ -208,7 +229,8 @@ class Connection:
     def say_goodbye(self) -> None:
         self._up = False
         with self._lock:
-            self._client.disconnect()
+            if not self._rest:
+                self._client.disconnect()
         self._end = "closed"
 
     def drop(self) -> None:
@@ -255,24 +277,3 @@ class Connection:
                 getattr(found, "CorrelationData", b""),
             )
         )
-
-
-def _connect_properties() -> Properties:
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
-    properties.MaximumPacketSize = _LARGEST_REQUEST
-    return properties
-
-
-def _publish_properties(expiry_s: int, correlation: bytes) -> Properties:
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-    if expiry_s:
-        properties.MessageExpiryInterval = expiry_s
-    if correlation:
-        properties.CorrelationData = correlation
-    return properties

@@ -51,14 +51,17 @@ class Mosquitto:
         with (self._folder / "mosquitto.log").open("ab") as out:
             self._process = subprocess.Popen([PROGRAM, "-c", str(self._config), "-v"], stdout=out, stderr=out)
         until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise TimeoutError(self.log())
+        while not self._answers():
+            if time.monotonic() > until:
+                raise TimeoutError(self.log())
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def log(self) -> str:
         return (self._folder / "mosquitto.log").read_text(errors="replace")

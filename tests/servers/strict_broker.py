@@ -12,13 +12,15 @@ RECEIVE_MAXIMUM = 5
 class StrictBroker:
     """Acknowledges only when its patience (20 ms without a packet) is over, so that a client fills its window.
 
-    ``answering=False``: takes the connection, then reads nothing at all.
+    After taking the connection it reads nothing until ``reading`` is set.
     """
 
-    def __init__(self, *, answering: bool = True) -> None:
+    def __init__(self, *, reading: bool = True) -> None:
+        self.reading = threading.Event()
+        if reading:
+            self.reading.set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
-        self._answering = answering
         self.most_unanswered = 0
         self.published: list[tuple[str, bytes]] = []
         threading.Thread(target=self._run, daemon=True).start()
@@ -38,8 +40,7 @@ class StrictBroker:
     def _serve(self, connection: socket.socket) -> None:
         _packet(connection)
         connection.sendall(bytes([0x20, 6, 0, 0, 3, 0x21, 0, RECEIVE_MAXIMUM]))
-        if not self._answering:
-            threading.Event().wait()
+        self.reading.wait()
         unanswered: list[bytes] = []
         connection.settimeout(0.02)
         while True:
