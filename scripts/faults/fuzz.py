@@ -162,7 +162,7 @@ def _play(terms: Terms) -> Outcome:
     logging.disable(logging.CRITICAL)
     os.environ["XDG_CACHE_HOME"] = str(terms.folder / "cache")
     try:
-        commands, configs = terms.times(950_000, 20_000), terms.times(50_000, 500)
+        commands, configs = terms.times(980_000, 20_000), terms.times(20_000, 500)
         wrong = _commands(terms.chance, commands)
         bad = _configs(terms.chance, configs, terms.folder)
     finally:
