@@ -20,7 +20,7 @@ SEQUENCES = ["ETH-Sunnyday", "KITTI-17", "PETS09-S2L1", "TUD-Stadtmitte"]
 @pytest.fixture
 def mot(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(EVAL))
-    import mot  # type: ignore[import-not-found]  # a script, found by its folder
+    import mot  # type: ignore[import-not-found, unused-ignore]  # a script, found by its folder
 
     return mot
 
@@ -28,7 +28,7 @@ def mot(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def scores(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(EVAL))
-    import tracking_scores  # type: ignore[import-not-found]  # the same
+    import tracking_scores  # type: ignore[import-not-found, unused-ignore]  # the same
 
     return tracking_scores
 
