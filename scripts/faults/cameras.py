@@ -18,8 +18,6 @@ from tests.servers.http_camera import HttpCamera
 from tests.servers.mosquitto import Mosquitto
 from tests.subscriber import Subscriber
 
-_FPS = 5.0
-
 
 class NoisyCamera:
     """Answers with a motion JPEG stream of noise at ten frames a second; while ``frozen``, with one and the same."""
@@ -47,19 +45,24 @@ def _fault(
     terms: Terms, subscriber: Subscriber, name: str, state: str, begin: Callable[[], None], end: Callable[[], None]
 ) -> tuple[float, float, float]:
     """Seconds until the state was published, until it was ok again, and the worst of the others' shares of fps."""
+    others = {other for other in ("steady", "stalling", "freezing", "pulled") if other != name}
     time.sleep(3)
+    calm = time.monotonic()
+    time.sleep(10)
+    normal = {other: _fps(subscriber, other, calm) for other in others}
     began = time.monotonic()
     begin()
     noticed_s = subscriber.wait(f"/{name}/state", 30, began, state=state).at - began
     time.sleep(max(0.0, terms.times(30, 12) - noticed_s))
-    lasted_s = time.monotonic() - began
-    others = {other for other in ("steady", "stalling", "freezing", "pulled") if other != name}
-    due = int(lasted_s * _FPS)
-    seen = [min(1.0, (len(subscriber.on(f"/{other}/detections", began)) + 1) / due) for other in others]
+    seen = [min(1.0, _fps(subscriber, other, began) / normal[other]) for other in others]
     ended = time.monotonic()
     end()
     back_s = subscriber.wait(f"/{name}/state", 60, ended, state="ok").at - ended
     return noticed_s, back_s, min(seen)
+
+
+def _fps(subscriber: Subscriber, name: str, since: float) -> float:
+    return (len(subscriber.on(f"/{name}/detections", since)) + 1) / (time.monotonic() - since)
 
 
 def _play(terms: Terms) -> Outcome:
