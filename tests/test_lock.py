@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from packaging.markers import Marker
 
-from scripts.lock import LOCK, MACHINES, PYTHONS, marker, wanted
+ROOT = Path(__file__).resolve().parents[1]
+_script = runpy.run_path(str(ROOT / "scripts" / "lock.py"))
+LOCK, PYTHONS, MACHINES = _script["LOCK"], _script["PYTHONS"], _script["MACHINES"]
+marker, wanted = _script["marker"], _script["wanted"]
 
 PIN = re.compile(r"^([a-z0-9-]+)==([\w.]+)(?: ; (.+?))?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n", re.MULTILINE)
 
@@ -47,5 +51,5 @@ def test_a_condition_holds_just_where_it_should(environments: set[tuple[str, str
 
 def test_the_audit_is_a_good_script() -> None:
     """Its shell parses; it runs in CI, for it asks the network."""
-    script = Path(__file__).resolve().parents[1] / "scripts" / "audit"
+    script = ROOT / "scripts" / "audit"
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
