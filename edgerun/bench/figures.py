@@ -121,5 +121,6 @@ def table(section: Section) -> str:
 
 def markdown(section: Section) -> str:
     rows = [figure.row() for figure in section.figures]
-    lines = [f"| {' | '.join(row)} |" for row in (HEADINGS, ("---",) * len(HEADINGS), *rows)]
+    head = (HEADINGS, ("---",) * len(HEADINGS)) if rows else ()
+    lines = [f"| {' | '.join(row)} |" for row in (*head, *rows)]
     return "\n".join([f"## {section.title}", "", *(f"{note}\n" for note in section.remarks), *lines, ""])
