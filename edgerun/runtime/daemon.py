@@ -232,8 +232,10 @@ class Daemon:
             self._reload = Reload(lambda: before, self._config, self._detector, None)
 
     def _watch_over(self) -> None:
-        self._get_ready()
+        news = self._get_ready()
         self._latest = self._assess()
+        if news:  # only now, as whoever waits for it may ask for the health at once
+            self._notifier.ready(news)
         if not self._latest.stalled_loops:
             self._notifier.watchdog()
         sound = self._ready and not self._latest.stalled_loops and not any(self._detector.dispatcher.reasons)
@@ -242,21 +244,22 @@ class Daemon:
         if self._ready:
             self._announcer.tell(self._views())
 
-    def _get_ready(self) -> None:
-        """Ready means that the first frame went through the engine; but cameras that are down hold nobody up."""
+    def _get_ready(self) -> str:
+        """What to tell the service manager when it has just become ready: the first frame went through the engine; but
+        cameras that are down hold nobody up."""
         if self._ready:
-            return
+            return ""
         waited_s = time.monotonic() - self._started
         if any(camera.inferred for camera in self._cameras.values()):
             self._ready = True
-            self._notifier.ready("looking")
             note_load(self._path, pickle.dumps(self._detector.dispatcher.workers[0].candidate.load))
             log.info("looking: first frame after %.1f s", waited_s)
-        elif self._cameras and waited_s > _READY_ANYWAY_S:
+            return "looking"
+        if self._cameras and waited_s > _READY_ANYWAY_S:
             self._ready = True
-            self._notifier.ready("no frame from any camera yet")
-        else:
-            self._notifier.extend(2 * _TICK_S + 10)
+            return "no frame from any camera yet"
+        self._notifier.extend(2 * _TICK_S + 10)
+        return ""
 
     def _loops(self) -> dict[str, int]:
         """Progress counters of the internal loops. A camera's is not among them: it may be down for good reason."""

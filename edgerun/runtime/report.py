@@ -60,7 +60,7 @@ class Report:
             self.detector.engine,
             self.detector.dispatcher.reasons,
             self.detector.preference.verdicts,
-            [(worker.candidate.name, worker.fallback_reason) for worker in self.detector.dispatcher.workers],
+            [(one.candidate.name, one.fallback_reason, one.restarts) for one in self.detector.dispatcher.workers],
             (self.delivery.degraded, self.delivery.connected, self.delivery.error, self.delivery.evicted),
             self.stuck,
             self.reload_error,
