@@ -158,7 +158,7 @@ class Outages:
         os.kill(engine, signal.SIGKILL)
         wait_for(lambda: self._daemon.engines() not in ([engine], []), 20, "a new engine process")
         state = wait_for(lambda: self._state_with_restart(killed), 20, "the restart in the state")
-        self._tale.engine_reason = state["workers"][0]["reason"]
+        self._tale.engine_reason = state["workers"][0]["last_reason"]
         self._recovered("engine death", killed, self._subscriber.wait("/detections", 20, time.monotonic()).at)
         self._both_alert("the engine's death")
 

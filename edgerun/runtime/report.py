@@ -145,6 +145,7 @@ class Report:
                 "fallback": worker.fallback,
                 "fallback_reason": worker.fallback_reason,
                 "restarts": worker.restarts,
+                "last_reason": worker.last_loss,
             }
             for worker, reason in zip(dispatcher.workers, dispatcher.reasons, strict=True)
         ]

@@ -73,6 +73,8 @@ class Worker:
         self.since = time.time()
         """When the candidate in turn began to serve, or to be tried (unix seconds)."""
         self.fallback_reason = ""
+        self.last_loss = ""
+        """Why it was started again the last time."""
         """Why it is not the preferred one that serves; empty: it is."""
         self._candidates = tuple(candidates)
         self._terms = terms
@@ -319,6 +321,7 @@ class Worker:
         self.restarts += 1
         if self._verdict:
             error, self._verdict = EngineError(self._verdict, retriable=True), ""
+        self.last_loss = str(error)
         failed, was_best = self._choice.current, not self.fallback
         wait_s = self._choice.failed(retriable=error.retriable, lived_s=lived_s, now=time.monotonic())
         wait_s *= random.uniform(0.8, 1.2)
