@@ -156,6 +156,7 @@ def test_a_command_is_done_and_answered(desk: Desk, verb: str, payload: str, dee
         ("set", b'{"score": NaN}', "NaN is no number"),
         ("set", b'{"score": 1e999}', "score must be"),
         ("set", b'{"score": true}', "score must be"),
+        ("set", b'{"fps": %s}' % (b"9" * 400), "fps must be"),
         ("set", b'{"fps": "fast"}', "fps must be"),
         ("replay", b"", "needs since_seq"),
         ("replay", b'{"since_seq": -1}', "since_seq must be"),
@@ -201,6 +202,12 @@ def test_the_answer_never_goes_where_it_would_be_mistaken(desk: Desk, where: str
     """Nor does asking for that end anything."""
     desk.delivery.received(Request(TOPICS.command("ping"), b"", response_topic=where))
     assert desk.ask("set", b'{"score": 0.3}')["verb"] == "set"
+
+
+def test_a_mistake_of_ours_does_not_end_the_commands(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Deeds, "reload")
+    desk.delivery.received(Request(TOPICS.command("reload"), b""))
+    assert desk.ask("ping", b"")["verb"] == "ping"
 
 
 def test_a_flood_is_not_answered_to_its_end(desk: Desk) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -101,7 +100,14 @@ class Commands:
             if request.retained:
                 log.info("ignored a retained command at %r", request.topic)
             elif self._allowed():
-                self._handle(request)
+                self._guarded(request)
+
+    def _guarded(self, request: Request) -> None:
+        """The last line of defence: whatever a command brings about, the thread takes the next one."""
+        try:
+            self._handle(request)
+        except Exception:
+            log.exception("a mistake in a command; others are taken")
 
     def _allowed(self) -> bool:
         now = time.monotonic()
@@ -205,8 +211,8 @@ def _check_flag(value: object) -> None:
 
 def _check_number(name: str, low: float, high: float) -> Callable[[object], None]:
     def check(value: object) -> None:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not fits or not low <= value <= high:  # type: ignore[operator]  # a number, or it does not fit
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:  # type: ignore[operator]  # a number, or it was refused before
             raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
 
     return check
