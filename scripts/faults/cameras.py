@@ -62,7 +62,11 @@ def _fault(
 
 
 def _fps(subscriber: Subscriber, name: str, since: float) -> float:
-    return (len(subscriber.on(f"/{name}/detections", since)) + 1) / (time.monotonic() - since)
+    """Between the first and the last, so that the edges of the time weigh nothing; a silence at an edge counts."""
+    arrived = [found.at for found in subscriber.on(f"/{name}/detections", since)]
+    if not arrived:
+        return 0.0
+    return (len(arrived) - 1) / (max(arrived[-1], time.monotonic() - 1) - min(arrived[0], since + 1))
 
 
 def _play(terms: Terms) -> Outcome:
