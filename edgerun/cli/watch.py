@@ -1,4 +1,8 @@
-"""``edgerun watch``: a live, readable view of what devices publish."""
+"""``edgerun watch``: a live, readable view of what devices publish.
+
+It reads the newest alert of each camera (``alerts/last``) and not ``alerts`` itself: whoever subscribes to that claims
+the alerts, and one who is away would never get them. With ``--json`` everything is asked for, as by any subscriber.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgerun.errors import SinkError
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 _ALERTS = 15
 _REDRAW_S = 0.25
 _RATE_S = 5.0
+_SHOWN = ("status", "+/state", "+/detections", "+/alerts/last")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +43,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", default="edgerun")
     parser.add_argument("--device", default="+", help="one device (default: all)")
     parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
-    parser.add_argument("--json", action="store_true", help='one line per message: {"topic","payload"}')
+    parser.add_argument("--json", action="store_true", help='one line per message: {"topic","payload"}; claims alerts')
 
 
 def run(args: argparse.Namespace) -> int:
     inbox: queue.SimpleQueue[Request | str] = queue.SimpleQueue()
-    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, (f"{args.prefix}/{args.device}/#",))
+    topics = ("#",) if args.json else _SHOWN
+    subscriptions = tuple(f"{args.prefix}/{args.device}/{topic}" for topic in topics)
+    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, subscriptions)
     logging.getLogger("edgerun").addHandler(logging.NullHandler())  # what goes wrong is told by the view itself
     sink.open(_Inbox(inbox))
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
@@ -122,12 +130,30 @@ def _print_json(request: Request) -> None:
     print(json.dumps({"topic": request.topic, "payload": payload_of(request)}, ensure_ascii=False), flush=True)
 
 
-def _print_line(request: Request) -> None:
+class _Alerts:
+    """The newest alert of each camera, as a line."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[tuple[object, object], int] = {}
+
+    def line(self, alert: dict[str, Any]) -> str:
+        """Empty when it was told already; tells how many others a burst brought since."""
+        camera, seq = (alert.get("device"), alert.get("camera")), alert.get("seq", 0)
+        before = self._seqs.get(camera, seq - 1)
+        if seq == before:
+            return ""
+        self._seqs[camera] = seq
+        others = f"  (and {seq - before - 1} before it)" if seq > before + 1 else ""
+        return f"{alert.get('captured', '')[11:19]}  {describe(alert)}{others}"
+
+
+def _print_line(alerts: _Alerts, request: Request) -> None:
     """For terminals without rich: alerts and changes of state, a line each."""
     kind = request.topic.rpartition("/")[2]
     payload = payload_of(request)
-    if kind == "alerts" and isinstance(payload, dict):
-        print(f"{payload.get('captured', '')[11:19]}  {describe(payload)}", flush=True)
+    if kind == "last" and isinstance(payload, dict):
+        if line := alerts.line(payload):
+            print(line, flush=True)
     elif kind in ("status", "state") and not request.retained:
         state = payload.get("state", "") if isinstance(payload, dict) else payload
         print(f"          {request.topic}: {state}", flush=True)
@@ -156,7 +182,8 @@ class _View:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._cameras: dict[tuple[str, str], _Camera] = {}
-        self._alerts: list[str] = []
+        self._alerts = _Alerts()
+        self._lines: list[str] = []
         self._status: dict[str, str] = {}
         self.news = "connecting"
 
@@ -165,12 +192,12 @@ class _View:
         payload = payload_of(request)
         if len(levels) == 2 and levels[1] == "status":
             self._status[levels[0]] = str(payload)
-        if len(levels) != 3 or not isinstance(payload, dict):
+        if len(levels) < 3 or not isinstance(payload, dict):
             return
-        device, camera, kind = levels
+        device, camera, kind = levels[:3]
         if kind == "alerts":
-            self._alerts = [*self._alerts, f"{payload.get('captured', '')[11:19]}  {describe(payload)}"][-_ALERTS:]
-        if kind not in ("state", "detections"):
+            if line := self._alerts.line(payload):
+                self._lines = [*self._lines, line][-_ALERTS:]
             return
         row = self._cameras.setdefault((device, camera), _Camera())
         if kind == "state":
@@ -196,7 +223,7 @@ class _View:
             status = self._status.get(device, "")
             name = device if status in ("", "online") else f"{device} ({status})"
             table.add_row(*map(Text, (name, camera, row.state, f"{fps:.1f}", spent, row.objects)))
-        alerts = Text("\n".join(reversed(self._alerts)) or "no alert yet")
+        alerts = Text("\n".join(reversed(self._lines)) or "no alert yet")
         return Group(table, Text(self.news, style="red"), Text("Alerts", style="bold"), alerts)
 
 
@@ -212,10 +239,10 @@ def _view(inbox: queue.SimpleQueue[Request | str], until: float, prefix: str) ->
     try:
         from rich.live import Live
     except ImportError:
-        _follow(inbox, until, _print_line)
+        _follow(inbox, until, partial(_print_line, _Alerts()))
         return
     if not sys.stdout.isatty():
-        _follow(inbox, until, _print_line)
+        _follow(inbox, until, partial(_print_line, _Alerts()))
         return
     view = _View(prefix)
     with Live(view.render(), refresh_per_second=4) as live:

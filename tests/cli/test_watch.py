@@ -31,7 +31,7 @@ def test_alerts_are_shown_as_they_come(tmp_path: Path) -> None:
             assert reader.stdout is not None and program.stdout is not None
             assert reader.stderr is not None
             assert reader.stderr.readline() == "edgerun: connected\n"
-            until(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 2, "both listen")
+            until(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 5, "both listen")
             delivery.accept(event(1))
             line = reader.stdout.readline()
             while "visitor" not in line:
@@ -43,6 +43,25 @@ def test_alerts_are_shown_as_they_come(tmp_path: Path) -> None:
             assert message["payload"]["seq"] == 1
             reader.terminate()
             program.terminate()
+        delivery.close(1.0)
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_who_only_looks_claims_nothing(tmp_path: Path) -> None:
+    """The alerts stay for the subscriber who is away."""
+    with Mosquitto(tmp_path / "m") as broker:
+        with watch(broker.port, "--seconds", "20") as reader:
+            assert reader.stdout is not None
+            until(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 4, "it listens")
+            delivery = deliver(tmp_path, broker.port)
+            for n in range(3):
+                delivery.accept(event(n))
+            assert counts(delivery, accepted=3, unclaimed=3).delivered == 0
+            line = reader.stdout.readline()
+            while "visitor" not in line:
+                line = reader.stdout.readline()
+            reader.terminate()
         delivery.close(1.0)
 
 
