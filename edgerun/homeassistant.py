@@ -66,8 +66,20 @@ def discovery(
         "components": {**components, **gone},
         "qos": 1,
     }
-    address = f"{discovery_prefix}/device/edgerun_{topics.device}/config"
-    return Message(address, to_json(payload), qos=1, retain=True)
+    return _announcement(discovery_prefix, f"edgerun_{topics.device}", to_json(payload))
+
+
+def withdrawal(discovery_prefix: str, before: bytes) -> Message | None:
+    """What takes the whole device of an earlier message away; None when that was no such message."""
+    try:
+        (name,) = json.loads(before)["device"]["identifiers"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return _announcement(discovery_prefix, name, b"")
+
+
+def _announcement(discovery_prefix: str, name: str, payload: bytes) -> Message:
+    return Message(f"{discovery_prefix}/device/{name}/config", payload, qos=1, retain=True)
 
 
 def platforms(payload: bytes) -> dict[str, str]:
@@ -142,7 +154,7 @@ def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[st
         found[f"{camera}_alert"] = {
             "platform": "event",
             "name": f"{camera} alert",
-            "event_types": sorted(set(view.kinds)),
+            "event_types": sorted({*view.kinds, "test"}),
             "state_topic": topics.alerts(camera),
             "value_template": _ATTRIBUTES,
             "availability": online,

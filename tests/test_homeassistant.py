@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
-from edgerun.homeassistant import CameraView, discovery, platforms
+from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.messages import Topics
+from edgerun.runtime.announcer import Announcer
+from edgerun.sinks.mqtt import MqttOptions
+from edgerun.types import Message
 
 TOPICS = Topics("edgerun", "porch-pi")
 CAMERAS = {
@@ -77,6 +81,42 @@ def test_what_the_configuration_no_longer_has_is_taken_away_once() -> None:
     assert not gone.keys() & platforms(now.payload).keys()
 
 
-def test_what_is_no_discovery_message_has_no_components() -> None:
-    for payload in (b"", b"\xff", b"[]", b"null", b'{"components": 3}', b'{"components": {"a": 1}}'):
+def test_what_is_no_discovery_message_has_no_components_and_no_device() -> None:
+    for payload in (b"", b"\xff", b"[]", b"null", b'{"components": 3}', b'{"components": {"a": 1}}', b'{"device": {}}'):
         assert platforms(payload) == {}
+        assert withdrawal("homeassistant", payload) is None
+
+
+class Notes:
+    """Stands where the delivery stands."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+
+    def retain(self, message: Message) -> None:
+        self.told.append((message.topic, bool(message.payload)))
+
+
+def told(folder: Path, device: str, *, home_assistant: bool = True) -> list[tuple[str, bool]]:
+    """What one run of the daemon announces (True) and takes away (False)."""
+    notes: Any = Notes()
+    options = MqttOptions(home_assistant=home_assistant)
+    announcer = Announcer(Topics("edgerun", device), options, notes, folder / "homeassistant.json")
+    announcer.tell(CAMERAS)
+    announcer.tell(dict(CAMERAS))
+    found: list[tuple[str, bool]] = notes.told
+    return found
+
+
+def test_a_device_is_taken_away_when_it_has_another_name_or_is_to_be_told_no_more(tmp_path: Path) -> None:
+    one, other = ("homeassistant/device/edgerun_porch-pi/config", "homeassistant/device/edgerun_yard-pi/config")
+    assert told(tmp_path, "porch-pi", home_assistant=False) == []
+    assert told(tmp_path, "porch-pi") == [(one, True)]
+    assert told(tmp_path, "porch-pi") == [(one, True)]
+    assert told(tmp_path, "yard-pi") == [(one, False), (other, True)]
+    assert told(tmp_path, "yard-pi", home_assistant=False) == [(other, False)]
+    assert told(tmp_path, "yard-pi", home_assistant=False) == []
+
+
+def test_a_disk_that_refuses_holds_nothing_up(tmp_path: Path) -> None:
+    assert len(told(tmp_path / "not there", "porch-pi")) == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgerun.homeassistant import CameraView, discovery, platforms
+from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.messages import Topics
 from edgerun.runtime.delivery import Delivery
 from edgerun.sinks.mqtt import MqttOptions
@@ -22,13 +23,38 @@ class Announcer:
         self._told: Mapping[str, CameraView] | None = None
 
     def tell(self, cameras: Mapping[str, CameraView]) -> None:
-        """Announce them if anything changed."""
-        if not self._options.home_assistant or cameras == self._told:
+        """Announce them if anything changed; what was announced for another device, or is to be no more, is taken
+        away."""
+        if cameras == self._told:
             return
         self._told = cameras
-        before = platforms(self._remembered.read_bytes()) if self._remembered.exists() else {}
-        message = discovery(
-            self._topics, self._options.discovery_prefix, cameras, verbs=self._options.verbs, before=before
-        )
-        self._delivery.retain(message)
-        self._remembered.write_bytes(message.payload)
+        before = self._read()
+        message = None
+        if self._options.home_assistant:
+            message = discovery(
+                self._topics,
+                self._options.discovery_prefix,
+                cameras,
+                verbs=self._options.verbs,
+                before=platforms(before),
+            )
+        gone = withdrawal(self._options.discovery_prefix, before)
+        if gone is not None and (message is None or gone.topic != message.topic):
+            self._delivery.retain(gone)
+        if message is not None:
+            self._delivery.retain(message)
+        self._write(message.payload if message else b"")
+
+    def _read(self) -> bytes:
+        try:
+            return self._remembered.read_bytes()
+        except OSError:
+            return b""
+
+    def _write(self, payload: bytes) -> None:
+        """A disk that refuses costs no more than that something stays announced."""
+        with contextlib.suppress(OSError):
+            if payload:
+                self._remembered.write_bytes(payload)
+            else:
+                self._remembered.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 WINDOW = 16
 """Messages with QoS 1 in flight at the most; less where the broker says so."""
 _TRICKLE = 2
+_PLENTY_PER_S = 500.0
+"""As fast as a backlog need go."""
+_SMOOTHING = 1 / 8
 GOODBYE_S = 0.7
 _ANSWER_S = 10.0
 """An acknowledgement that takes longer means that the broker hangs."""
@@ -50,6 +54,7 @@ class Departures:
         self._token = 0
         self._window = 0
         self._session = 0
+        self._round_trip_s = 0.0
         self.delivered = self.refused = self.connects = 0
         self.error = "not connected yet"
 
@@ -96,8 +101,10 @@ class Departures:
         self._fill_with_alerts(now, min(self._window, alerts))
 
     def _alerts_at_a_time(self) -> int:
-        """What is unanswered when we are killed is sent twice, so only a backlog is worth a wide window."""
-        return max(_TRICKLE, len(self._lanes) // _TRICKLE)
+        """What is unanswered when we are killed is sent twice, so a window is no wider than its backlog is worth, and
+        than the way to the broker and back calls for."""
+        enough = math.ceil(_PLENTY_PER_S * self._round_trip_s)
+        return max(_TRICKLE, min(enough, len(self._lanes) // _TRICKLE))
 
     def _fill_with_alerts(self, now: float, limit: int) -> None:
         while len(self._flights) < limit:
@@ -161,7 +168,9 @@ class Departures:
                 log.error("the broker does not take what is sent to %s: %s", flight.topic, reason)
         if flight.entry is None:
             return
-        self._lanes.answered(flight.entry.camera, token, verdict, time.monotonic())
+        now = time.monotonic()
+        self._round_trip_s += (now - flight.since - self._round_trip_s) * _SMOOTHING
+        self._lanes.answered(flight.entry.camera, token, verdict, now)
         if verdict == "taken":
             self.delivered += 1
             self._ledger.settle(flight.entry)
