@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edgerun.images import BOX_BGR, Bgr, draw, to_bgr, write
-from edgerun.types import U8, Detections, Event, Frame, Stamp, Tracks
+from edgerun.types import U8, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
 
 _ZONE: Bgr = (220, 160, 30)
@@ -17,6 +17,7 @@ _OCCUPIED: Bgr = (40, 140, 255)
 _LOOSE: Bgr = (150, 150, 150)
 _COASTING: Bgr = (170, 170, 60)
 _ALERT: Bgr = (40, 40, 230)
+_DETAIL: Bgr = (60, 220, 250)
 _CLOCK: Bgr = (60, 60, 60)
 _TOLD_S = 2.0
 """How long an alert stays written in the picture."""
@@ -92,6 +93,18 @@ class Painter:
         line_px = below + 2
         for _, words in self._told:
             below = write(picture, words, 0, below + line_px, _ALERT)
+
+
+def draw_details(picture: U8, details: Details) -> None:
+    """Draw outlines and key points into a BGR picture; key points that their model doubts are left out."""
+    thick = max(1, round(max(picture.shape[:2]) / 500))
+    for detail in details.tolist():
+        if detail.polygon is not None:
+            cv2.polylines(picture, [np.rint(detail.polygon).astype(np.int32)], True, _DETAIL, thick, cv2.LINE_AA)
+        if detail.keypoints is not None:
+            for x, y, *score in detail.keypoints.tolist():
+                if not score or score[0] >= 0.5:
+                    cv2.circle(picture, (round(x), round(y)), 2 * thick, _DETAIL, cv2.FILLED, cv2.LINE_AA)
 
 
 def in_words(event: Event) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgerun.types import F32, Detections, Event, Gap, Message, Stamp, Tracks
+from edgerun.types import F32, Details, Detections, Event, Gap, Message, Stamp, Tracks
 
 SCHEMA = 1
 """The version of all payloads; it rises when a field changes its meaning or goes away, never for an addition."""
@@ -115,14 +115,16 @@ class DetectionsFormat:
         *,
         inference_ms: float | None,
         published: float,
+        details: Details | None = None,
     ) -> Message:
         """One frame looked at.
 
-        ``zones`` names the zones that each row of ``tracks`` is in; ``loose`` are detections that belong to no
-        confirmed track, they go out without an id. ``inference_ms`` is None for a frame in which nothing moved and
-        nothing was inferred. ``published`` is in seconds since the epoch.
+        ``zones`` names the zones that each row of ``tracks`` is in, ``details`` what is known of it beyond its box;
+        ``loose`` are detections that belong to no confirmed track, they go out without an id. ``inference_ms`` is None
+        for a frame in which nothing moved and nothing was inferred. ``published`` is in seconds since the epoch.
         """
-        rows = self._tracks(stamp, tracks, zones) + self._loose(stamp, loose)
+        tracked, others = self._tracks(stamp, tracks, zones), self._loose(stamp, loose)
+        rows = _detailed(tracked, details, stamp) + _detailed(others, loose.details, stamp)
         spent = "null" if inference_ms is None else f"{inference_ms:.3f}"
         payload = (
             f'{self._head}"frame":{stamp.seq},"captured":"{iso(stamp.wall)}","published":"{iso(published)}",'
@@ -160,6 +162,21 @@ class DetectionsFormat:
         if zones not in self._zones:
             self._zones[zones] = json.dumps(zones, separators=(",", ":"))
         return self._zones[zones]
+
+
+def _detailed(rows: list[str], details: Details | None, stamp: Stamp) -> list[str]:
+    """The objects with what is known of them beyond their boxes."""
+    if details is None:
+        return rows
+    written = []
+    for row, detail in zip(rows, details.tolist(), strict=True):
+        for name, points in (("polygon", detail.polygon), ("keypoints", detail.keypoints)):
+            if points is not None:
+                whole = np.array([stamp.width, stamp.height, 1])[: points.shape[1]]
+                places = np.fmin(np.fmax(points / whole, 0), 1).round(5).tolist()
+                row = f'{row[:-1]},"{name}":{json.dumps(places, separators=(",", ":"))}}}'
+        written.append(row)
+    return written
 
 
 def relative(xyxy: F32, stamp: Stamp) -> F32:

@@ -16,7 +16,7 @@ from edgerun.motion import MotionGate, MotionOptions
 from edgerun.regions import Region, RegionOptions, RegionPlanner
 from edgerun.rules import Place, RuleBook, RuleOptions
 from edgerun.tracking import Tracker, TrackerOptions
-from edgerun.types import Detections, Event, Frame, Stamp, Tracks
+from edgerun.types import Detail, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
 FLOOR_SCORE = 0.1
@@ -46,6 +46,21 @@ class Result:
     @property
     def stamp(self) -> Stamp:
         return self.look.frame.stamp
+
+    @property
+    def details(self) -> Details | None:
+        """What is known of each track beyond its box: of the detection that it was seen by, nothing while it coasts.
+        None where the model finds boxes alone."""
+        found, tracks = self.detections, self.tracks
+        if found.details is None:
+            return None
+        details = np.full(len(tracks), Detail())
+        if len(found) and len(tracks):
+            likeness = iou(tracks.xyxy, found.xyxy) * (found.class_id == tracks.class_id[:, None])
+            best = likeness.argmax(axis=1)
+            same = tracks.seen & (likeness[np.arange(len(tracks)), best] > _SAME_IOU)
+            details[same] = found.details[best[same]]
+        return details
 
     def loose(self, min_score: float) -> Detections:
         """The detections that stand for none of the tracks."""

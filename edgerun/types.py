@@ -5,7 +5,7 @@ Boxes are always ``x1 y1 x2 y2`` in pixels of the original frame, unless a name 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +19,8 @@ I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Details: TypeAlias = npt.NDArray[np.object_]
+"""An array of Detail."""
 
 PixelFormat: TypeAlias = Literal["i420", "bgr24", "rgb24"]
 ColorOrder: TypeAlias = Literal["rgb", "bgr"]
@@ -124,35 +126,65 @@ class Fit:
     pad_y: float
     region: tuple[float, float, float, float]
 
-    def to_frame(self, xyxy: F32) -> F32:
-        """Boxes ``(N,4)`` in tensor pixels to frame pixels, clipped to the region looked at."""
-        scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
-        pad = np.array([self.pad_x, self.pad_y] * 2, np.float32)
-        low = np.array(self.region[:2] * 2, np.float32)
-        high = np.array(self.region[2:] * 2, np.float32)
-        boxes: F32 = np.clip((xyxy - pad) / scale, low, high)
-        return boxes
+    def to_frame(self, xy: F32) -> F32:
+        """Boxes ``(N,4)`` or points ``(N,2)`` in tensor pixels to frame pixels, clipped to the region looked at."""
+        points = xy.shape[1] // 2
+        scale = np.array([self.scale_x, self.scale_y] * points, np.float32)
+        pad = np.array([self.pad_x, self.pad_y] * points, np.float32)
+        low = np.array(self.region[:2] * points, np.float32)
+        high = np.array(self.region[2:] * points, np.float32)
+        placed: F32 = np.clip((xy - pad) / scale, low, high)
+        return placed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detail:
+    """What some models tell of a thing beyond its box, in frame pixels: ``polygon`` x y f32 (P,2) around it, its
+    ``keypoints`` x y and, for most models, score f32 (K,2) or (K,3) in the model's order."""
+
+    polygon: F32 | None = None
+    keypoints: F32 | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """N boxes of one frame: ``xyxy`` f32 (N,4), ``score`` f32 (N,) in 0-1, ``class_id`` i32 (N,)."""
+    """N boxes of one frame: ``xyxy`` f32 (N,4), ``score`` f32 (N,) in 0-1, ``class_id`` i32 (N,), and ``details``, an
+    array (N,) of Detail where the model finds more than boxes."""
 
     xyxy: F32
     score: F32
     class_id: I32
+    details: Details | None = None
 
     def __post_init__(self) -> None:
         n = len(self.score)
         if self.xyxy.shape != (n, 4) or self.class_id.shape != (n,):
             raise ValueError(f"shapes disagree: {self.xyxy.shape}, {self.score.shape}, {self.class_id.shape}")
+        if self.details is not None and self.details.shape != (n,):
+            raise ValueError(f"{n} boxes and {len(self.details)} details")
 
     def __len__(self) -> int:
         return len(self.score)
 
     def take(self, index: Mask | I64 | I32) -> Detections:
         """The rows that a mask or an index array selects."""
-        return Detections(self.xyxy[index], self.score[index], self.class_id[index])
+        details = None if self.details is None else self.details[index]
+        return Detections(self.xyxy[index], self.score[index], self.class_id[index], details)
+
+    @staticmethod
+    def joined(parts: Sequence[Detections]) -> Detections:
+        """The rows of all parts, one after the other. Raises ValueError without a part."""
+        details = None
+        if any(part.details is not None for part in parts):
+            details = np.concatenate(
+                [np.full(len(part), Detail()) if part.details is None else part.details for part in parts]
+            )
+        return Detections(
+            np.concatenate([part.xyxy for part in parts]),
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.class_id for part in parts]),
+            details,
+        )
 
     @staticmethod
     def empty() -> Detections:

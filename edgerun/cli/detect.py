@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgerun import config
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
             regions = parts_of(size, session.io.size) if args.regions else (Region((0, 0, *size), "frame"),)
             parts = session.infer(Look(frame, regions)).parts
             found = join(parts, Detections.empty(), size, RegionOptions()) if args.regions else parts[0][0]
+            found = found.take(np.lexsort((*found.xyxy.T[::-1], found.class_id, found.score))[::-1])
             found = found.take(found.score >= args.score)
             results.append(_described(path, found, session.labels))
             if args.save:
@@ -104,15 +107,16 @@ def _read(path: Path, number: int) -> Frame:
 
 
 def _described(path: Path, found: Detections, labels: tuple[str, ...]) -> dict[str, Any]:
-    rows = sorted(zip(found.score.tolist(), found.class_id.tolist(), found.xyxy.tolist(), strict=True), reverse=True)
-    objects = [
-        {
-            "label": label(labels, class_id),
-            "score": round(score, 4),
-            "box_px": [round(edge, 2) for edge in box],
-        }
+    rows = zip(found.score.tolist(), found.class_id.tolist(), found.xyxy.tolist(), strict=True)
+    objects: list[dict[str, Any]] = [
+        {"label": label(labels, class_id), "score": round(score, 4), "box_px": [round(edge, 2) for edge in box]}
         for score, class_id, box in rows
     ]
+    details = () if found.details is None else found.details.tolist()
+    for thing, detail in zip(objects, details, strict=False):
+        for name, points in (("polygon_px", detail.polygon), ("keypoints_px", detail.keypoints)):
+            if points is not None:
+                thing[name] = points.astype(float).round(2).tolist()
     return {"image": str(path), "objects": objects}
 
 
@@ -123,9 +127,12 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: Path) -> None:
+    from edgerun.drawing import draw_details
     from edgerun.images import draw, jpeg, to_bgr
 
-    order = (-found.score).argsort()
     captions = [f"{thing['label']} {thing['score']:.2f}" for thing in objects]
+    picture = draw(to_bgr(frame), found.xyxy, captions)
+    if found.details is not None:
+        draw_details(picture, found.details)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".jpg").write_bytes(jpeg(draw(to_bgr(frame), found.xyxy[order], captions), 90))
+    path.with_suffix(".jpg").write_bytes(jpeg(picture, 90))

@@ -3,7 +3,8 @@
 Input RGB in -1..1, letterboxed with black. Short range: 128 or 256 pixels, 896 anchors: two in each cell of a 16x16
 grid, then six in each of an 8x8 grid; full range: 192 pixels, one in each cell of a 48x48 grid; all at cell centres.
 Decode (MediaPipe mediapipe/calculators/tensor/tensors_to_detections_calculator.cc): score = sigmoid of the logit
-clipped to +-100; centre = anchor + p, sides = p, in input pixels. Overlapping faces are averaged by their scores
+clipped to +-100; centre = anchor + p, sides = p, in input pixels; six key points as centres: right and left eye, nose,
+mouth, right and left ear. Overlapping faces are averaged by their scores, key points and all
 (mediapipe/calculators/util/non_max_suppression_calculator.cc, weighted). Weights: Apache-2.0.
 """
 
@@ -19,7 +20,7 @@ from annotated_types import Interval
 from edgerun.boxes import iou
 from edgerun.heads.candidates import cells, chosen, corners, described, sigmoid
 from edgerun.quant import dequantize
-from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO
+from edgerun.types import F32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 GRIDS: Final = {896: ((16, 2), (8, 6)), 2304: ((48, 1),)}
 """Number of anchors -> (cells along a side, anchors in each) by level."""
@@ -51,10 +52,16 @@ class BlazeFace:
         (regressors, box_spec), (logits, logit_spec) = pairs
         score = sigmoid(dequantize(logits[0, :, 0], logit_spec))
         rows = np.flatnonzero(score >= min_score)
-        found = dequantize(regressors[0, rows, :4], box_spec)
-        xyxy = corners(found[:, :2] + _anchors(count, io.size[0])[rows], found[:, 2:])
-        xyxy, score = _averaged(xyxy, score[rows], self._options.nms_iou)
-        return chosen(xyxy, score, np.zeros(len(score), np.int32), fit)
+        found = dequantize(regressors[0, rows], box_spec)
+        anchors = _anchors(count, io.size[0])[rows]
+        xyxy = corners(found[:, :2] + anchors, found[:, 2:4])
+        points = found[:, 4:] + np.tile(anchors, 6)
+        faces, score = _averaged(np.concatenate([xyxy, points], axis=1), score[rows], self._options.nms_iou)
+
+        def detailed(kept: I64) -> list[Detail]:
+            return [Detail(keypoints=fit.to_frame(one)) for one in faces[kept, 4:].reshape(-1, 6, 2)]
+
+        return chosen(faces[:, :4], score, np.zeros(len(score), np.int32), fit, detailed)
 
 
 def _anchors(count: int, size: int) -> F32:
@@ -66,15 +73,16 @@ def _anchors(count: int, size: int) -> F32:
     return np.concatenate(levels)
 
 
-def _averaged(xyxy: F32, score: F32, iou_limit: float) -> tuple[F32, F32]:
-    """Each best box left takes in all that overlap it; the new box is their mean weighted by score."""
+def _averaged(faces: F32, score: F32, iou_limit: float) -> tuple[F32, F32]:
+    """Each best face left takes in all whose boxes (the first four columns) overlap its own; the new face is their
+    mean weighted by score."""
     left = np.argsort(-score, kind="stable")
-    boxes, scores = [], []
+    means, scores = [], []
     while len(left):
-        near = iou(xyxy[left[:1]], xyxy[left])[0] > iou_limit
+        near = iou(faces[left[:1], :4], faces[left, :4])[0] > iou_limit
         near[0] = True
         group = left[near]
-        boxes.append(np.average(xyxy[group], axis=0, weights=score[group]).astype(np.float32))
+        means.append(np.average(faces[group], axis=0, weights=score[group]).astype(np.float32))
         scores.append(score[group[0]])
         left = left[~near]
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+    return np.array(means, np.float32).reshape(-1, faces.shape[1]), np.array(scores, np.float32)

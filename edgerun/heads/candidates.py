@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TypeAlias
 
 import numpy as np
 
 from edgerun.boxes import nms, sound
 from edgerun.quant import dequantize
-from edgerun.types import F32, I32, Array, Detections, Fit, ModelIO, TensorSpec
+from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, ModelIO, TensorSpec
+
+Detailed: TypeAlias = Callable[[I64], Sequence[Detail]]
+"""What a model tells of the candidates with these numbers beyond their boxes."""
 
 
 def cell_count(size: tuple[int, int], strides: Sequence[int]) -> int:
@@ -65,16 +70,30 @@ def best_class(scores: F32) -> tuple[I32, F32]:
     return class_id, scores[np.arange(len(scores)), class_id]
 
 
-def suppressed(xyxy: F32, score: F32, class_id: I32, fit: Fit, iou_limit: float) -> Detections:
+def suppressed(
+    xyxy: F32, score: F32, class_id: I32, fit: Fit, iou_limit: float, detailed: Detailed | None = None
+) -> Detections:
     """Detections in frame pixels from boxes in tensor pixels, best first, after non-maximum suppression by class."""
     kept = nms(xyxy, score, class_id, iou_limit)
-    return chosen(xyxy[kept], score[kept], class_id[kept], fit)
+    more = None if detailed is None else partial(_of_these, detailed, kept)
+    return chosen(xyxy[kept], score[kept], class_id[kept], fit, more)
 
 
-def chosen(xyxy: F32, score: F32, class_id: I32, fit: Fit) -> Detections:
-    """Detections in frame pixels from boxes in tensor pixels; boxes that are broken or lie outside are left out."""
+def chosen(xyxy: F32, score: F32, class_id: I32, fit: Fit, detailed: Detailed | None = None) -> Detections:
+    """Detections in frame pixels from boxes in tensor pixels; boxes that are broken or lie outside are left out.
+    ``detailed`` is asked for those that stay."""
     boxes = fit.to_frame(xyxy)
-    return Detections(boxes, score.astype(np.float32), class_id).take(sound(boxes))
+    good = sound(boxes)
+    found = Detections(boxes, score.astype(np.float32), class_id).take(good)
+    if detailed is None:
+        return found
+    details = np.empty(len(found), np.object_)
+    details[:] = detailed(np.flatnonzero(good))
+    return replace(found, details=details)
+
+
+def _of_these(detailed: Detailed, rows: I64, index: I64) -> Sequence[Detail]:
+    return detailed(rows[index])
 
 
 def to_pixels(xyxy: F32, io: ModelIO) -> F32:

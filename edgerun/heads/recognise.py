@@ -22,6 +22,8 @@ _MOST_CHOSEN: Final = 1000
 _MOST_TEXT: Final = 1 << 16
 """Class names beyond this many characters are not read: the file's author may mean harm."""
 _SSD_ANCHORS: Final = 1917
+_POSE_CHANNELS: Final = 4 + 1 + 17 * 3
+"""A box, the score of a person, and COCO's 17 key points."""
 
 
 def recognise(io: ModelIO, label_count: int | None = None) -> str:
@@ -100,7 +102,8 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
         counts = [cell_count(io.size, [stride]) for stride in picodet.STRIDES]
         return "picodet" if [s[1] for s in shapes] == counts * 2 else None
     if len(shapes) == 2 and ranks == [3, 4]:
-        shapes = [s for s in shapes if len(s) == 3]  # a segmentation model: the rest are mask prototypes
+        rows, masks = sorted(shapes, key=len)
+        return _by_masks(rows, min(masks[1:]), io, label_count)
     if len(shapes) != 1:
         return None
     (shape,) = shapes
@@ -120,6 +123,15 @@ def _by_pair(shapes: list[tuple[int, ...]]) -> str | None:
     if len(boxes) == 1 and any(s[2] == boxes[0][1] for s in shapes):
         return "picodet"
     return None
+
+
+def _by_masks(rows: tuple[int, ...], masks: int, io: ModelIO, label_count: int | None) -> str | None:
+    """A segmentation model's boxes, each with as many coefficients as there are mask prototypes beside them."""
+    if _is_chosen(rows) and rows[2] == 6 + masks:
+        return "yolo_end2end"
+    classes = min(rows[1:]) - 4 - masks
+    fits = max(rows[1:]) in {cell_count(io.size, strides) for strides in _YOLO_STRIDES} and classes > 0
+    return "yolov8" if fits and label_count in (None, classes) else None
 
 
 def _by_grid(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> str | None:
@@ -150,6 +162,11 @@ def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> st
     _, rows, columns = shape
     counts = {cell_count(io.size, strides) for strides in _YOLO_STRIDES}
     fit = []
+    if _POSE_CHANNELS in (rows, columns) and max(rows, columns) in counts and label_count in (None, 1):
+        raise ValueError(
+            f"The output of shape {list(shape)} may be a pose model's. If it is, write model.head: "
+            "{type: yolov8, keypoints: [17, 3]}; if it has 52 classes, give the labels."
+        )
     if columns in counts and rows > 4:
         fit.append(("yolov8", rows - 4))
     if rows == cell_count(io.size, yolox.STRIDES) and columns > 5:

@@ -2,16 +2,14 @@
 
 Input RGB / 255, letterboxed with 114. Decode (Ultralytics ultralytics/utils/nms.py, ``non_max_suppression``): centre
 and sides in input pixels, in 0-1 of the input for TFLite exports; class scores are sigmoids already.
-Segmentation models append mask coefficients and pose models keypoints to each row; their boxes are read here.
+Segmentation models append mask coefficients to each row, of prototypes in a second output; pose models key points.
 Weights: AGPL-3.0.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Annotated
 
 import numpy as np
@@ -26,14 +24,19 @@ from edgerun.heads.candidates import (
     suppressed,
     to_pixels,
 )
+from edgerun.heads.details import Keypoints, keypoint_shape, prototypes
 from edgerun.quant import dequantize, lowest_stored
-from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
+from edgerun.types import I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yolov8Options:
     nms_iou: Annotated[float, Interval(gt=0, le=1)] = 0.7
     """Of two boxes of one class that overlap by more than this (IoU), the better one stays."""
+
+    keypoints: Keypoints | None = None
+    """How many key points a pose model finds, and how many values each has: `[17, 3]` for persons. By default what the
+    file says of itself."""
 
 
 class Yolov8:
@@ -49,7 +52,8 @@ class Yolov8:
         stored, spec = output_of_rank(3, outputs, io)
         # There are always more cells than channels.
         planes = stored[0] if stored.shape[1] < stored.shape[2] else stored[0].T
-        classes = len(planes) - 4 - _extra_channels(outputs, io.metadata)
+        masks, keypoints = prototypes(outputs, io), keypoint_shape(io.metadata, self._options.keypoints)
+        classes = len(planes) - 4 - (len(keypoints) if masks is None else len(masks))
         if classes < 1:
             raise ValueError(f"yolov8 expects [1, 4 + classes, cells], got {described(outputs)}")
         scores = planes[4 : 4 + classes]
@@ -57,14 +61,15 @@ class Yolov8:
         class_id, score = best_class(dequantize(scores[:, columns].T, spec))
         centre, sides = np.split(dequantize(planes[:4, columns].T, spec), 2, axis=1)
         xyxy = corners(centre, sides)
-        if is_relative(planes[0].max(), spec):
+        relative = is_relative(planes[0].max(), spec)
+        if relative:
             xyxy = to_pixels(xyxy, io)
-        return suppressed(xyxy, score, class_id, fit, self._options.nms_iou)
 
+        def detailed(rows: I64) -> list[Detail]:
+            further = dequantize(planes[4 + classes :, columns[rows]].T, spec)
+            if masks is not None:
+                return masks.polygons(further, xyxy[rows], fit)
+            return keypoints.points(further, np.array(io.size if relative else (1, 1), np.float32), fit)
 
-def _extra_channels(outputs: Sequence[Array], metadata: Mapping[str, str]) -> int:
-    """Channels after the classes: one for each mask prototype, or the keypoints' coordinates."""
-    for output in outputs:
-        if output.ndim == 4:
-            return int(min(output.shape[1], output.shape[3]))
-    return prod(int(n) for n in re.findall(r"\d+", metadata.get("kpt_shape", "0")))
+        more = detailed if masks is not None or len(keypoints) else None
+        return suppressed(xyxy, score, class_id, fit, self._options.nms_iou, more)

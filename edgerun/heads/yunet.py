@@ -2,8 +2,8 @@
 
 Input BGR 0-255, kept in proportion at the top left, the rest black. Decode (OpenCV
 modules/objdetect/src/face_detect.cpp, ``postProcess``): ``score = sqrt(cls * obj)``, both clamped to 0-1,
-``centre = (cell + p) * stride``, ``sides = exp(p) * stride``. Weights: MIT (OpenCV model zoo) or BSD-3-Clause
-(libfacedetection.train).
+``centre = (cell + p) * stride``, ``sides = exp(p) * stride``; the key points, as centres: right and left eye, nose,
+right and left corner of the mouth. Weights: MIT (OpenCV model zoo) or BSD-3-Clause (libfacedetection.train).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from annotated_types import Interval
 
 from edgerun.heads.candidates import cell_count, cells, corners, described, suppressed
 from edgerun.quant import dequantize
-from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO
+from edgerun.types import F32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 STRIDES: Final = (8, 16, 32)
-_COLUMNS: Final = {"cls": 1, "obj": 1, "bbox": 4}
+_COLUMNS: Final = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,20 @@ class Yunet:
         return InputLayout(color="bgr", fit="letterbox-topleft", pad_value=0)
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
-        cls, obj, bbox = (self._joined(kind, outputs, io) for kind in _COLUMNS)
+        cls, obj, bbox = (self._joined(kind, outputs, io) for kind in ("cls", "obj", "bbox"))
         score = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
         rows = np.flatnonzero(score >= min_score)
         place, stride = cells(io.size, STRIDES)
         place, stride, found = place[rows], stride[rows], bbox[rows]
         xyxy = corners((place + found[:, :2]) * stride, np.exp(found[:, 2:]) * stride)
-        return suppressed(xyxy, score[rows], np.zeros(len(rows), np.int32), fit, self._options.nms_iou)
+
+        def detailed(kept: I64) -> list[Detail]:
+            points = self._joined("kps", outputs, io)[rows[kept]].reshape(-1, 5, 2)
+            placed = (points + place[kept, None]) * stride[kept, None]
+            return [Detail(keypoints=fit.to_frame(one)) for one in placed]
+
+        more = detailed if len(rows) and any(spec.name == "kps_8" for spec in io.outputs) else None
+        return suppressed(xyxy, score[rows], np.zeros(len(rows), np.int32), fit, self._options.nms_iou, more)
 
     @staticmethod
     def _joined(kind: str, outputs: Sequence[Array], io: ModelIO) -> F32:

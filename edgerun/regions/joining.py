@@ -25,13 +25,9 @@ def join(
     Boxes that a crop's border cuts, where it is not the frame's, lose most of their score, and go where a better box
     of their class holds most of them.
     """
-    found = [part for part, _ in parts] + [held]
     cut = _cut(parts, frame, len(held))
-    score = np.concatenate([part.score for part in found])
-    score[cut] *= options.cut_score
-    joined = Detections(
-        np.concatenate([part.xyxy for part in found]), score, np.concatenate([part.class_id for part in found])
-    )
+    joined = Detections.joined([*(part for part, _ in parts), held])
+    joined.score[cut] *= options.cut_score
     kept = nms(joined.xyxy, joined.score, joined.class_id, options.overlap)
     joined, cut = joined.take(kept), cut[kept]
     return joined.take(~_fragments(joined, cut)) if cut.any() else joined

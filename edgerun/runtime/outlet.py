@@ -56,6 +56,7 @@ class Outlet:
                 result.loose(self.score),
                 inference_ms=job.inference_s * 1000 if job.look.regions else None,
                 published=time.time(),
+                details=result.details,
             )
         )
         self.tell(result.events, result.look.frame)

@@ -17,6 +17,15 @@ _BOX = {
     "items": False,
     "minItems": 4,
 }
+_POLYGON = array(
+    "Corners of its outline, x and y in 0-1 of the frame; with models that find masks.",
+    {"type": "array", "prefixItems": [_UNIT] * 2, "items": False, "minItems": 2},
+)
+_KEYPOINTS = array(
+    "Its key points in the model's order, x and y in 0-1 of the frame and, with most models, a score; with models that "
+    "find them.",
+    {"type": "array", "prefixItems": [_UNIT] * 3, "items": False, "minItems": 2},
+)
 
 
 def _time(description: str) -> Schema:
@@ -62,7 +71,10 @@ _DETECTIONS = record(
                     },
                     **_THING,
                     "seen": {"type": "boolean", "description": "False while it is hidden and its place is a guess."},
+                    "polygon": _POLYGON,
+                    "keypoints": _KEYPOINTS,
                 },
+                optional=("polygon", "keypoints"),
             ),
         ),
     },

@@ -108,6 +108,23 @@ def yunet(outs: dict[str, Tensor], width: int, height: int, least: float) -> lis
     return rows
 
 
+def yunet_points(
+    outs: dict[str, Tensor], width: int, height: int, least: float
+) -> list[tuple[float, list[tuple[float, float]]]]:
+    """The same place: score and the five landmarks of each face."""
+    faces = []
+    for s in (8, 16, 32):
+        columns = width // s
+        for i in range(columns * (height // s)):
+            score = sqrt(min(max(float(outs[f"cls_{s}"][0][i][0]), 0), 1) * float(outs[f"obj_{s}"][0][i][0]))
+            if score >= least:
+                d = [float(v) for v in outs[f"kps_{s}"][0][i]]
+                faces.append(
+                    (score, [((d[2 * k] + i % columns) * s, (d[2 * k + 1] + i // columns) * s) for k in range(5)])
+                )
+    return faces
+
+
 def yolov5(out: Tensor, least: float) -> list[Row]:
     """ultralytics/yolov5 utils/general.py: non_max_suppression up to the suppression, best class only."""
     rows = []
@@ -212,3 +229,20 @@ def blazeface(regressors: Tensor, logits: Tensor, size: int, least: float) -> li
             cx, cy = float(p[0]) / size + ax, float(p[1]) / size + ay
             rows.append(centred(cx * size, cy * size, float(p[2]), float(p[3]), score, 0))
     return rows
+
+
+def mask(coefficients: Tensor, prototypes: Tensor, row: Row, width: int, height: int) -> list[list[bool]]:
+    """ultralytics/utils/ops.py: process_mask, at the prototypes' own resolution; only cells wholly within the box."""
+    map_h, map_w = len(prototypes[0]), len(prototypes[0][0])
+    x1, x2 = (row[i] * map_w / width for i in (0, 2))
+    y1, y2 = (row[i] * map_h / height for i in (1, 3))
+    weights = [float(w) for w in coefficients]
+    return [
+        [
+            x1 <= x <= x2 - 1
+            and y1 <= y <= y2 - 1
+            and sum(w * float(plane[y][x]) for w, plane in zip(weights, prototypes, strict=True)) > 0
+            for x in range(map_w)
+        ]
+        for y in range(map_h)
+    ]

@@ -263,14 +263,18 @@ def test_rfdetr(seed: int) -> None:
     agree(found, expected)
 
 
-@pytest.mark.parametrize(("size", "anchors"), [(128, 896), (256, 896), (192, 2304)])
-def test_blazeface(size: int, anchors: int) -> None:
+def blazeface_outputs(size: int, anchors: int) -> dict[str, F32]:
     rng = np.random.default_rng(size)
     regressors = rng.normal(0, 3, (1, anchors, 16)).astype(np.float32)
     regressors[..., 2:4] = rng.uniform(size / 8, size / 4, (1, anchors, 2))
-    outputs = {"regressors": regressors, "classificators": rng.normal(-4, 2, (1, anchors, 1)).astype(np.float32)}
+    return {"regressors": regressors, "classificators": rng.normal(-4, 2, (1, anchors, 1)).astype(np.float32)}
+
+
+@pytest.mark.parametrize(("size", "anchors"), [(128, 896), (256, 896), (192, 2304)])
+def test_blazeface(size: int, anchors: int) -> None:
+    outputs = blazeface_outputs(size, anchors)
     io = model(outputs, (size, size))
-    raw = published.blazeface(regressors, outputs["classificators"], size, LEAST)
+    raw = published.blazeface(outputs["regressors"], outputs["classificators"], size, LEAST)
     assert len(raw) > 10
     agree(seen("blazeface", outputs, io), published.average(raw, 0.3), (size, size))
 
