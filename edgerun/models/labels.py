@@ -18,6 +18,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
     A class without a name is an empty text. Raises ModelError for a file that is missing, empty or no text.
     """
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path} is no labels file: it is a folder, a device or a pipe.")
     try:
         with path.open(encoding="utf-8-sig") as stream:
             text = stream.read(1 << 20)

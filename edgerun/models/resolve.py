@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgerun.errors import ModelError
-from edgerun.models.catalogue import catalogue
+from edgerun.models.catalogue import catalogue, parts
 from edgerun.models.labels import read_labels
 from edgerun.models.store import find, folders, is_pickle, sha256_of
 
+MOST_BYTES = 4 << 30
 _COMPILED = "_edgetpu.tflite"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model that is there. No labels: the model itself may bring some (``from_metadata``). No head: to be recognised
-    from the model's outputs. ``spares`` are further files of the same model, in formats for other engines."""
+    """A model that is there. ``sha256`` is of all its contents, first the file and then its weights where apart.
+    No labels: the model itself may bring some (``from_metadata``). No head: to be recognised from the model's outputs.
+    ``spares`` are further files of the same model, in formats for other engines."""
 
     name: str
     path: Path
@@ -40,7 +43,7 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     there = [found for file in entry.files if (found := find(file))]
     if not there:
         raise ModelError(f"The model {name!r} is not on this machine yet. Get it with: edgerun models pull {name}")
-    return ModelFile(name, there[0], sha256_of(there[0]), entry.labels, entry.head, tuple(there[1:]))
+    return ModelFile(name, there[0], sha256_of(*parts(there[0])), entry.labels, entry.head, tuple(there[1:]))
 
 
 def _siblings(path: Path) -> tuple[Path, ...]:
@@ -51,17 +54,33 @@ def _siblings(path: Path) -> tuple[Path, ...]:
 
 
 def _of_path(path: Path, labels: str) -> ModelFile:
+    if "\0" in str(path):
+        raise ModelError(f"The model file {path} cannot be read: no file has such a name.")
     if is_pickle(path):
         raise ModelError(
             f"{path} is a pickle, which could run any program when loaded. Export it first, for instance with: "
             f"yolo export model={path.name} format=onnx"
         )
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder; the model's file is meant.")
-    names = read_labels(Path(labels).expanduser()) if labels else ()
+    files = parts(path)
     try:
-        return ModelFile(path.stem, path, sha256_of(path), names, spares=_siblings(path))
-    except FileNotFoundError:
-        raise ModelError(f"The model file {path} is not there.") from None
+        for file in files:
+            _refuse_oddity(file)
+        names = read_labels(Path(labels).expanduser()) if labels else ()
+        return ModelFile(path.stem, path, sha256_of(*files), names, spares=_siblings(path))
+    except FileNotFoundError as error:
+        missing = Path(error.filename)
+        belongs = f"; it belongs beside {path.name}" if missing != path else ""
+        raise ModelError(f"The model file {missing} is not there{belongs}.") from None
     except OSError as error:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
+
+
+def _refuse_oddity(path: Path) -> None:
+    """What is no plain file may never end, or never begin. Raises ModelError, or OSError."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise ModelError(f"{path} is a folder; the model's file is meant.")
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelError(f"{path} is a device or a pipe; the model's file is meant.")
+    if status.st_size > MOST_BYTES:
+        raise ModelError(f"{path} is larger than {MOST_BYTES >> 30} GB; no model for such a device is.")

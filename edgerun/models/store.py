@@ -34,23 +34,29 @@ def folders() -> tuple[Path, ...]:
 
 
 def find(file: CataloguedFile) -> Path | None:
-    """The file on this machine, or None. Its size is looked at, its contents are not: see ``sha256_of``."""
+    """The file on this machine with all that belongs beside it, or None. Sizes are looked at, contents are not: see
+    ``sha256_of``."""
     for folder in (BUNDLED,) if file.source == "bundled" else folders():
-        path = folder / file.name
-        try:
-            if path.stat().st_size == file.size:
-                return path
-        except OSError:
-            continue
+        if all(_size_of(folder / part.name) == part.size for part in file.parts):
+            return folder / file.name
     return None
 
 
-def sha256_of(path: Path) -> str:
-    """The hash of a file's contents. Raises OSError."""
+def _size_of(path: Path) -> int:
+    """In bytes; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def sha256_of(*paths: Path) -> str:
+    """The hash of the contents of files, one after the other. Raises OSError."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -58,6 +64,8 @@ def is_pickle(path: Path) -> bool:
     """Whether a file is a Python pickle, or PyTorch's archive of some: loading one may run any program."""
     if path.suffix.lower() in PICKLES:
         return True
+    if not path.is_file():  # a pipe would not end
+        return False
     try:
         with path.open("rb") as stream:
             if stream.read(2) in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
@@ -71,16 +79,26 @@ def is_pickle(path: Path) -> bool:
 
 
 def pull(file: CataloguedFile, progress: Progress, offline: Path | None = None) -> Path:
-    """Bring a catalogued file to this machine, where it is not there yet, and return its path.
+    """Bring a catalogued file, and what belongs beside it, to this machine, where it is not there yet, and return its
+    path.
 
     ``offline`` names a folder to take it from instead of its source. Raises ModelError; what a broken connection left
     is kept to go on from, anything else is removed.
     """
     there = find(file)
-    if there and sha256_of(there) == file.sha256:
+    if there and all(sha256_of(there.with_name(part.name)) == part.sha256 for part in file.parts):
         return there
     folder = _writable_folder()
+    for part in reversed(file.parts):  # the one that is looked for comes last
+        path = _bring(part, folder, progress, offline)
+    return path
+
+
+def _bring(file: CataloguedFile, folder: Path, progress: Progress, offline: Path | None) -> Path:
     try:
+        there = folder / file.name
+        if there.is_file() and sha256_of(there) == file.sha256:
+            return there
         with _workplace(folder, file) as place:
             whole = place / "whole"
             _take_out(_raw(file, place, progress, offline), file, whole)

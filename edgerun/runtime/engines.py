@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,8 +63,9 @@ def _engines_for(path: Path) -> tuple[str, ...]:
 def _is_compiled(path: Path) -> bool:
     """Whether the Edge TPU's compiler made it."""
     try:
-        return _EDGETPU_MARK in path.read_bytes()
-    except OSError:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return mapped.find(_EDGETPU_MARK) >= 0
+    except (OSError, ValueError):  # not there, or empty
         return False
 
 

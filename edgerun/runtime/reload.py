@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgerun.config import Config, load_isolated
 from edgerun.errors import EdgerunError, ModelError
+from edgerun.models import resolve
 from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector, asked_fps
@@ -54,7 +55,7 @@ class Reload:
     ) -> None:
         try:
             config, self.text = read()
-            if replace(config.model, rollout=running.choice.rollout) != running.choice:
+            if replace(config.model, rollout=running.choice.rollout) != running.choice or is_another(running):
                 self._load(config, running, cameras)
             serving = self.detector or running
             for name in config.cameras:
@@ -76,6 +77,15 @@ class Reload:
         if self.proof.refusal:
             name = self.detector.model.name
             raise ModelError(f"{name} is not taken: {self.proof.refusal}; `rollout: force` takes it all the same")
+
+
+def is_another(running: Detector) -> bool:
+    """Whether the files of the model that runs have other contents now. One that is gone runs on."""
+    choice = running.choice
+    try:
+        return resolve(choice.name, choice.path, choice.labels) != running.model
+    except ModelError:
+        return False
 
 
 def from_file(path: Path) -> tuple[Config, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgerun.cli.models import inspect
-from edgerun.errors import EdgerunError
+from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
 from tests.shared_media import SHARED, needs_shared
 
@@ -64,6 +65,21 @@ def test_a_file_of_another_kind_under_a_model_s_name(tmp_path: Path) -> None:
         path = tmp_path / f"poem{suffix}"
         path.write_text("roses are red " * 1000)
         assert any(words in judge(path) for words in ("no TensorFlow Lite model", "not a whole ONNX model"))
+
+
+def test_a_path_that_is_no_plain_file(tmp_path: Path) -> None:
+    """Reading a pipe or a device would never end."""
+    pipe, vast = tmp_path / "pipe.onnx", tmp_path / "vast.onnx"
+    os.mkfifo(pipe)
+    with vast.open("wb") as file:
+        file.truncate(1 << 40)
+    for path, words in ((pipe, "a device or a pipe"), (vast, "larger than 4 GB"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(ModelError, match=words):
+            resolve("", str(path))
+        with pytest.raises(ModelError, match=r"no labels file|larger|is not there|cannot be read"):
+            resolve("", str(TFLITE), labels=str(path))
+    with pytest.raises(ModelError, match="cannot be read"):
+        resolve("", "model\0.onnx")
 
 
 def test_metadata_made_to_explode_or_to_escape(tmp_path: Path) -> None:
