@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WINDOW = 16
 """Messages with QoS 1 in flight at the most; less where the broker says so."""
 _TRICKLE = 2
-_PLENTY_PER_S = 500.0
+_PLENTY_PER_S = 250.0
 """As fast as a backlog need go."""
 _SMOOTHING = 1 / 8
 GOODBYE_S = 0.7

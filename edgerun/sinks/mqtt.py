@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import random
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -127,7 +128,9 @@ class MqttSink:
         self._connection: Connection | None = None
         self._session = 0
         self._closing = threading.Event()
-        self._wake_end, self._wake_start = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._roused, self._rouser = socket.socketpair()
+        for end in (self._roused, self._rouser):
+            end.setblocking(False)
         self._thread: threading.Thread | None = None
 
     def open(self, listener: SinkListener) -> None:
@@ -153,7 +156,8 @@ class MqttSink:
         connection = self._connection
         if connection is not None:
             connection.say_goodbye()
-        os.write(self._wake_start, b"x")
+        with contextlib.suppress(OSError):
+            self._rouser.send(b"x")
         if self._thread is not None:
             self._thread.join(1.0)
 
@@ -176,15 +180,17 @@ class MqttSink:
                 said = reason
             self._closing.wait(random.uniform(0.5, 1.0) * (pause if retriable else _REFUSED_PAUSE_S))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
+        self._roused.close()
+        self._rouser.close()
 
     def _serve(self, listener: SinkListener) -> tuple[str, bool]:
         """One connection from its beginning to its end: why it ended, and whether to come back soon."""
         self._session += 1
-        connection = Connection(self._endpoint, self._session, listener, self._wake_start)
+        connection = Connection(self._endpoint, self._session, listener, self._rouser)
         try:
             connection.open()
             self._connection = connection
-            return connection.serve(self._wake_end), True
+            return connection.serve(self._roused), True
         except SinkError as error:
             return str(error), error.retriable
         finally:

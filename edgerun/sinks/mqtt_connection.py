@@ -9,7 +9,6 @@ take is written later by ``serve``.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import ssl
@@ -39,14 +38,14 @@ _TOPIC_ROOM = 256
 class Connection:
     """``open``, then ``serve`` until it ends, then ``drop``: in one thread. The rest from any thread.
 
-    ``wake`` is written to when ``serve`` must look up from its wait.
+    ``rouser`` is written to when ``serve`` must look up from its wait for the other end of it.
     """
 
-    def __init__(self, endpoint: Endpoint, session: int, listener: SinkListener, wake: int) -> None:
+    def __init__(self, endpoint: Endpoint, session: int, listener: SinkListener, rouser: socket.socket) -> None:
         self._endpoint = endpoint
         self._session = session
         self._listener = listener
-        self._wake = wake
+        self._rouser = rouser
         self._lock = threading.Lock()
         self._client = self._new_client()
         self._up = False
@@ -105,11 +104,11 @@ class Connection:
         except (OSError, ValueError) as error:
             raise words.unreachable(error, endpoint.host, endpoint.port) from error
 
-    def serve(self, wake_end: int) -> str:
+    def serve(self, roused: socket.socket) -> str:
         """Read, write and keep alive until the connection ends; why it did. Raises SinkError when the broker turned
         us away."""
         poll = select.poll()
-        poll.register(wake_end, select.POLLIN)
+        poll.register(roused, select.POLLIN)
         opened = time.monotonic()
         while not self._end:
             with self._lock:
@@ -118,9 +117,9 @@ class Connection:
                 waits = self._rest or self._client.want_write()
                 poll.register(self._socket, select.POLLIN | (select.POLLOUT if waits else 0))
             ready = dict(poll.poll(1000))
-            if ready.pop(wake_end, 0):
+            if ready.pop(roused.fileno(), 0):
                 with contextlib.suppress(BlockingIOError):
-                    os.read(wake_end, 4096)
+                    roused.recv(4096)
             self._turn(*ready.values())
             self._after_connack()
             if not self._up and time.monotonic() - opened > _CONNACK_S:
@@ -240,8 +239,8 @@ class Connection:
             sock.close()
 
     def _rouse(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake, b"x")
+        with contextlib.suppress(OSError):
+            self._rouser.send(b"x")
 
     # paho calls these with its own locks held, so they take notes and nothing else.
 
