@@ -46,6 +46,8 @@ class CameraReport:
     late_fps: float
     """Frames a second that were passed over because the engine was busy."""
     dropped: dict[str, int]
+    score: float
+    """The lowest that starts a track."""
     reconnects: int = 0
     replaced: int = 0
     """How often its capture hung and was left behind for a new one."""
@@ -192,6 +194,7 @@ class Camera:
             self._asked_fps,
             self._late_fps(now),
             dropped,
+            self.outlet.score,
             max(0, self._opened - 1),
             self._replaced,
             stuck,

@@ -193,10 +193,19 @@ class Bulletin:
             message = camera_state(self._topics, name, "offline", since=0.0, fps=0.0, dropped={})
             self._delivery.retain(replace(message, payload=b""))
         for name, seen in report.cameras.items():
-            if self._is_news((seen.state, seen.reason), self._cameras.get(name), report.at):
-                self._cameras[name] = ((seen.state, seen.reason), report.at)
+            key = seen.state, seen.reason, seen.score
+            if self._is_news(key, self._cameras.get(name), report.at):
+                self._cameras[name] = (key, report.at)
                 self._delivery.retain(
-                    camera_state(self._topics, name, seen.state, since=seen.since, fps=seen.fps, dropped=seen.dropped)
+                    camera_state(
+                        self._topics,
+                        name,
+                        seen.state,
+                        since=seen.since,
+                        fps=seen.fps,
+                        dropped=seen.dropped,
+                        score=seen.score,
+                    )
                 )
         if self._is_news(report.key(), self._whole, report.at):
             self._whole = (report.key(), report.at)
