@@ -1,0 +1,81 @@
+"""What a person at Home Assistant can make a running daemon do, and what a stranger at the broker cannot."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon_process import DaemonProcess
+from tests.outages import camera, clip
+from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+from tests.subscriber import Subscriber
+
+pytestmark = [pytest.mark.broker, needs_mosquitto]
+
+BASE = "edgerun/pi"
+
+
+def config(port: int) -> dict[str, Any]:
+    mqtt = {"host": "127.0.0.1", "port": port, "home_assistant": True, "commands": True}
+    return {"device": "pi", "mqtt": mqtt, "cameras": {"gate": camera(clip())}}
+
+
+def test_the_entities_of_home_assistant_work(tmp_path: Path) -> None:
+    """Each is used as its announcement says: the switch, the slider, the event; nothing else is known of topics."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker.port, topic="#") as home,
+        DaemonProcess(tmp_path / "daemon", config(broker.port)) as daemon,
+    ):
+        daemon.ready()
+        found = home.wait("homeassistant/device/edgerun_pi/config", 10).json["components"]
+        looking, score, event = found["gate_looking"], found["gate_score"], found["gate_alert"]
+
+        home.wait(looking["state_topic"], 10, state="ok", score=0.5)
+        home.publish(looking["command_topic"], looking["payload_off"].encode())
+        paused = home.wait(looking["state_topic"], 10, state="paused").at
+        home.publish(looking["command_topic"], looking["payload_on"].encode())
+        home.wait(looking["state_topic"], 10, paused, state="ok")
+
+        home.publish(score["command_topic"], score["command_template"].replace("{{ value }}", "0.35").encode())
+        home.wait(score["state_topic"], 10, score=0.35)
+
+        home.publish(f"{BASE}/cmd/test_alert")
+        kind = home.wait(event["state_topic"], 10, rule="test_alert").json["kind"]
+        assert kind in event["event_types"]
+        assert all(found.json["ok"] for found in home.on("/ack"))
+        assert daemon.stop() == 0
+
+
+def test_a_stranger_achieves_nothing(tmp_path: Path) -> None:
+    """Retained commands from before the start, other verbs, texts that are none, and more than is taken."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker.port) as stranger,
+        DaemonProcess(tmp_path / "daemon", config(broker.port)) as daemon,
+    ):
+        stranger.publish(f"{BASE}/cmd/pause", retain=True)
+        stranger.publish(f"{BASE}/cmd/set", b'{"score": 1.0}', retain=True)
+        daemon.ready()
+        began = time.monotonic()
+        for payload in (b"\xff\xfe\x00", b"[" * 4000, b'{"score": %s}' % (b"9" * 3000), b"x" * 60_000, b"x" * 100_000):
+            for verb in ("set", "pause", "shutdown"):
+                stranger.publish(f"{BASE}/cmd/{verb}", payload)
+        stranger.publish(f"{BASE}/status", b"offline", retain=True)
+        stranger.publish("homeassistant/status", b"\xff" * 9000)
+        stranger.wait("/status", 10, began)
+        time.sleep(4)  # until the allowance of commands has grown again
+        stranger.publish(f"{BASE}/cmd/ping")
+        assert stranger.wait("/ack", 10, began, verb="ping").json["ok"]
+        refused = [json.loads(found.payload) for found in stranger.on("/ack", began)]
+        assert not any(answer["ok"] for answer in refused if answer["verb"] != "ping")
+        assert stranger.on("/status")[-1].payload == b"online"
+        assert stranger.states("gate", began) in ([], ["ok"])
+        assert stranger.wait("/detections", 10, began)
+        assert daemon.health()["healthy"]
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
