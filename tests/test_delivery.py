@@ -229,8 +229,11 @@ def test_a_broker_that_restarts_costs_nothing(
     late.close()
 
 
-def test_a_frozen_broker_is_left_for_a_new_connection(broker: Mosquitto, delivery: Delivery) -> None:
+def test_a_frozen_broker_is_left_for_a_new_connection(
+    broker: Mosquitto, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its kernel still acknowledges, so only the missing answer to the alert can tell."""
+    monkeypatch.setattr("edgerun.runtime.departures._ANSWER_S", 1.5)
     subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts", name="logbook")
     broker.freeze()
     delivery.accept(event(1))
