@@ -29,6 +29,8 @@ class CameraView:
 
     counts: Collection[tuple[str, str]] = ()
     kinds: Collection[str] = ()
+    zones: Collection[str] = ()
+    """All that are configured, also those that nothing was counted in yet."""
 
 
 def birth_topic(discovery_prefix: str) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.messages import Topics
@@ -88,35 +91,70 @@ def test_what_is_no_discovery_message_has_no_components_and_no_device() -> None:
 
 
 class Notes:
-    """Stands where the delivery stands."""
+    """Stands where the delivery stands: the topics that were told of (True) and taken away (False), and texts."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
+        self.payloads: dict[str, bytes] = {}
 
     def retain(self, message: Message) -> None:
         self.told.append((message.topic, bool(message.payload)))
+        self.payloads[message.topic] = message.payload
 
 
-def told(folder: Path, device: str, *, home_assistant: bool = True) -> list[tuple[str, bool]]:
-    """What one run of the daemon announces (True) and takes away (False)."""
+def run(
+    folder: Path, device: str = "porch-pi", cameras: Mapping[str, CameraView] = CAMERAS, *, home_assistant: bool = True
+) -> Notes:
+    """What one run of the daemon tells."""
     notes: Any = Notes()
     options = MqttOptions(home_assistant=home_assistant)
-    announcer = Announcer(Topics("edgerun", device), options, notes, folder / "homeassistant.json")
-    announcer.tell(CAMERAS)
-    announcer.tell(dict(CAMERAS))
-    found: list[tuple[str, bool]] = notes.told
-    return found
+    announcer = Announcer(Topics("edgerun", device), options, notes, folder / "announced.json")
+    announcer.tell(cameras)
+    announcer.tell(dict(cameras))
+    told: Notes = notes
+    return told
 
 
 def test_a_device_is_taken_away_when_it_has_another_name_or_is_to_be_told_no_more(tmp_path: Path) -> None:
     one, other = ("homeassistant/device/edgerun_porch-pi/config", "homeassistant/device/edgerun_yard-pi/config")
-    assert told(tmp_path, "porch-pi", home_assistant=False) == []
-    assert told(tmp_path, "porch-pi") == [(one, True)]
-    assert told(tmp_path, "porch-pi") == [(one, True)]
-    assert told(tmp_path, "yard-pi") == [(one, False), (other, True)]
-    assert told(tmp_path, "yard-pi", home_assistant=False) == [(other, False)]
-    assert told(tmp_path, "yard-pi", home_assistant=False) == []
+    assert run(tmp_path, home_assistant=False).told == []
+    assert run(tmp_path).told == [(one, True)]
+    assert run(tmp_path).told == [(one, True)]
+    assert run(tmp_path, "yard-pi").told == [(one, False), (other, True)]
+    assert run(tmp_path, "yard-pi", home_assistant=False).told == [(other, False)]
+    assert run(tmp_path, "yard-pi", home_assistant=False).told == []
+
+
+@pytest.mark.parametrize("home_assistant", [True, False])
+def test_nothing_stays_retained_of_what_is_gone(tmp_path: Path, home_assistant: bool) -> None:
+    """A camera, and a zone of another; also when that was changed while the daemon was not running."""
+    run(tmp_path, home_assistant=home_assistant)
+    left = {"porch": CameraView({("door", "person")}, zones={"door"})}
+    gone = {topic for topic, there in run(tmp_path, cameras=left, home_assistant=home_assistant).told if not there}
+    assert gone == {
+        "edgerun/porch-pi/yard/state",
+        "edgerun/porch-pi/yard/snapshot",
+        "edgerun/porch-pi/porch/path/person",
+        "edgerun/porch-pi/porch/path/traffic light",
+    }
+
+
+def test_what_only_was_not_seen_yet_stays(tmp_path: Path) -> None:
+    """A camera that is not back after a power cut has no counts yet; its entities keep what their user made of them,
+    and count nobody."""
+    seen = {"porch": CameraView({("path", "person"), ("path", "dog")}, zones={"path"})}
+    first, second = run(tmp_path, cameras=seen), run(tmp_path, cameras={"porch": CameraView((), zones={"path"})})
+    address = "homeassistant/device/edgerun_porch-pi/config"
+    assert second.payloads[address] == first.payloads[address]
+    assert second.payloads["edgerun/porch-pi/porch/path/dog"] == b"0"
+    assert all(there for _, there in second.told)
 
 
 def test_a_disk_that_refuses_holds_nothing_up(tmp_path: Path) -> None:
-    assert len(told(tmp_path / "not there", "porch-pi")) == 1
+    assert len(run(tmp_path / "not there").told) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"counts": 3}', b'{"base": 1, "counts": {}}'])
+def test_a_memory_that_is_damaged_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "announced.json").write_bytes(content)
+    assert len(run(tmp_path).told) == 1

@@ -1,19 +1,31 @@
-"""Keeps Home Assistant told of the cameras and counts that there are."""
+"""Keeps subscribers told of what there is: Home Assistant of the cameras and counts, and nobody of those that are no
+more."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
-from edgerun.messages import Topics
+from edgerun.messages import Topics, occupancy
 from edgerun.runtime.delivery import Delivery
 from edgerun.sinks.mqtt import MqttOptions
+from edgerun.types import Message
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What was told last: the counts of each camera, and the discovery message."""
+
+    counts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    discovery: str = ""
 
 
 class Announcer:
-    """``remembered`` is a file with what was announced last, so that what is gone is taken back over a restart, too."""
+    """``remembered`` is a file with what was told last, so that what is gone is taken back over a restart, too."""
 
     def __init__(self, topics: Topics, options: MqttOptions, delivery: Delivery, remembered: Path) -> None:
         self._topics = topics
@@ -23,38 +35,61 @@ class Announcer:
         self._told: Mapping[str, CameraView] | None = None
 
     def tell(self, cameras: Mapping[str, CameraView]) -> None:
-        """Announce them if anything changed; what was announced for another device, or is to be no more, is taken
-        away."""
+        """Tell of the cameras that run, if anything changed."""
         if cameras == self._told:
             return
         self._told = cameras
         before = self._read()
+        known = {name: self._with_remembered(name, view, before) for name, view in cameras.items()}
+        self._take_away(before, known)
+        self._write(_Memory({name: set(view.counts) for name, view in known.items()}, self._announce(before, known)))
+
+    def _with_remembered(self, name: str, view: CameraView, before: _Memory) -> CameraView:
+        """Counts of before stay, at 0, as long as their zone does: a camera that is not back yet, or a label that was
+        not seen yet, is no reason to make Home Assistant forget what its user set for them."""
+        asleep = {(zone, label) for zone, label in before.counts.get(name, ()) if zone in view.zones} - {*view.counts}
+        for zone, label in asleep:
+            self._delivery.retain(occupancy(self._topics, name, zone, label, 0))
+        return replace(view, counts={*view.counts, *asleep})
+
+    def _take_away(self, before: _Memory, known: Mapping[str, CameraView]) -> None:
+        """The retained messages of what is gone."""
+        topics = self._topics
+        for name, counts in before.counts.items():
+            gone = counts - {*known[name].counts} if name in known else counts
+            addresses = [topics.occupancy(name, zone, label) for zone, label in gone]
+            if name not in known:
+                addresses += [topics.camera_state(name), topics.snapshot(name)]
+            for address in addresses:
+                self._delivery.retain(Message(address, b"", qos=1, retain=True))
+
+    def _announce(self, before: _Memory, known: Mapping[str, CameraView]) -> str:
+        """Home Assistant's message, if it is to be told. A device of before under another name is taken away."""
+        options, said = self._options, before.discovery.encode()
         message = None
-        if self._options.home_assistant:
+        if options.home_assistant:
             message = discovery(
-                self._topics,
-                self._options.discovery_prefix,
-                cameras,
-                verbs=self._options.verbs,
-                before=platforms(before),
+                self._topics, options.discovery_prefix, known, verbs=options.verbs, before=platforms(said)
             )
-        gone = withdrawal(self._options.discovery_prefix, before)
+        gone = withdrawal(options.discovery_prefix, said)
         if gone is not None and (message is None or gone.topic != message.topic):
             self._delivery.retain(gone)
-        if message is not None:
-            self._delivery.retain(message)
-        self._write(message.payload if message else b"")
+        if message is None:
+            return ""
+        self._delivery.retain(message)
+        return message.payload.decode()
 
-    def _read(self) -> bytes:
+    def _read(self) -> _Memory:
         try:
-            return self._remembered.read_bytes()
-        except OSError:
-            return b""
+            found = json.loads(self._remembered.read_bytes())
+            counts = {name: {(zone, label) for zone, label in pairs} for name, pairs in found["counts"].items()}
+            return _Memory(counts if found["base"] == self._topics.base else {}, str(found["discovery"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return _Memory()
 
-    def _write(self, payload: bytes) -> None:
+    def _write(self, memory: _Memory) -> None:
         """A disk that refuses costs no more than that something stays announced."""
+        counts = {name: sorted(pairs) for name, pairs in memory.counts.items()}
+        kept = {"base": self._topics.base, "counts": counts, "discovery": memory.discovery}
         with contextlib.suppress(OSError):
-            if payload:
-                self._remembered.write_bytes(payload)
-            else:
-                self._remembered.unlink(missing_ok=True)
+            self._remembered.write_text(json.dumps(kept))

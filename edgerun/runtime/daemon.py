@@ -139,7 +139,7 @@ class Daemon:
         )
         self._delivery.start()
         self._bulletin = Bulletin(self._topics, self._delivery)
-        remembered = self._state_dir / "homeassistant.json"
+        remembered = self._state_dir / "announced.json"
         self._announcer = Announcer(self._topics, config.mqtt, self._delivery, remembered)
         actions = CameraActions(lambda: self._cameras, self._delivery, self._ask_reload)
         self._commands = Commands(self._topics, config.mqtt.verbs, self._delivery, actions)
@@ -188,10 +188,7 @@ class Daemon:
     def _adopt(self, wanted: dict[str, CameraOptions], changed: set[str]) -> None:
         """Close the cameras that are gone or changed, start those that are missing."""
         kept = {name for name, options in wanted.items() if options.enabled} - changed
-        closing = [self._cameras.pop(name) for name in list(self._cameras) if name not in kept]
-        _end(closing)
-        for camera in closing:
-            camera.outlet.forget()
+        _end([self._cameras.pop(name) for name in list(self._cameras) if name not in kept])
         for name, options in wanted.items():
             if options.enabled and name not in self._cameras:
                 self._cameras[name] = self._camera(name, options)
@@ -199,9 +196,12 @@ class Daemon:
                 self._cameras[name].start()
 
     def _views(self) -> dict[str, CameraView]:
-        """What of the cameras Home Assistant is told."""
-        rules = {name: {rule.when for rule in options.rules} for name, options in self._config.cameras.items()}
-        return {name: CameraView(camera.counts, rules[name]) for name, camera in self._cameras.items()}
+        """What subscribers are told of the cameras that there are."""
+        wanted = self._config.cameras
+        return {
+            name: CameraView(camera.counts, {rule.when for rule in wanted[name].rules}, {*wanted[name].zones})
+            for name, camera in self._cameras.items()
+        }
 
     # Watching over
 

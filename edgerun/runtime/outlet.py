@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,11 +36,6 @@ class Outlet:
         self._occupancy = occupancy
         self._snapshot = snapshot
         self.counts: dict[tuple[str, str], int] = {}
-
-    def forget(self) -> None:
-        """Take back the counts that were published."""
-        for zone, label in self.counts:
-            self._delivery.retain(replace(self._occupancy(zone, label, 0), payload=b""))
 
     def __call__(self, result: Result, job: Job) -> None:
         """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgerun import __version__
@@ -187,11 +187,8 @@ class Bulletin:
         self._whole: tuple[object, float] = (None, 0.0)
 
     def tell(self, report: Report) -> None:
-        """Cameras that are gone are taken back."""
         for name in self._cameras.keys() - report.cameras.keys():
             del self._cameras[name]
-            message = camera_state(self._topics, name, "offline", since=0.0, fps=0.0, dropped={})
-            self._delivery.retain(replace(message, payload=b""))
         for name, seen in report.cameras.items():
             key = seen.state, seen.reason, seen.score
             if self._is_news(key, self._cameras.get(name), report.at):
