@@ -1,0 +1,57 @@
+"""How much is in flight: enough for the way to the broker and back, and no more than a kill may repeat."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgerun.messages import Topics
+from edgerun.outbox import Entry
+from edgerun.runtime.departures import Departures
+from edgerun.runtime.lanes import Lanes
+from edgerun.runtime.retained import Retained
+from edgerun.types import Message
+
+
+class Desk:
+    """A sink that takes everything and answers when it is told to, and a ledger that has a text for everything."""
+
+    def __init__(self) -> None:
+        self.unanswered: list[int] = []
+
+    def offer(self, message: Message, token: int, session: int) -> bool:
+        self.unanswered.append(token)
+        return True
+
+    def body(self, entry: Entry) -> bytes:
+        return b'{"seq":%d' % entry.seq
+
+    def settle(self, entry: Entry) -> None: ...
+
+
+@pytest.mark.parametrize(("round_trip_s", "fewest", "most"), [(0.001, 2, 2), (0.04, 9, 11), (1.0, 12, 16)])
+def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
+    round_trip_s: float, fewest: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with nothing behind it, it is as narrow as ever."""
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
+    monkeypatch.setattr("edgerun.runtime.departures.time", clock)
+    desk: Any = Desk()
+    lanes = Lanes()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, lanes, Retained())
+    departures.start(65535, 1)
+    lanes.add(Entry("porch", seq, b"") for seq in range(1, 2000))
+    widest = 0
+    while len(lanes):
+        departures.fill(now[0])
+        widest = max(widest, len(desk.unanswered))
+        if len(lanes) <= 4:
+            assert len(desk.unanswered) <= 2
+        now[0] += round_trip_s
+        answered, desk.unanswered = desk.unanswered, []
+        for token in answered:
+            departures.answered(token, "taken", "")
+    assert fewest <= widest <= most
