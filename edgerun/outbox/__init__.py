@@ -1,5 +1,6 @@
 """The durable queue of alerts: a SQLite file that survives kills, power cuts, full disks and its own damage."""
 
-from edgerun.outbox.store import Entry, Outbox, OutboxOptions
+from edgerun.outbox.entry import Entry
+from edgerun.outbox.store import Outbox, OutboxOptions
 
 __all__ = ["Entry", "Outbox", "OutboxOptions"]

@@ -22,16 +22,15 @@ from annotated_types import Interval
 from edgerun.errors import SinkError
 from edgerun.outbox.ballast import Ballast
 from edgerun.outbox.database import PAGE, Database, Work, is_full
+from edgerun.outbox.entry import Entry
 from edgerun.outbox.gaps import Gaps
+from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
 from edgerun.outbox.rows import MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
 from edgerun.outbox.salvage import Salvage, rescue, set_aside
 
 log = logging.getLogger(__name__)
 
-HISTORY = 200
-"""Delivered alerts that are kept so that they can be asked for again."""
-_BATCH = 200
 _EVICT = 64
 _SLACK = 16
 """Pages that a commit may need beside its rows."""
@@ -47,19 +46,6 @@ class OutboxOptions:
     One MB holds about 1,900 alerts of 400 bytes."""
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """An alert that waits. ``row`` is its id in the file; 0 while it is only in memory, then ``body`` is here."""
-
-    camera: str
-    seq: int
-    body: bytes = b""
-    row: int = 0
-    checksum: int = 0
-    offered: bool = False
-    """It may have been published before."""
-
-
 class Outbox:
     """The file at ``path``; ``open`` first. Methods raise SinkError when the disk fails them; ``broken`` then tells
     that only ``open`` again can help."""
@@ -70,19 +56,12 @@ class Outbox:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._database: Database | None = None
         self._ring: Ring | None = None
-        self._clear()
+        self._index = Index()
         self.last_seq: dict[str, int] = {}
         self.gaps = Gaps()
         self.broken = False
         self._ballast_due = 0.0
         self.quarantined = 0
-
-    def _clear(self) -> None:
-        self._waiting: dict[int, None] = {}
-        self._delivered: dict[int, None] = {}
-        self._newest: dict[str, int] = {}
-        self._unmarked: list[int] = []
-        self._next_id = MARKS_ID + 1
 
     @property
     def is_open(self) -> bool:
@@ -92,7 +71,7 @@ class Outbox:
         """What still waits, in the order of acceptance. A damaged file is set aside and what is whole in it taken
         over; that takes seconds at the most, whatever the file holds."""
         self.close()
-        self._clear()
+        self._index = Index()
         self.broken = False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +90,7 @@ class Outbox:
         for entry in entries:
             if (entry.row, entry.checksum) in noted:
                 self.settle(entry)
-        return [entry for entry in entries if entry.row in self._waiting]
+        return [entry for entry in entries if entry.row in self._index.waiting]
 
     def _load_or_salvage(self) -> list[Entry]:
         wal = self._path.with_name(self._path.name + "-wal")
@@ -125,7 +104,6 @@ class Outbox:
                 raise
             log.error("the outbox %s is damaged (%s): a new one is made of what is whole in it", self._path, error)
         self.close()
-        self._clear()
         self.quarantined += 1
         salvage = rescue(set_aside(self._path, time.time()))
         self._load()
@@ -135,7 +113,7 @@ class Outbox:
     def _load(self) -> list[Entry]:
         """Open, read every row. Raises sqlite3.Error, ValueError or TypeError when anything is not as it was left."""
         self.close()
-        self._clear()
+        index = self._index = Index()
         database = self._database = Database(self._path, self._max_pages)
         settled = Settled()
         entries: dict[int, Entry] = {}
@@ -145,24 +123,22 @@ class Outbox:
             if row.id != number:
                 raise ValueError("a row is not in its place")
             settled.add(row)
-            self._next_id = row.id + 1
             if row.id == MARKS_ID:
                 continue
             entries[row.id] = Entry(row.camera, row.seq, b"", row.id, checksum(packed), offered=True)
-            self._newest[row.camera] = row.id
+            index.put(row)
             self.last_seq[row.camera] = max(row.seq, self.last_seq.get(row.camera, 0))
         self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
-        self._delivered = dict.fromkeys(sorted(settled.among(entries)))
-        self._waiting = {number: None for number in entries if number not in self._delivered}
-        return [entries[number] for number in self._waiting]
+        index.found_delivered(settled.among(entries))
+        return [entries[number] for number in index.waiting]
 
     def _adopt(self, salvage: Salvage) -> None:
         """Put what was saved into the new file, and for each camera a row that keeps its seq."""
         saved: list[Row] = []
         for row in salvage.waiting:
-            saved.append(Row(self._next_id + len(saved), row.camera, row.seq, (), row.body))
+            saved.append(Row(self._index.next_id + len(saved), row.camera, row.seq, (), row.body))
         keepers = [
-            Row(self._next_id + len(saved) + n, camera, seq, (), b"")
+            Row(self._index.next_id + len(saved) + n, camera, seq, (), b"")
             for n, (camera, seq) in enumerate(salvage.last_seq.items())
         ]
         for camera, lost in salvage.lost.items():
@@ -179,8 +155,9 @@ class Outbox:
         """Commit alerts that are only in memory: they are accepted when this returns. If others have to give way,
         the answer names their rows; those in ``busy`` are spared."""
         evicted: set[int] = set()
+        index = self._index
         new = [
-            Row(self._next_id + n, entry.camera, entry.seq, ranges(self._unmarked) if n == 0 else (), entry.body)
+            Row(index.next_id + n, entry.camera, entry.seq, ranges(index.unmarked) if n == 0 else (), entry.body)
             for n, entry in enumerate(entries)
         ]
         work = _insert(new)
@@ -189,23 +166,22 @@ class Outbox:
             if not victims and not self._ballast.release():
                 raise SinkError(f"the outbox {self._path} has no room: the disk is full")
             evicted |= victims
-        self._unmarked.clear()
-        self._next_id += len(new)
+        index.unmarked.clear()
         for entry, row, (_, packed) in zip(entries, new, work[1], strict=True):
             entry.row, entry.body, entry.checksum = row.id, b"", checksum(cast(bytes, packed))
-            self._waiting[row.id] = None
-            self._newest[row.camera] = row.id
+            index.put(row)
         return evicted - {MARKS_ID}
 
     def _make_room(self, busy: Collection[int], new: Sequence[Row]) -> set[int]:
         """In a file at its cap, delete what is delivered, else what waits longest. The rows deleted."""
         if self._room() > 2 * sum(1 + len(row.body) // PAGE for row in new) + _SLACK:
             return set()  # not the cap stood against it, but the disk
-        spared = {*busy, *self._newest.values()}
-        delivered = [number for number in self._delivered if number not in spared]
+        index = self._index
+        spared = {*busy, *index.newest.values()}
+        delivered = [number for number in index.delivered if number not in spared]
         if delivered:
             return {MARKS_ID} if self._delete(delivered) else set()
-        victims = [number for number in islice(self._waiting, len(spared) + _EVICT) if number not in spared][:_EVICT]
+        victims = [number for number in islice(index.waiting, len(spared) + _EVICT) if number not in spared][:_EVICT]
         for number in victims:
             row = self._row(number)
             if row is not None:
@@ -226,7 +202,7 @@ class Outbox:
         if entry.body:
             return entry.body
         row = self._row(entry.row)
-        if row is None and entry.row in self._waiting:
+        if row is None and entry.row in self._index.waiting:
             log.error("alert %d of %s is damaged in the outbox", entry.seq, entry.camera)
             self.gaps.add(entry.camera, [entry.seq], "damaged", time.time())
             self._delete([entry.row], self.gaps.work())
@@ -244,9 +220,7 @@ class Outbox:
 
     def settle(self, entry: Entry) -> None:
         """An alert was delivered. From the next commit on no power cut can undo that; ``note`` it against kills."""
-        if self._waiting.pop(entry.row, 0) is None:
-            self._delivered[entry.row] = None
-            self._unmarked.append(entry.row)
+        self._index.settle(entry.row)
 
     def note(self, entry: Entry) -> None:
         """An alert was acknowledged this moment. From any thread, one at a time; ``settle`` follows."""
@@ -255,17 +229,15 @@ class Outbox:
 
     def tick(self) -> None:
         """Housekeeping, about once a second."""
-        if len(self._delivered) >= HISTORY + _BATCH:
-            newest = set(self._newest.values())
-            old = sorted(self._delivered)[:-HISTORY]
-            self._delete([number for number in old if number not in newest])
+        if old := self._index.outlived():
+            self._delete(old)
         if time.monotonic() > self._ballast_due:
             self._ballast_due = time.monotonic() + _BALLAST_S
             self._ballast.restore()
 
     def last_bodies(self) -> dict[str, bytes]:
         """The newest alert of each camera, delivered or not."""
-        rows = [self._row(number) for number in self._newest.values()]
+        rows = [self._row(number) for number in self._index.newest.values()]
         return {row.camera: row.body for row in rows if row is not None and row.body}
 
     def give_up(self, entry: Entry) -> None:
@@ -275,7 +247,7 @@ class Outbox:
 
     def history(self, camera: str, since_seq: int) -> list[Entry]:
         """Delivered alerts that are still here, oldest first; of all cameras when ``camera`` is empty."""
-        rows = [row for number in sorted(self._delivered) if (row := self._row(number)) is not None and row.body]
+        rows = [row for number in sorted(self._index.delivered) if (row := self._row(number)) is not None and row.body]
         return [
             Entry(row.camera, row.seq, row=row.id, offered=True)
             for row in rows
@@ -287,29 +259,23 @@ class Outbox:
         if self._database is None:
             return
         try:
-            if self._unmarked and self._write([_insert([self._marks()])], durable=False):
-                self._unmarked.clear()
+            if self._index.unmarked and self._write([_insert([self._index.marks()])], durable=False):
+                self._index.unmarked.clear()
         except SinkError as error:
             log.warning("%s", error)
         finally:
             self._database.close()
             self._database = None
 
-    def _marks(self, without: Collection[int] = ()) -> Row:
-        floor = next((number for number in self._waiting if number not in without), self._next_id)
-        return Row(MARKS_ID, "-", floor, ranges(number for number in self._delivered if number > floor), b"")
-
     def _delete(self, numbers: Sequence[int], more: Sequence[Work] = ()) -> bool:
         """Delete rows, with all marks that they carried written anew. False when there was no room even for that."""
         spans = ranges(numbers)
-        gone = set(numbers)
-        work = [("DELETE FROM alerts WHERE id BETWEEN ? AND ?", spans), _insert([self._marks(gone)]), *more]
+        marks = self._index.marks(set(numbers))
+        work = [("DELETE FROM alerts WHERE id BETWEEN ? AND ?", spans), _insert([marks]), *more]
         if not self._write(work, durable=False):
             return False
-        self._unmarked.clear()
-        for number in numbers:
-            self._waiting.pop(number, None)
-            self._delivered.pop(number, None)
+        self._index.unmarked.clear()
+        self._index.drop(numbers)
         return True
 
     def _write(self, work: Sequence[Work], *, durable: bool) -> bool:
