@@ -75,9 +75,8 @@ class Outbox:
         self.broken = False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._path.parent, os.W_OK) or (
-                self._path.is_file() and not os.access(self._path, os.W_OK)
-            ):
+            written = [self._path.parent, *filter(Path.is_file, [self._path])]
+            if not all(os.access(path, os.W_OK) for path in written):
                 raise PermissionError("may not be written")
             entries = self._load_or_salvage()
         except (OSError, sqlite3.Error) as error:

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 WINDOW = 16
 """Messages with QoS 1 in flight at the most; less where the broker says so."""
 _TRICKLE = 2
-_PLENTY_PER_S = 250.0
-"""As fast as a backlog need go."""
+_DRAIN_S = 10.0
+"""In about so long a backlog should be gone."""
 _SMOOTHING = 1 / 8
 GOODBYE_S = 0.7
 _ANSWER_S = 10.0
@@ -101,10 +101,9 @@ class Departures:
         self._fill_with_alerts(now, min(self._window, alerts))
 
     def _alerts_at_a_time(self) -> int:
-        """What is unanswered when we are killed is sent twice, so a window is no wider than its backlog is worth, and
-        than the way to the broker and back calls for."""
-        enough = math.ceil(_PLENTY_PER_S * self._round_trip_s)
-        return max(_TRICKLE, min(enough, len(self._lanes) // _TRICKLE))
+        """What is unanswered when we are killed is sent twice, so the window is no wider than the backlog and the way
+        to the broker and back call for."""
+        return max(_TRICKLE, math.ceil(len(self._lanes) / _DRAIN_S * self._round_trip_s))
 
     def _fill_with_alerts(self, now: float, limit: int) -> None:
         while len(self._flights) < limit:

@@ -36,7 +36,8 @@ def _day_offline(terms: Terms) -> Outcome:
         drained_s = time.monotonic() - back
         most = max(offline, sender.rss_mb()) - before
         wait_for(lambda: len(subscriber.arrivals) >= count, 20, "everything")
-        missing = len(sender.accepted) - sum(map(len, subscriber.by_camera().values()))
+        received = {(name, seq) for name, seqs in subscriber.by_camera().items() for seq in seqs}
+        missing = len(sender.accepted - received) + count - len(sender.accepted)
     figure = (
         f"{missing} of {count} missing, drained in {drained_s:.1f} s, at most {proxy.most_unacknowledged} in flight, "
         f"RSS {most:+.1f} MB"

@@ -30,6 +30,8 @@ from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.types import Event, Stamp, TrackedObject
 from tests.daemon_process import wait_for
 
+log = logging.getLogger("sender")
+
 TOPICS = Topics("edgerun", "sender")
 CAMERAS = ("porch", "yard")
 _FULL_INBOX = 500
@@ -73,7 +75,7 @@ def main() -> None:
 
 def _tell(delivery: Delivery) -> None:
     while True:
-        print("counts", json.dumps(asdict(delivery.snapshot())), flush=True)
+        log.info("counts %s", json.dumps(asdict(delivery.snapshot())))  # not printed: lines must not mix
         time.sleep(0.2)
 
 
