@@ -60,3 +60,20 @@ prepare() { # prepare EXTRAS: the environment with edgerun[EXTRAS] in it
     rm -f "$log"
     echo "$stamp" >>"$environment/edgerun-stamps"
 }
+
+prepare_tools() { # .venv-tools: a real inference server and a converter of models, which do not go with our dependencies
+    local tools=$repository/.venv-tools python stamp="mlserver onnxruntime pnnx" log
+    local pip=("$tools/bin/python" -m pip --disable-pip-version-check --retries 1 --timeout 20 install --progress-bar off)
+    if grep -qsxF "$stamp" "$tools/edgerun-stamps"; then return; fi
+    python=$(find_python) || return 1
+    echo "installing what some tests run beside edgerun: $stamp (a minute)" >&2
+    log=$(mktemp)
+    if "$python" -m venv --clear "$tools" >"$log" 2>&1 && "${pip[@]}" mlserver onnxruntime >>"$log" 2>&1 &&
+        "${pip[@]}" --no-deps pnnx >>"$log" 2>&1; then # all that the converter asks for is PyTorch, which it can do without
+        echo "$stamp" >"$tools/edgerun-stamps"
+    else
+        tail -n 3 "$log" >&2
+        echo "they are not to be had now; the tests that need them say so and are skipped" >&2
+    fi
+    rm -f "$log"
+}

@@ -12,6 +12,8 @@ import numpy as np
 from edgerun import config
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
+from edgerun.models.catalogue import catalogue
+from edgerun.models.store import folders
 from edgerun.pipeline import Look
 from edgerun.regions import Region, RegionOptions
 from edgerun.regions.crops import Canvas
@@ -34,27 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """``--model --labels --engine --head``, as ``model_choice`` reads them."""
+    options = "a name, or with options as in the configuration: '{type: remote, url: \"http://10.0.0.9:8000\"}'"
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="a catalogue name, or a model file")
     parser.add_argument("--labels", default="", metavar="FILE", help="one label a line, the first is class 0")
-    parser.add_argument("--engine", default="auto", metavar="E")
-    parser.add_argument("--head", default="auto", metavar="H")
+    parser.add_argument("--engine", default="auto", metavar="E", help=options)
+    parser.add_argument("--head", default="auto", metavar="H", help="in the same ways")
 
 
 def model_choice(args: argparse.Namespace) -> config.ModelChoice:
     """What the model arguments ask for. Raises ConfigError."""
-    is_file = "/" in args.model or "." in args.model or Path(args.model).exists()
-    named = {"path": args.model} if is_file else {"name": args.model}
-    try:
-        return config.ModelChoice(
-            **named,
-            labels=args.labels,
-            engine=None if args.engine == "auto" else config.engine(args.engine),
-            head=None if args.head == "auto" else config.head(args.head),
-        )
-    except KeyError as error:
-        raise ConfigError(f"there is no engine or head named {error}; see `edgerun devices`") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"--model {args.model}: {error}") from error
+    is_file = "/" in args.model or Path(args.model).exists() or "." in args.model
+    is_file &= args.model not in catalogue(folders())
+    options = {"path" if is_file else "name": json.dumps(args.model), "engine": args.engine, "head": args.head}
+    if args.labels:
+        options["labels"] = json.dumps(args.labels)
+    return config.model(options, Path.cwd())
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,6 @@ from edgerun.models.store import find, folders, pull, sha256_of
 from edgerun.types import ModelIO, TensorSpec
 from edgerun.worker.process import EngineProcess
 
-MEMORY_LIMIT_MB = 4096
 LOAD_TIMEOUT_S = 120.0
 """A model file is only looked into by a process that may neither grow nor hang without end."""
 
@@ -142,12 +141,12 @@ def inspect(model: ModelFile) -> tuple[str, ModelIO]:
 
     Raises ModelError or EngineError where no engine can.
     """
-    from edgerun.runtime.engines import candidates
+    from edgerun.runtime.engines import PROCESSOR_MEMORY_MB, candidates
 
     refusals: dict[str, EdgerunError] = {}
     for candidate in candidates(model, None):
         memory = os.memfd_create("edgerun-models")
-        process = EngineProcess(replace(candidate.load, slots=1, memory_limit_mb=MEMORY_LIMIT_MB), memory)
+        process = EngineProcess(replace(candidate.load, slots=1, memory_limit_mb=PROCESSOR_MEMORY_MB), memory)
         try:
             return candidate.name, _loaded(process)
         except EdgerunError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from edgerun.errors import ConfigError, EdgerunError
 from edgerun.remembered import Remembered, key_of, reader_of, recall, remember
 
 if TYPE_CHECKING:
-    from edgerun.config.text import Problem
+    from edgerun.config.text import Node, Problem
 
 __all__ = [
     "CameraOptions",
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "load_and_remember",
     "load_isolated",
+    "model",
     "plugin_tables",
     "problems",
     "secrets_of",
@@ -69,6 +71,21 @@ def problems(path: Path) -> list[Problem]:
     """Everything that is wrong with a file, in the order of its lines. Touches nothing but the file and the secrets
     it names, and remembers one that is good."""
     return _examine_and_remember(path)[1]
+
+
+def model(options: Mapping[str, str], folder: Path) -> ModelChoice:
+    """A model chosen by its options, each as it is written in a file: ``{"engine": "{type: onnx, threads: 2}"}``.
+    Raises ConfigError."""
+    from edgerun.config import text
+
+    lines = ["cameras: {any: {source: {type: v4l2}}}", "model:", *(f"  {key}: {said}" for key, said in options.items())]
+    try:
+        config, found, _ = _examined(text.parse("\n".join(lines).encode()), folder)
+    except text.RefusedError as refused:
+        config, found = None, [refused.problem]
+    if config is None or found:
+        raise ConfigError("; ".join(f"{one.path.removeprefix('model.')}: {one.message}" for one in found))
+    return config.model
 
 
 def json_schema() -> dict[str, Any]:
@@ -124,13 +141,19 @@ def _examine_and_remember(path: Path) -> tuple[Config | None, list[Problem]]:
 
 def _examine(path: Path, beside: Path | None = None) -> tuple[Config | None, list[Problem], bool]:
     """The last tells whether all of it stands in the file, with nothing from the environment or other files."""
-    from edgerun.config import text, validation
+    from edgerun.config import text
 
     try:
         root = text.read(path)
     except text.RefusedError as refused:
         return None, [refused.problem], False
-    outside = text.fill_in(root, beside or path.absolute().parent)
+    return _examined(root, beside or path.absolute().parent)
+
+
+def _examined(root: Node, folder: Path) -> tuple[Config | None, list[Problem], bool]:
+    from edgerun.config import text, validation
+
+    outside = text.fill_in(root, folder)
     alone = not any(node.outside for _, node in root.walk())
     config, found = validation.validate(root)
     return config, sorted(outside + found, key=lambda problem: problem.line), alone

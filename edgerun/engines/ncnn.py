@@ -13,7 +13,7 @@ import numpy as np
 from annotated_types import Ge
 
 from edgerun.engines.exported import read_exported
-from edgerun.engines.shapes import settle_output, trial_tensors
+from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -62,8 +62,8 @@ class Ncnn:
         self._ins, self._outs = list(net.input_names()), list(net.output_names())
         metadata = read_exported(model.parent / "metadata.yaml")
         width, height = options.input_size or _told_size(model, metadata)
-        inputs = tuple(
-            TensorSpec(name, (1, 3, height, width) if i == 0 else (1, 1), "float32") for i, name in enumerate(self._ins)
+        inputs = picture_first(
+            [TensorSpec(n, (1, 3, height, width) if i == 0 else (1, 1), "float32") for i, n in enumerate(self._ins)]
         )
         runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]
         self._io = ModelIO(

@@ -11,6 +11,7 @@ from edgerun.types import Array, TensorSpec
 
 OPEN = -1
 """A dimension that the model leaves open."""
+MOST_PIXELS = 8192
 
 
 def settle_input(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
@@ -41,7 +42,7 @@ def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]]) -> tuple[
 def picture_first(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """The inputs with the picture (the one of rank 4) in front; the rest keep their order.
 
-    Raises ModelError where there is none, or one for several pictures at a time.
+    Raises ModelError where there is none, or one for several pictures at a time, or one of a size that no camera has.
     """
     ordered = tuple(sorted(inputs, key=lambda spec: len(spec.shape) != 4))
     shape = ordered[0].shape if ordered else ()
@@ -50,6 +51,8 @@ def picture_first(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
         raise ModelError(f"The model takes no colour picture; its inputs: {found}. Is it an object detector?")
     if shape[0] != 1:
         raise ModelError(f"The model takes {shape[0]} pictures at a time. Export it with a batch of 1.")
+    if max(shape) > MOST_PIXELS:
+        raise ModelError(f"The model takes a picture of shape {list(shape)}; {MOST_PIXELS} pixels a side is the most.")
     return ordered
 
 

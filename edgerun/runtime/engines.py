@@ -25,6 +25,8 @@ _RUN_BY: dict[str, tuple[str, ...]] = {
     ".pte": ("executorch",),
 }
 """Which engines run a file, by its suffix, those first that are preferred before any trial."""
+PROCESSOR_MEMORY_MB = 4096
+"""What the process of an engine on the processor may take: a model made to fill the memory fails instead."""
 _EDGETPU_MARK = b"edgetpu-custom-op"
 
 
@@ -70,7 +72,9 @@ def _is_compiled(path: Path) -> bool:
 
 
 def _candidate(one: Chosen[Engine], path: Path) -> Candidate:
-    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS), _can_go_away(one))
+    detachable = _can_go_away(one)
+    limit = 0 if detachable else PROCESSOR_MEMORY_MB  # drivers map what is not memory
+    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS, limit), detachable)
 
 
 def _can_go_away(one: Chosen[Engine]) -> bool:

@@ -41,7 +41,7 @@ def _prepare(load: Load) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if load.memory_limit_mb:
         limit = load.memory_limit_mb << 20
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # not of addresses: runtimes reserve those freely
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a signal to the group is the daemon's to answer
 

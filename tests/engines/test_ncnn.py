@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 from edgerun.engines.ncnn import Ncnn, NcnnOptions
 from edgerun.errors import EngineError, ModelError
+from tests.converters import as_ncnn
 from tests.engines.agreement import assert_agrees
 from tests.shared_media import SHARED, needs_shared
 
@@ -87,6 +86,11 @@ def test_a_missing_half_is_a_model_error(tmp_path: Path) -> None:
         Ncnn(NcnnOptions(), tmp_path / "none.param")
 
 
+def test_sides_that_no_picture_has_are_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="pixels a side is the most"):
+        Ncnn(NcnnOptions(), saved(tmp_path, MAXIMUM.format(size=" 0=2000000000 1=2000000000 2=3")))
+
+
 def test_no_gpu_is_told(tmp_path: Path) -> None:
     if __import__("ncnn").get_gpu_count():
         pytest.skip("this machine has a GPU with Vulkan")
@@ -96,11 +100,5 @@ def test_no_gpu_is_told(tmp_path: Path) -> None:
 
 @needs_shared
 def test_a_real_model_agrees_with_onnx_runtime(tmp_path: Path) -> None:
-    converter = importlib.util.find_spec("pnnx")
-    if converter is None or converter.origin is None:
-        pytest.skip("the converter is not installed: pip install --no-deps pnnx")
-    model = tmp_path / "fastestdet_352.onnx"
-    model.write_bytes((SHARED / "models" / model.name).read_bytes())
-    binary = Path(converter.origin).with_name("pnnx")
-    subprocess.run([binary, model, "inputshape=[1,3,352,352]f32"], check=True, capture_output=True, timeout=60)
-    assert_agrees(Ncnn(NcnnOptions(), tmp_path / "fastestdet_352.ncnn.param"), "fastestdet", model.name)
+    model = SHARED / "models" / "fastestdet_352.onnx"
+    assert_agrees(Ncnn(NcnnOptions(), as_ncnn(model, tmp_path, 352, 352)), "fastestdet", model.name)

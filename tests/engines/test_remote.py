@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +16,7 @@ from edgerun.worker.worker import SLOTS, Candidate, Terms
 from tests.engines import onnx_models as make
 from tests.engines.agreement import assert_agrees
 from tests.servers.inference_server import InferenceServer
+from tests.servers.mlserver import MlServer, needs_mlserver
 from tests.shared_media import SHARED, needs_shared
 from tests.test_worker import PATIENCE_S, ask, loaded, working
 
@@ -30,7 +25,6 @@ pytest.importorskip("tritonclient", reason="the extra [remote] is not installed"
 PICTURE = np.zeros((1, 3, 6, 8), np.float32)
 PICTURE[0, :, 2, 3] = 1, 2, 3
 UNUSED = Path("largest.onnx")
-MLSERVER = os.environ.get("EDGERUN_MLSERVER") or shutil.which("mlserver")
 
 
 @pytest.fixture
@@ -103,52 +97,19 @@ def test_an_address_of_another_kind_is_refused(url: str) -> None:
         RemoteOptions(url=url)
 
 
-def free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(listener.getsockname()[1]) for listener in taken]
-    for listener in taken:
-        listener.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
-def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    """MLServer with FastestDet, in an environment of its own: its HTTP and gRPC ports."""
-    assert MLSERVER is not None
-    folder = tmp_path_factory.mktemp("mlserver")
-    (folder / "model").mkdir()
-    runtime = Path(__file__).parents[1] / "servers" / "mlserver_onnx.py"
-    (folder / "model" / runtime.name).write_text(runtime.read_text())
-    http, grpc, metrics = free_ports(3)
-    settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
-    (folder / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0, "debug": False}))
-    model = {
-        "name": "fastestdet",
-        "implementation": "mlserver_onnx.OnnxModel",
-        "parameters": {"uri": str(SHARED / "models" / "fastestdet_352.onnx")},
-    }
-    (folder / "model" / "model-settings.json").write_text(json.dumps(model))
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen([MLSERVER, "start", "."], cwd=folder, stdout=log, stderr=log)
-    until = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            Remote(RemoteOptions(url=f"grpc://127.0.0.1:{grpc}", timeout_s=5), Path("fastestdet.onnx")).close()
-            break
-        except EngineError:
-            time.sleep(0.2)
-    yield http, grpc
-    process.terminate()
-    process.wait(20)
-    log.close()
+def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlServer]:
+    with MlServer(tmp_path_factory.mktemp("mlserver") / "served", SHARED / "models" / "fastestdet_352.onnx") as running:
+        yield running
 
 
 @needs_shared
-@pytest.mark.skipif(MLSERVER is None, reason="no MLServer: pip install mlserver onnxruntime, name it EDGERUN_MLSERVER")
+@needs_mlserver
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_a_real_server_agrees_with_the_local_engine(mlserver: tuple[int, int], scheme: str) -> None:
-    port = mlserver[0] if scheme == "http" else mlserver[1]
-    engine = Remote(RemoteOptions(url=f"{scheme}://127.0.0.1:{port}", timeout_s=20), Path("fastestdet.onnx"))
+def test_a_real_server_agrees_with_the_local_engine(mlserver: MlServer, scheme: str) -> None:
+    port = mlserver.http if scheme == "http" else mlserver.grpc
+    url = f"{scheme}://127.0.0.1:{port}"
+    engine = Remote(RemoteOptions(url=url, timeout_s=20), Path("fastestdet_352.onnx"))
     assert_agrees(engine, "fastestdet", "fastestdet_352.onnx")
     engine.close()
 
