@@ -13,14 +13,13 @@ import numpy as np
 from annotated_types import Ge
 
 from edgerun.engines.exported import read_exported
-from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
+from edgerun.engines.shapes import USUAL_SIZE, picture_first, settle_output, told_size, trial_tensors
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)
 
 _MAGIC: Final = "7767517"
-_USUAL_SIZE: Final = (640, 640)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +115,8 @@ def _weights(model: Path) -> Path:
 
 def _told_size(model: Path, metadata: Mapping[str, str]) -> tuple[int, int]:
     """Width and height, from what stands in or beside the model: ncnn itself does not need to know."""
-    if len(sides := re.findall(r"\d+", metadata.get("imgsz", ""))) == 2:  # height and width
-        return int(sides[1]), int(sides[0])
+    if size := told_size(metadata):
+        return size
     text = model.read_text(encoding="utf-8", errors="replace")
     if found := re.search(r"^Input\s.*?\s0=(\d+)\s+1=(\d+)", text, re.MULTILINE):
         return int(found[1]), int(found[2])
@@ -126,5 +125,5 @@ def _told_size(model: Path, metadata: Mapping[str, str]) -> tuple[int, int]:
         text = converter.read_text(encoding="utf-8", errors="replace")
         if found := re.search(r"^pnnx\.Input\s.*#\S+?=\(\d+,\d+,(\d+),(\d+)\)", text, re.MULTILINE):
             return int(found[2]), int(found[1])
-    log.warning("%s does not tell the size of its input; taking %dx%d. Set input_size.", model.name, *_USUAL_SIZE)
-    return _USUAL_SIZE
+    log.warning("%s does not tell the size of its input; taking %dx%d. Set input_size.", model.name, *USUAL_SIZE)
+    return USUAL_SIZE

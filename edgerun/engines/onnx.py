@@ -12,7 +12,15 @@ from annotated_types import Ge, MinLen
 
 from edgerun.engines.caches import cache_directory
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
-from edgerun.engines.shapes import OPEN, picture_first, settle_input, settle_output, trial_tensors
+from edgerun.engines.shapes import (
+    OPEN,
+    USUAL_SIZE,
+    picture_first,
+    settle_input,
+    settle_output,
+    told_size,
+    trial_tensors,
+)
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
@@ -51,8 +59,9 @@ class OnnxOptions:
     """Execution providers in the order to try them; each has to prove itself by an inference of the model."""
     threads: Annotated[int, Ge(1)] = 1
     """CPU threads for one inference. More than there are free cores makes it slower."""
-    input_size: tuple[int, int] = (640, 640)
-    """Width and height in pixels for a model that leaves its input size open."""
+    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
+    else 640x640."""
     fp16: bool = True
     """Let the ``tensorrt`` provider compute in half precision."""
     int8: bool = False
@@ -113,7 +122,9 @@ class Onnx:
         session = self._load(name, _provider_options(provider, options), options.threads, model)
         if session.get_providers()[0] != name:
             raise EngineError(f"{name} could not be set up; ONNX Runtime fell back to {session.get_providers()[0]}.")
-        inputs = picture_first([_spec(entry, options.input_size) for entry in session.get_inputs()])
+        metadata = dict(session.get_modelmeta().custom_metadata_map)
+        size = options.input_size or told_size(metadata) or USUAL_SIZE
+        inputs = picture_first([_spec(entry, size) for entry in session.get_inputs()])
         runs = []
         for seed in (0, 1):  # two different pictures tell what depends on the picture
             tensors = trial_tensors(inputs, seed)
@@ -122,7 +133,7 @@ class Onnx:
             TensorSpec(e.name, settle_output(_dimensions(e), [o.shape for o in seen]), str(seen[0].dtype))
             for e, *seen in zip(session.get_outputs(), *runs, strict=True)
         )
-        return session, ModelIO(inputs, outputs, dict(session.get_modelmeta().custom_metadata_map))
+        return session, ModelIO(inputs, outputs, metadata)
 
     def _load(self, name: str, options: Mapping[str, str], threads: int, model: Path) -> Any:
         settings = self._ort.SessionOptions()

@@ -12,7 +12,15 @@ from annotated_types import Ge, MinLen
 from edgerun.engines.caches import cache_directory
 from edgerun.engines.exported import read_exported
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
-from edgerun.engines.shapes import OPEN, picture_first, settle_input, settle_output, trial_tensors
+from edgerun.engines.shapes import (
+    OPEN,
+    USUAL_SIZE,
+    picture_first,
+    settle_input,
+    settle_output,
+    told_size,
+    trial_tensors,
+)
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
@@ -34,8 +42,9 @@ class OpenvinoOptions:
     precision: Literal["f32", "f16", "bf16", "auto"] = "f32"
     """What to compute in. `auto` lets the device choose: faster on new CPUs, with scores that differ a little."""
 
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (640, 640)
-    """Width and height in pixels for a model that leaves its input size open."""
+    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
+    else 640x640."""
 
     cache_dir: Path | None = None
     """Where compiled models are kept; by default the service's cache directory."""
@@ -81,10 +90,11 @@ class Openvino:
     def close(self) -> None:
         del self._request
 
-    def _read(self, model: Path, size: tuple[int, int]) -> Any:
+    def _read(self, model: Path, configured: tuple[int, int] | None) -> Any:
         """The network, with every input of a known shape."""
         try:
             network = self._core.read_model(str(model))
+            size = configured or told_size(_metadata(network, model)) or USUAL_SIZE
             network.reshape({i: settle_input(_dimensions(port), size) for i, port in enumerate(network.inputs)})
         except RuntimeError as error:
             raise ModelError(f"{model}: OpenVINO cannot read it ({_cause(error)}).") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +13,13 @@ from edgerun.types import Array, TensorSpec
 OPEN = -1
 """A dimension that the model leaves open."""
 MOST_PIXELS = 8192
+USUAL_SIZE = (640, 640)
+
+
+def told_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Width and height of the picture that an Ultralytics export was made for (``imgsz``: height and width)."""
+    sides = [int(side) for side in re.findall(r"\d{1,5}", metadata.get("imgsz", ""))]
+    return (sides[-1], sides[0]) if 1 <= len(sides) <= 2 else None
 
 
 def settle_input(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Ge
 
 from edgerun.engines.onnx_file import onnx_metadata, refuse_unsafe_onnx
-from edgerun.engines.shapes import OPEN, picture_first, settle_input
+from edgerun.engines.shapes import OPEN, USUAL_SIZE, picture_first, settle_input, told_size
 from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
@@ -36,8 +36,9 @@ class TensorrtOptions:
     workspace_mb: Annotated[int, Ge(0)] = 0
     """Memory that building may use for scratch, in MiB; 0: as much as there is."""
 
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (640, 640)
-    """Width and height in pixels for a model that leaves its input size open."""
+    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
+    else 640x640."""
 
     cache_dir: Path | None = None
     """Where engines and timings are kept; by default the service's cache directory."""
@@ -56,14 +57,16 @@ class Tensorrt:
         self._trt, self._cuda = _libraries()
         gpu = self._gpu()
         logger = self._trt.Logger(self._trt.Logger.WARNING)
-        recipe = Recipe(model, options.precision, options.dla_core, options.workspace_mb, options.input_size)
+        metadata = onnx_metadata(model)
+        size = options.input_size or told_size(metadata) or USUAL_SIZE
+        recipe = Recipe(model, options.precision, options.dla_core, options.workspace_mb, size)
         self._engine = self._deserialized(logger, recipe, gpu, options.cache_dir)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineError("TensorRT has not enough GPU memory for this model. Use a smaller one.", retriable=True)
         self._stream = self._checked(self._cuda.cudaStreamCreate())
-        inputs, outputs = self._tensors(options.input_size)
-        self._io = ModelIO(inputs, outputs, onnx_metadata(model))
+        inputs, outputs = self._tensors(size)
+        self._io = ModelIO(inputs, outputs, metadata)
         self._memory = {spec.name: self._placed(spec) for spec in (*inputs, *outputs)}
         self._outputs = [np.zeros(spec.shape, spec.dtype) for spec in outputs]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from edgerun.heads import blazeface, nanodet, picodet, yolox
 from edgerun.heads.candidates import cell_count
@@ -54,12 +54,15 @@ def _by_ultralytics(io: ModelIO) -> str:
         raise ValueError(f"The model is made for the task {task!r} and finds no boxes. Use one for detect.")
     shape: tuple[int, ...] = next((s for s in _shapes(io) if len(s) == 3), ())
     classes = class_count(io.metadata)
-    if _is_chosen(shape) and (
-        _is_true(io.metadata, "end2end") or "nms" in io.metadata.get("args", "") or shape[2] == 6
-    ):
+    chosen = io.metadata.get("end2end", "").lower() == "true" or _literal(io.metadata, "args", dict).get("nms") is True
+    if _is_chosen(shape) and (chosen or shape[2] == 6):
         return "yolo_end2end"
-    if len(shape) == 3 and classes and classes + 5 == shape[2] and _is_yolov5(shape, io):
-        return "yolov5"
+    if len(shape) == 3 and _is_yolov5(shape, io):
+        if classes in (None, shape[2] - 5):
+            return "yolov5"
+        raise ValueError(
+            f"A YOLOv5 model of {classes} classes with {_described(io)} is not read; export a YOLOv8 or later."
+        )
     if len(shape) == 3:
         return "yolov8"
     raise ValueError(f"An Ultralytics model with {_described(io)} is not known. Write model.head, if one fits.")
@@ -201,15 +204,16 @@ def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:
 
 def class_count(metadata: Mapping[str, str]) -> int | None:
     """How many classes an Ultralytics model names; None where it names none."""
+    return len(_literal(metadata, "names", (dict, list, tuple))) or None
+
+
+def _literal(metadata: Mapping[str, str], key: str, kind: type | tuple[type, ...]) -> Any:
+    """What a property says in Python's notation, where it is of this kind; else an empty mapping."""
     try:
-        names = ast.literal_eval(metadata.get("names", "")[:_MOST_TEXT])
+        found = ast.literal_eval(metadata.get(key, "")[:_MOST_TEXT])
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    return len(names) if isinstance(names, (dict, list, tuple)) else None
-
-
-def _is_true(metadata: Mapping[str, str], key: str) -> bool:
-    return metadata.get(key, "").lower() == "true"
+        return {}
+    return found if isinstance(found, kind) else {}
 
 
 def _shapes(io: ModelIO) -> list[tuple[int, ...]]:

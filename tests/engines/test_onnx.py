@@ -36,12 +36,15 @@ def test_a_model_runs_and_tells_its_io(tmp_path: Path) -> None:
     engine.close()
 
 
-def test_open_dimensions_are_settled_by_the_option(tmp_path: Path) -> None:
+def test_open_dimensions_are_settled_by_the_option_or_the_file(tmp_path: Path) -> None:
     path = saved(tmp_path, make.pooling(["batch", 3, "height", "width"]))
     engine = Onnx(OnnxOptions(input_size=(8, 6)), path)
     assert engine.io.inputs[0].shape == (1, 3, 6, 8)
     assert engine.io.size == (8, 6)
     assert engine.io.outputs[0].shape == (1, 3, 1, 1)
+    assert Onnx(OnnxOptions(), path).io.size == (640, 640)
+    told = make.pooling(["batch", 3, "height", "width"], metadata={"imgsz": "[32, 48]"})
+    assert Onnx(OnnxOptions(), saved(tmp_path, told)).io.size == (48, 32), "height comes first there"
 
 
 def test_an_output_that_depends_on_the_picture_stays_open(tmp_path: Path) -> None:

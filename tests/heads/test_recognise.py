@@ -71,6 +71,15 @@ def named(size: int, outputs: dict[str, tuple[int, ...]], *inputs: str) -> Model
         (model(640, (1, 300, 6), metadata=ULTRALYTICS | {"end2end": "True"}), None, "yolo_end2end"),
         (model(640, (1, 300, 38), (1, 32, 160, 160), metadata=ULTRALYTICS | {"end2end": "true"}), 3, "yolo_end2end"),
         (model(640, (1, 7, 8400), metadata=ULTRALYTICS | {"end2end": "True"}), None, "yolov8"),
+        (model(160, (1, 525, 7), metadata=ULTRALYTICS | {"args": "{'batch': 1, 'nms': False}"}), None, "yolov8"),
+        (
+            model(640, (1, 300, 12), metadata=ULTRALYTICS | {"args": "{'nms': True}", "task": "pose"}),
+            None,
+            "yolo_end2end",
+        ),
+        (model(640, (1, 116, 8400), (1, 32, 160, 160)), 80, "yolov8"),
+        (model(640, (1, 8400, 116), (1, 160, 160, 32)), 80, "yolov8"),
+        (model(640, (1, 300, 38), (1, 32, 160, 160)), 80, "yolo_end2end"),
         (model(640, (1, 25200, 8), metadata={"stride": "32", "names": "['a', 'b', 'c']"}), None, "yolov5"),
         (model(640, (1, 56, 8400), metadata=ULTRALYTICS | {"task": "pose", "kpt_shape": "[17, 3]"}), None, "yolov8"),
     ],
@@ -92,6 +101,9 @@ def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) ->
         (named(640, {"num_dets": (1, 1), "det_boxes": (1, 9, 4), "a": (1, 9), "b": (1, 9)}), None, "without NMS"),
         (model(352, (1, 85, 22, 22)), 7, "like those of 'fastestdet', but not with 7 classes"),
         (model(640), None, "No head is known"),
+        (model(640, (1, 116, 8400), (1, 32, 160, 160)), 7, "like those of 'yolov8', but not with 7 classes"),
+        (model(640, (1, 56, 8400)), 1, "may be a pose model's"),
+        (model(640, (1, 25200, 40), (1, 32, 160, 160), metadata=ULTRALYTICS), None, "A YOLOv5 model of 3 classes"),
     ],
 )
 def test_what_is_not_certain_is_refused_with_advice(io: ModelIO, labels: int | None, words: str) -> None:
