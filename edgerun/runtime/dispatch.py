@@ -72,7 +72,7 @@ class Dispatcher:
         self._clock = 0.0
         self._open = True
         self.error: EdgerunError | None = None
-        """The last loss of a worker, until one serves."""
+        """Why no worker serves yet; of refusals the first, which is of the engine that was wanted most."""
 
     @property
     def workers(self) -> list[Worker]:
@@ -239,7 +239,8 @@ class Dispatcher:
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:
             self._seat(worker).reason = str(error)
-            self.error = error
+            if self.error is None or self.error.retriable:
+                self.error = error
             self._state.notify_all()
 
     def replied(self, worker: Worker, reply: Reply) -> None:

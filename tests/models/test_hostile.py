@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from edgerun.cli.models import inspect
+from edgerun.config import ModelChoice
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
+from edgerun.runtime.session import Session
 from tests.shared_media import SHARED, needs_shared
 
 TFLITE = resolve("person-ssdlite-int8").path
@@ -65,6 +67,13 @@ def test_a_file_of_another_kind_under_a_model_s_name(tmp_path: Path) -> None:
         path = tmp_path / f"poem{suffix}"
         path.write_text("roses are red " * 1000)
         assert any(words in judge(path) for words in ("no TensorFlow Lite model", "not a whole ONNX model"))
+
+
+def test_of_several_engines_refusals_the_wanted_one_s_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "poem.tflite"
+    path.write_text("roses are red " * 1000)
+    with pytest.raises(ModelError, match="no TensorFlow Lite model"):
+        Session(ModelChoice(path=str(path)))
 
 
 def test_a_path_that_is_no_plain_file(tmp_path: Path) -> None:
