@@ -33,27 +33,40 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The Python modules of which one must be there for an engine, and how to get it."""
+    """What an engine is for, the Python modules of which one must be there for it, and how to get it."""
 
+    purpose: str
     modules: tuple[str, ...]
     install: str
 
 
+_LIBEDGETPU = "libedgetpu1-std, 16.0TF2.17 or newer (github.com/feranick/libedgetpu/releases)"
+
 RUNTIMES = {
     "tflite": Runtime(
+        ".tflite models on any processor; the default",
         ("ai_edge_litert", "tflite_runtime"),
         "pip install ai-edge-litert (on 32-bit Arm: pip install tflite-runtime 'numpy<2')",
     ),
-    "edgetpu": Runtime(("ai_edge_litert", "tflite_runtime"), "pip install ai-edge-litert, and libedgetpu from apt"),
-    "onnx": Runtime(("onnxruntime",), "pip install onnxruntime"),
-    "openvino": Runtime(("openvino",), "pip install openvino"),
+    "edgetpu": Runtime(
+        "_edgetpu.tflite models on a Coral",
+        ("ai_edge_litert", "tflite_runtime"),
+        f"with a Coral: pip install ai-edge-litert, and {_LIBEDGETPU}",
+    ),
+    "onnx": Runtime(".onnx models on any processor", ("onnxruntime",), "pip install onnxruntime"),
+    "openvino": Runtime(
+        ".xml and .onnx models on Intel's processors, GPUs and NPUs", ("openvino",), "pip install openvino"
+    ),
     "tensorrt": Runtime(
+        ".onnx models on a Jetson",
         ("tensorrt",),
         "on a Jetson: apt install python3-libnvinfer, and a virtual environment with --system-site-packages",
     ),
-    "ncnn": Runtime(("ncnn",), "pip install ncnn"),
-    "executorch": Runtime(("executorch",), "pip install executorch torch"),
-    "remote": Runtime(("tritonclient",), "pip install 'tritonclient[http]'"),
+    "ncnn": Runtime(".param models on small Arm processors, also of 32 bits", ("ncnn",), "pip install ncnn"),
+    "executorch": Runtime(
+        ".pte programs made with PyTorch; over 1 GB", ("executorch",), "pip install executorch torch"
+    ),
+    "remote": Runtime("models on a server in the network", ("tritonclient",), "pip install 'tritonclient[http,grpc]'"),
 }
 
 
@@ -81,12 +94,12 @@ def edge_tpus(root: Path = ROOT) -> Iterator[Finding]:
             yield Finding("accelerator", name, False, says, remedy)
         elif not library:
             says = f"{state}, but {EDGETPU_LIBRARY} is not installed"
-            yield Finding("accelerator", name, False, says, "apt install libedgetpu1-std")
+            yield Finding("accelerator", name, False, says, f"install {_LIBEDGETPU}")
         else:
             yield Finding("accelerator", name, True, f"{state}; {library}")
     if not found:
-        remedy = "plug a Coral stick into a USB 3 port, or check with lspci that the kernel sees the card"
-        yield Finding("accelerator", "Coral Edge TPU", False, "none on USB, and no /dev/apex_*", remedy)
+        remedy = "if you have one: plug the stick into a USB 3 port, or look with lspci whether the card is seen"
+        yield Finding("accelerator", "Coral Edge TPU", False, "none on USB or PCIe", remedy)
 
 
 def _condition(coral: Coral) -> str:
@@ -111,7 +124,7 @@ def jetson(root: Path = ROOT) -> Finding:
     release = _text(root / "etc/nv_tegra_release")
     model = _text(root / "proc/device-tree/model")
     if not release and "jetson" not in model.lower():
-        return Finding("accelerator", "NVIDIA Jetson", False, "this machine is none")
+        return Finding("accelerator", "NVIDIA Jetson", False, "this machine is not one")
     major, _, rest = release.removeprefix("# R").partition(" (release), REVISION: ")
     version = f", L4T {major}.{rest.split(',')[0]}" if rest else ""
     return Finding("accelerator", "NVIDIA Jetson", True, (model or "NVIDIA Jetson") + version)
@@ -122,7 +135,8 @@ def nvidia_gpu(root: Path = ROOT) -> Finding:
     driver = _text(root / "proc/driver/nvidia/version")
     names = [_text(gpu).partition("\n")[0] for gpu in sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))]
     if not driver:
-        return Finding("accelerator", "NVIDIA GPU", False, "no NVIDIA kernel driver is loaded")
+        remedy = "if a card is in this machine: install NVIDIA's driver"
+        return Finding("accelerator", "NVIDIA GPU", False, "no driver of one is loaded", remedy)
     models = ", ".join(name.removeprefix("Model:").strip() for name in names) or "there"
     return Finding("accelerator", "NVIDIA GPU", True, models)
 
@@ -153,12 +167,26 @@ def installed(engine: str, path: Sequence[str] | None = None) -> str:
 def runtime(engine: str, path: Sequence[str] | None = None) -> Finding:
     """Whether an engine's library can be found; it is not imported."""
     wanted = RUNTIMES[engine]
-    says = installed(engine, path)
-    if not says:
-        return Finding("engine", engine, False, f"{' or '.join(wanted.modules)} is not installed", wanted.install)
+    found = installed(engine, path)
+    if not found:
+        says = f"{wanted.purpose}: {' or '.join(wanted.modules)} is not installed"
+        return Finding("engine", engine, False, says, wanted.install)
     if engine == "edgetpu" and not edgetpu_library():
-        return Finding("engine", engine, False, f"{says}, but no {EDGETPU_LIBRARY}", "apt install libedgetpu1-std")
-    return Finding("engine", engine, True, says)
+        says = f"{wanted.purpose}: {found} is there, but no {EDGETPU_LIBRARY}"
+        return Finding("engine", engine, False, says, f"with a Coral: install {_LIBEDGETPU}")
+    return Finding("engine", engine, True, f"{wanted.purpose}: {found}")
+
+
+def in_short(findings: Sequence[Finding]) -> str:
+    """One sentence: what models will run on."""
+    there = [finding.name for finding in findings if finding.present and finding.kind == "engine"]
+    fast = [finding.name for finding in findings if finding.present and finding.kind == "accelerator"]
+    local = [name for name in there if name not in ("edgetpu", "tensorrt", "remote")]
+    if not there:
+        return f"nothing here can run a model yet; begin with: {RUNTIMES['tflite'].install}"
+    if not fast:
+        return f"models run on the processor, with {', '.join(local) or 'no engine yet'}"
+    return f"there is {' and '.join(fast)}; on the processor models run with {', '.join(local) or 'no engine yet'}"
 
 
 def namesakes(path: Sequence[str] | None = None) -> Iterator[Finding]:

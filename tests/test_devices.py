@@ -122,7 +122,10 @@ def test_namesakes_are_told_from_the_vendors_own(tmp_path: Path) -> None:
 def test_a_missing_runtime_says_how_to_get_it(tmp_path: Path) -> None:
     """Nothing is imported to find out."""
     finding = devices.runtime("onnx", [str(tmp_path)])
-    assert (finding.present, finding.says) == (False, "onnxruntime is not installed")
+    assert (finding.present, finding.says) == (
+        False,
+        ".onnx models on any processor: onnxruntime is not installed",
+    )
     assert finding.remedy == "pip install onnxruntime"
     put(tmp_path, "onnxruntime/__init__.py", "raise SystemExit('imported')")
     assert devices.runtime("onnx", [str(tmp_path)]).present
@@ -138,6 +141,16 @@ def test_what_is_missing_comes_with_a_remedy() -> None:
     text = "\n".join(lines(findings))
     assert "Accelerators:" in text
     assert "Processor:" in text
+
+
+def test_in_short_it_says_what_models_will_run_on(tmp_path: Path) -> None:
+    engines = config.plugin_tables()["engines"]
+    bare = [*devices.look_around(engines, tmp_path, [str(tmp_path)])]
+    assert "pip install ai-edge-litert" in devices.in_short(bare)
+    put(tmp_path, "ai_edge_litert/__init__.py", "")
+    put(tmp_path, "etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, more")
+    there = [*devices.look_around(engines, tmp_path, [str(tmp_path)])]
+    assert devices.in_short(there) == "there is NVIDIA Jetson; on the processor models run with tflite"
 
 
 def test_json_is_all_of_stdout(capsys: pytest.CaptureFixture[str]) -> None:

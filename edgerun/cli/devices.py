@@ -7,10 +7,11 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from edgerun.cli.detect import model_choice
-from edgerun.devices import Finding, look_around
+from edgerun.devices import Finding, in_short, look_around
 from edgerun.models import resolve
 from edgerun.runtime import preference, trial
 from edgerun.runtime.engines import candidates, head_chooser
@@ -49,9 +50,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.model}, run by each engine that may, best first:")
         for verdict in verdicts:
             print(f"  {'yes' if verdict.agrees else 'no ':3} {verdict.engine} ({verdict.file}): {in_words(verdict)}")
-    elif not (sys.stdout.isatty() and _as_table(findings)):
-        for line in lines(findings):
-            print(line)
+    else:
+        if not (sys.stdout.isatty() and _as_table(findings)):
+            print(*lines(findings), sep="\n")
+        print(f"\nIn short: {in_short(findings)}.")
+        if any("pip install" in finding.remedy for finding in findings):
+            print(f"Here pip is {Path(sys.executable).with_name('pip')}.")
     return 1 if args.model and not any(verdict.agrees for verdict in verdicts) else 0
 
 
