@@ -1,0 +1,86 @@
+"""``edgerun detect``: engines with options, classifiers, and what models find beyond boxes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgerun.cli import main
+from tests.engines import onnx_models as make
+
+pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    path = tmp_path / "red.png"
+    cv2.imwrite(str(path), np.full((120, 160, 3), (0, 0, 255), np.uint8))
+    return path
+
+
+def seen(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[str, Any]]:
+    assert main(["detect", "--json", *map(str, words)]) == 0
+    objects: list[dict[str, Any]] = json.loads(capsys.readouterr().out)[0]["objects"]
+    return objects
+
+
+def test_a_classifier_names_what_the_whole_image_is(
+    red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, labels = tmp_path / "colours.onnx", tmp_path / "colours.txt"
+    model.write_bytes(make.pooling([1, 3, 8, 8]))
+    labels.write_text("red\ngreen\nblue\n")
+    (found,) = seen(capsys, red, "--model", model, "--labels", labels, "--engine", "{type: onnx, threads: 2}")
+    assert (found["label"], found["box_px"]) == ("red", [0, 0, 160, 120])
+    assert found["score"] > 0.9
+
+
+def pose_model(path: Path) -> Path:
+    """Sees the same person in every picture: letterboxed to 64x64, with three key points."""
+    cells = 84
+    planes = np.zeros((1, 4 + 1 + 9, cells), np.float32)
+    planes[0, :5, 5] = 32, 32, 16, 24, 0.9
+    planes[0, 5:, 5] = 32, 22, 0.95, 28, 30, 0.9, 36, 30, 0.1
+    metadata = {"task": "pose", "names": "{0: 'person'}", "kpt_shape": "[3, 3]", "stride": "32", "imgsz": "[64, 64]"}
+    content = make.model(
+        [make.node("Identity", ["planes"], ["output0"])],
+        [make.value("images", [1, 3, 64, 64])],
+        [make.value("output0", planes.shape)],
+        [make.tensor("planes", planes.shape, planes.tobytes())],
+        metadata,
+    )
+    path.write_bytes(content)
+    return path
+
+
+def test_key_points_are_told_and_drawn(red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = pose_model(tmp_path / "pose.onnx")
+    (found,) = seen(capsys, red, "--model", model, "--engine", "onnx", "--save", tmp_path / "drawn")
+    assert (found["label"], found["box_px"]) == ("person", [60, 30, 100, 90])
+    assert found["keypoints_px"] == [[80, 35, 0.95], [70, 55, 0.9], [90, 55, 0.1]]
+    drawn = cv2.imread(str(tmp_path / "drawn" / "red.jpg"))
+    assert drawn is not None
+    green = drawn[:, :, 1].astype(int)
+    assert green[55, 70] > 100
+    assert green[55, 90] < 100, "a key point that the model doubts is not drawn"
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ("{type: onnx, threds: 2}", "engine.threds: unknown key; did you mean threads?"),
+        ("onyx", "engine: has no type 'onyx': one of auto, "),
+        ("{type: remote, url: nowhere}", "must be like http://HOST:8000"),
+        ("{type: onnx", "is not valid YAML"),
+    ],
+)
+def test_an_engine_that_makes_no_sense_is_told(
+    red: Path, capsys: pytest.CaptureFixture[str], engine: str, words: str
+) -> None:
+    assert main(["detect", str(red), "--engine", engine]) != 0
+    assert words in capsys.readouterr().err
