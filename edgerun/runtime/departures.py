@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 WINDOW = 16
 """Messages with QoS 1 in flight at the most; less where the broker says so."""
-_TRICKLE = 2
 _DRAIN_S = 10.0
 """In about so long a backlog should be gone."""
 _SMOOTHING = 1 / 8
@@ -103,7 +102,7 @@ class Departures:
     def _alerts_at_a_time(self) -> int:
         """What is unanswered when we are killed is sent twice, so the window is no wider than the backlog and the way
         to the broker and back call for."""
-        return max(_TRICKLE, math.ceil(len(self._lanes) / _DRAIN_S * self._round_trip_s))
+        return max(1, math.ceil(len(self._lanes) / _DRAIN_S * self._round_trip_s))
 
     def _fill_with_alerts(self, now: float, limit: int) -> None:
         while len(self._flights) < limit:
