@@ -46,7 +46,8 @@ class Prototypes:
         seen = self.stored[:, top:bottom, left:right]
         if not seen.size:
             return Detail()
-        mask = np.tensordot(coefficients, dequantize(seen, self.spec), 1)
+        is_real = seen.dtype == np.float32 and not self.spec.scale  # spares a copy
+        mask = np.einsum("c,chw->hw", coefficients, seen if is_real else dequantize(seen, self.spec))
         corners = outline(mask)
         if corners is None:
             return Detail()
@@ -57,9 +58,9 @@ class Prototypes:
 
 def prototypes(outputs: Sequence[Array], io: ModelIO) -> Prototypes | None:
     """The mask prototypes among the outputs, in either order of the axes; None where there are none."""
-    width, height = io.size
     for output, spec in zip(outputs, io.outputs, strict=True):
         if output.ndim == 4:
+            width, height = io.size
             _, a, b, c = output.shape
             channels_last = a * width == b * height  # the axes that are in proportion are rows and columns
             if channels_last and b * width == c * height:
@@ -91,5 +92,10 @@ class KeypointShape:
 
 def keypoint_shape(metadata: Mapping[str, str], told: tuple[int, int] | None) -> KeypointShape:
     """What was ``told``, else what an Ultralytics export says of itself; else none."""
-    numbers = told or tuple(map(int, re.findall(r"\d{1,4}", metadata.get("kpt_shape", ""))))
-    return KeypointShape(*numbers) if len(numbers) == 2 and numbers[1] in (2, 3) else KeypointShape()
+    if told is None and "kpt_shape" not in metadata:
+        return _NO_KEYPOINTS
+    numbers = told or tuple(map(int, re.findall(r"\d{1,4}", metadata["kpt_shape"])))
+    return KeypointShape(*numbers) if len(numbers) == 2 and numbers[1] in (2, 3) else _NO_KEYPOINTS
+
+
+_NO_KEYPOINTS = KeypointShape()
