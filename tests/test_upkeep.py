@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_capture_that_hangs_is_left_behind_for_a_new_one(release: threading.Ev
         "porch",
         lambda fps: Hanging(release),
         cast(Pipeline, taker),
-        cast(Outlet, None),
+        cast(Outlet, SimpleNamespace(score=0.5)),
         cast(Dispatcher, taker),
         CameraTerms(stalled_s=10, frozen_s=0, stuck_s=0.05),
         fps=5,
@@ -107,7 +108,7 @@ def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
 
     taker = Taker()
     terms = CameraTerms(stalled_s=10, frozen_s=0)
-    parts = cast(Pipeline, taker), cast(Outlet, None), cast(Dispatcher, taker)
+    parts = cast(Pipeline, taker), cast(Outlet, SimpleNamespace(score=0.5)), cast(Dispatcher, taker)
     porch = Camera("porch", lambda fps: Ten(), *parts, terms, fps=5, weight=1, lossless=False)
     porch.half_fps = True
     porch.start()
