@@ -13,7 +13,7 @@ from typing import Any
 
 from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import Config, load, source
-from edgerun.drawing import Painter
+from edgerun.drawing import Painter, draw_details
 from edgerun.errors import ConfigError
 from edgerun.messages import event_record
 from edgerun.pipeline import Result
@@ -74,6 +74,9 @@ def replay(
             if kept is not None:
                 loose = result.loose(config.model.score)
                 picture = painter.paint(frame, result.tracks, result.zones_of, loose, result.events)
+                for details in (result.details, loose.details):
+                    if details is not None:
+                        draw_details(picture, details)
                 kept.add(picture, result.stamp.captured, bool(result.events))
             yield _frame_record(result, session.labels)
             for event in result.events:

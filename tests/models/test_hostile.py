@@ -16,6 +16,7 @@ from edgerun.config import ModelChoice
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
 from edgerun.runtime.session import Session
+from tests.engines import onnx_models as make
 from tests.shared_media import SHARED, needs_shared
 
 TFLITE = resolve("person-ssdlite-int8").path
@@ -67,6 +68,21 @@ def test_a_file_of_another_kind_under_a_model_s_name(tmp_path: Path) -> None:
         path = tmp_path / f"poem{suffix}"
         path.write_text("roses are red " * 1000)
         assert any(words in judge(path) for words in ("no TensorFlow Lite model", "not a whole ONNX model"))
+
+
+def test_a_model_that_would_fill_the_memory(tmp_path: Path) -> None:
+    """Its output is the brightest value of the picture, two thousand million times: 8 GB."""
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    top = make.node("ReduceMax", ["picture"], ["top"], make.attribute("keepdims", 0))
+    content = make.model(
+        [top, make.node("Expand", ["top", "count"], ["all"])],
+        [make.value("picture", [1, 3, 8, 8])],
+        [make.value("all", ["n"])],
+        [make.integers("count", [2 << 30])],
+    )
+    path = tmp_path / "vast.onnx"
+    path.write_bytes(content)
+    assert "onnx: No execution provider of ONNX Runtime could run vast.onnx" in judge(path)
 
 
 def test_of_several_engines_refusals_the_wanted_one_s_is_told(tmp_path: Path) -> None:
