@@ -16,6 +16,7 @@ from edgerun.engines.shapes import (
     OPEN,
     USUAL_SIZE,
     picture_first,
+    refuse_unscaled,
     settle_input,
     settle_output,
     told_size,
@@ -133,6 +134,7 @@ class Onnx:
             TensorSpec(e.name, settle_output(_dimensions(e), [o.shape for o in seen]), str(seen[0].dtype))
             for e, *seen in zip(session.get_outputs(), *runs, strict=True)
         )
+        refuse_unscaled(outputs)
         return session, ModelIO(inputs, outputs, metadata)
 
     def _load(self, name: str, options: Mapping[str, str], threads: int, model: Path) -> Any:

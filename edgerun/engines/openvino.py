@@ -16,6 +16,7 @@ from edgerun.engines.shapes import (
     OPEN,
     USUAL_SIZE,
     picture_first,
+    refuse_unscaled,
     settle_input,
     settle_output,
     told_size,
@@ -71,8 +72,7 @@ class Openvino:
         compiled = self._compile(network, options)
         self._request = compiled.create_infer_request()
         self._order, self._io = self._prove(compiled, _metadata(network, model))
-        if model.suffix == ".tflite" and any(spec.dtype in ("int8", "uint8") for spec in self._io.outputs):
-            raise ModelError(f"{model}: OpenVINO does not tell the scale of quantized outputs. Use engine tflite.")
+        refuse_unscaled(self._io.outputs)
 
     @property
     def io(self) -> ModelIO:

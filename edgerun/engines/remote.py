@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from annotated_types import Ge, Gt, Le
 
-from edgerun.engines.shapes import picture_first, settle_input, settle_output, trial_tensors
+from edgerun.engines.shapes import picture_first, refuse_unscaled, settle_input, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
@@ -95,6 +95,7 @@ class Remote:
         # The two clients name their timeout differently; the HTTP one has its own in the connection.
         self._call = {"headers": headers} | ({"client_timeout": options.timeout_s} if _is_grpc(url) else {})
         inputs, outputs, self._tensor_options = self._ask(_is_grpc(url))
+        refuse_unscaled(outputs)
         self._names = [spec.name for spec in outputs]
         self._io = ModelIO(inputs, outputs)
         runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]

@@ -47,6 +47,16 @@ def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]]) -> tuple[
     )
 
 
+def refuse_unscaled(outputs: Sequence[TensorSpec]) -> None:
+    """Raises ModelError for outputs that are quantized, by a scale that their format does not tell."""
+    unclear = [spec.name for spec in outputs if spec.dtype in ("int8", "uint8") and not spec.scale]
+    if unclear:
+        raise ModelError(
+            f"The outputs {', '.join(unclear)} are of 8 bits, and nothing tells their scale. Export the model with "
+            "float outputs, or as .tflite for the engine tflite."
+        )
+
+
 def picture_first(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """The inputs with the picture (the one of rank 4) in front; the rest keep their order.
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from edgerun.errors import EdgerunError, ModelError
+from edgerun.images import TensorWriter
 from edgerun.pipeline import FLOOR_SCORE, Look
 from edgerun.runtime.jobs import Ask, Job, Lane, Reading
 from edgerun.stages import FixedInputs, Head
@@ -234,7 +235,12 @@ class Dispatcher:
             if seat.reading is not None and seat.reading.io == io:
                 return seat.reading
         head = self._head_for(io)
-        return Reading(io, head, head.layout(io))
+        layout = head.layout(io)
+        try:
+            TensorWriter(io, layout)
+        except ValueError as error:
+            raise ModelError(f"No picture can be laid out for the model: {error}.") from error
+        return Reading(io, head, layout)
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:

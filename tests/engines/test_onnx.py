@@ -15,6 +15,7 @@ from tests.shared_media import SHARED, needs_shared
 
 pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 
+UINT8 = 2
 PICTURE = np.zeros((1, 3, 8, 8), np.float32)
 PICTURE[0, :, 2, 3] = 1, 2, 3
 
@@ -45,6 +46,16 @@ def test_open_dimensions_are_settled_by_the_option_or_the_file(tmp_path: Path) -
     assert Onnx(OnnxOptions(), path).io.size == (640, 640)
     told = make.pooling(["batch", 3, "height", "width"], metadata={"imgsz": "[32, 48]"})
     assert Onnx(OnnxOptions(), saved(tmp_path, told)).io.size == (48, 32), "height comes first there"
+
+
+def test_outputs_of_a_scale_that_nobody_tells_are_refused(tmp_path: Path) -> None:
+    nodes = [
+        make.node("GlobalMaxPool", ["picture"], ["largest"]),
+        make.node("Cast", ["largest"], ["stored"], make.attribute("to", UINT8)),
+    ]
+    content = make.model(nodes, [make.value("picture", [1, 3, 8, 8])], [make.value("stored", [1, 3, 1, 1], UINT8)])
+    with pytest.raises(ModelError, match="nothing tells their scale"):
+        Onnx(OnnxOptions(), saved(tmp_path, content))
 
 
 def test_an_output_that_depends_on_the_picture_stays_open(tmp_path: Path) -> None:

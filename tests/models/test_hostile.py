@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgerun.cli.models import inspect
-from edgerun.config import ModelChoice
+from edgerun.config import ModelChoice, engine
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
 from edgerun.runtime.session import Session
@@ -83,6 +83,21 @@ def test_a_model_that_would_fill_the_memory(tmp_path: Path) -> None:
     path = tmp_path / "vast.onnx"
     path.write_bytes(content)
     assert "onnx: No execution provider of ONNX Runtime could run vast.onnx" in judge(path)
+
+
+def test_an_input_that_no_picture_fits(tmp_path: Path) -> None:
+    """Whole numbers of which nothing tells what they stand for."""
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    int8 = 3
+    nodes = [
+        make.node("Cast", ["in"], ["real"], make.attribute("to", 1)),
+        make.node("GlobalMaxPool", ["real"], ["out"]),
+    ]
+    path, labels = tmp_path / "odd.onnx", tmp_path / "labels.txt"
+    path.write_bytes(make.model(nodes, [make.value("in", [1, 3, 8, 8], int8)], [make.value("out", [1, 3, 1, 1])]))
+    labels.write_text("red\ngreen\nblue\n")
+    with pytest.raises(ModelError, match="'in' of type int8 cannot hold a picture"):
+        Session(ModelChoice(path=str(path), labels=str(labels), engine=engine("onnx")))
 
 
 def test_of_several_engines_refusals_the_wanted_one_s_is_told(tmp_path: Path) -> None:
