@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,7 +17,7 @@ from edgerun.pipeline import Look
 from edgerun.regions import Region
 from edgerun.runtime.dispatch import Dispatcher, Job, Lane
 from edgerun.stages import Head
-from edgerun.types import Frame, ModelIO, Stamp
+from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
 from edgerun.worker.worker import Terms
 from tests.daemon_process import wait_for
 from tests.fakes import FakeHead
@@ -165,6 +165,37 @@ def test_a_killed_worker_loses_no_frame_of_a_lossless_lane() -> None:
         jobs = shelf.wait(40)
     assert shelf.frames == list(range(40))
     assert not any(job.reason for job in jobs)
+
+
+class Stumbling(FakeHead):
+    """Meets something new in each of its first pictures."""
+
+    def __init__(self) -> None:
+        self._left = [IndexError("no fifth column"), ZeroDivisionError("no side"), OverflowError("no such number")]
+
+    def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
+        if self._left:
+            raise self._left.pop()
+        return super().decode(outputs, io, fit, min_score)
+
+
+def test_outputs_that_make_no_sense_cost_a_frame_and_nothing_else() -> None:
+    shelf = Shelf()
+    lane = Lane("clip", 1.0, shelf.put, lossless=True)
+    dispatcher = Dispatcher([candidate()], Terms(deadline_s=2.0), 1, lambda io: Stumbling())
+    dispatcher.start()
+    try:
+        assert dispatcher.wait_loaded(PATIENCE_S)
+        dispatcher.add(lane)
+        for seq in range(6):
+            dispatcher.offer(lane, look("clip", seq))
+        jobs = shelf.wait(6)
+    finally:
+        dispatcher.close()
+    assert sorted(job.reason for job in jobs)[3:] == [
+        f"the model's outputs cannot be read: {words}" for words in ("no fifth column", "no side", "no such number")
+    ]
+    assert dispatcher.workers[0].restarts == 0
 
 
 def test_a_model_that_no_head_reads_is_told_at_the_start() -> None:

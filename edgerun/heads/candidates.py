@@ -80,11 +80,11 @@ def suppressed(
 
 
 def chosen(xyxy: F32, score: F32, class_id: I32, fit: Fit, detailed: Detailed | None = None) -> Detections:
-    """Detections in frame pixels from boxes in tensor pixels; boxes that are broken or lie outside are left out.
-    ``detailed`` is asked for those that stay."""
+    """Detections in frame pixels from boxes in tensor pixels; boxes that are broken or lie outside are left out,
+    scores above 1 count as 1. ``detailed`` is asked for those that stay."""
     boxes = fit.to_frame(xyxy)
     good = sound(boxes)
-    found = Detections(boxes, score.astype(np.float32), class_id).take(good)
+    found = Detections(boxes, np.minimum(score, 1).astype(np.float32), class_id).take(good)
     if detailed is None:
         return found
     details = np.empty(len(found), np.object_)

@@ -268,13 +268,13 @@ class Dispatcher:
         """Take in an answer, and finish the frame when it was the last one."""
         job, reason = ask.job, reply.reason
         if not reason and seat.reading is not None:
-            outputs = seat.worker.slot(reply.slot).outputs()
             try:
+                outputs = seat.worker.slot(reply.slot).outputs()
                 found = seat.reading.head.decode(outputs, seat.reading.io, ask.fit, FLOOR_SCORE)
                 job.parts.append((found, ask.region))
                 job.model_size = seat.reading.io.size
-            except ValueError as error:
-                reason = str(error)
+            except (ValueError, ArithmeticError, LookupError) as error:  # what nonsense a model may give
+                reason = f"the model's outputs cannot be read: {error}"
         with self._state:
             seat.free.append(reply.slot)
             job.inference_s += reply.inference_s

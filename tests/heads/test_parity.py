@@ -294,7 +294,18 @@ BROKEN: dict[str, Callable[[], dict[str, F32]]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_damaged_models_numbers_never_become_boxes(name: str) -> None:
     outputs = BROKEN[name]()
-    assert np.isfinite(seen(name, outputs, model(outputs)).xyxy).all()
+    found = seen(name, outputs, model(outputs))
+    assert np.isfinite(found.xyxy).all()
+    assert (found.score <= 1).all()
+
+
+def test_a_score_that_is_no_number_is_never_published() -> None:
+    """A score beyond all bounds counts as 1; JSON knows no infinity."""
+    planes = np.zeros((1, 5, cells(8, 16, 32)), np.float32)
+    planes[0, :, 3] = 50, 50, 20, 20, np.inf
+    planes[0, :, 9] = 90, 50, 20, 20, np.nan
+    outputs = {"output0": planes}
+    assert seen("yolov8", outputs, model(outputs)).score.tolist() == [1]
 
 
 @pytest.mark.parametrize("name", sorted(set(HEADS) - {"ssd", "ssd_raw", "classify"}))
