@@ -68,6 +68,14 @@ class TestConfirmation:
         assert after.track_id.tolist() == before.track_id.tolist() == [1]
         assert after.seen.all()
 
+    def test_what_lives_on_the_weakest_boxes_alone_is_told_of_no_more_until_a_good_one_comes(self) -> None:
+        tracker = Tracker()
+        last(tracker, [standing()] * 10)
+        told = [len(tracks) for _, tracks in walk(tracker, [standing(0.12)] * 30, start=1.0)]
+        assert told[:5] == [1] * 5
+        assert told[-1] == 0
+        assert last(tracker, [standing(0.9)] * 3, start=4.0).track_id.tolist() == [1]
+
     def test_at_two_frames_a_second_it_takes_no_more_than_a_second(self) -> None:
         times = [t for t, tracks in walk(Tracker(2.0), [standing()] * 5, 2.0) if len(tracks)]
         assert times[0] <= 1.0

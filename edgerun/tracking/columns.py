@@ -8,10 +8,14 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 
 
-def widened(boxes: F64, part: float, more: F64 | float = 0.0) -> F64:
-    """Boxes with a margin to each side: a part of their width and height, and ``more`` pixels."""
-    margin = part * (boxes[2:] - boxes[:2]) + more
-    return np.concatenate([boxes[:2] - margin, boxes[2:] + margin])
+def widening(part: float) -> F64:
+    """What boxes are multiplied with (from the left) to widen them to each side by a part of their width and height."""
+    return np.array([
+        [1 + part, 0, -part, 0],
+        [0, 1 + part, 0, -part],
+        [-part, 0, 1 + part, 0],
+        [0, -part, 0, 1 + part],
+    ])  # fmt: skip
 
 
 def iou(a: F64, b: F64) -> F64:
@@ -32,8 +36,9 @@ def shared_part(a: F64, b: F64) -> F64:
 
 def _areas(a: F64, b: F64) -> tuple[F64, F64, F64]:
     """Of the intersections (N, M), of ``a`` (N, 1) and of ``b`` (M,)."""
-    sides = np.minimum(a[2:, :, None], b[2:, None])
-    sides -= np.maximum(a[:2, :, None], b[:2, None])
+    a = a[:, :, None]
+    sides = np.minimum(a[2:], b[2:, None])
+    sides -= np.maximum(a[:2], b[:2, None])
     np.maximum(sides, 0, out=sides)
-    (wide_a, high_a), (wide_b, high_b) = a[2:] - a[:2], b[2:] - b[:2]
-    return sides[0] * sides[1], (wide_a * high_a)[:, None], wide_b * high_b
+    of_a, of_b = a[2:] - a[:2], b[2:] - b[:2]
+    return sides[0] * sides[1], of_a[0] * of_a[1], of_b[0] * of_b[1]

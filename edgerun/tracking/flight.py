@@ -31,31 +31,41 @@ FADE_S = 15.0
 """Time in which a velocity falls to 1/e."""
 
 
+_CENTRE = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]])
+"""From edges to the centre."""
+
+
 class Flight:
     """M boxes in motion: ``edges`` f64 (4, M) are the expected x1 y1 x2 y2 in pixels."""
 
     def __init__(self) -> None:
         self._step_s = -1.0
-        self._hold(np.zeros((9, 0)))
+        self._carry = np.eye(10)
+        self._hold(np.zeros((10, 0)))
 
     def _hold(self, table: F64) -> None:
-        """Rows of the table: four edges, two velocities, variance of an edge, covariance, variance of a velocity."""
+        """Rows of the table: four edges, two velocities, variance of an edge, covariance, variance of a velocity, and
+        the square of the height."""
         self._table = table
         self.edges = table[:4]
 
-    def unsure(self) -> F64:
-        """Standard deviation of the expected edges in pixels (M,), as far as it goes beyond that of measured ones."""
-        height = self.edges[3] - self.edges[1]
-        beyond: F64 = np.sqrt(np.maximum(self._table[6] - (NOISE * height) ** 2, 0))
-        return beyond
+    def unsure(self, weight: float, most: float) -> F64 | None:
+        """By how much the expected edges are less sure than measured ones, in pixels (M,): their standard deviation
+        times ``weight``, at most ``most`` heights. None: all are sure."""
+        square = self._table[9]
+        beyond = self._table[6] - NOISE * NOISE * square
+        if not np.count_nonzero(beyond > 0):
+            return None
+        beyond *= weight * weight
+        deviation: F64 = np.sqrt(np.minimum(np.maximum(beyond, 0), most * most * square))
+        return deviation
 
     def predict(self, step_s: float) -> None:
         """Carry all boxes ``step_s`` seconds on."""
         if step_s != self._step_s:
-            self._step_s, self._carry, self._push = step_s, _transition(step_s), _driving(step_s)
-        height = self.edges[3] - self.edges[1]
-        np.matmul(self._carry, self._table, out=self._table)
-        self._table[6:] += self._push * (height * height)
+            self._step_s = step_s
+            _fill(self._carry, step_s)
+        self._hold(self._carry.dot(self._table))
 
     def update(self, rows: Index | slice, measured: F64, score: F64, clear: Mask | None = None) -> None:
         """Take in one measurement each for K rows: edges (4, K) and their scores (K,).
@@ -64,27 +74,29 @@ class Flight:
         nothing of the velocity.
         """
         table = self._table[:, rows]  # a view of a slice, else a copy
-        pp, pv, vv = table[6:]
-        total = pp + _variance(measured, score)
-        gain, swing = pp / total, pv / total
+        gains = table[6:8] / (table[6] + _variance(measured, score))
+        gain, swing = gains
         if clear is not None:
             gain *= np.where(clear, 1.0, CONTESTED)
             swing *= clear
         off = measured - table[:4]
-        table[4:6] += swing / 2 * (off[:2] + off[2:])
+        table[4:6] += _CENTRE.dot(off) * swing
         off *= gain
         table[:4] += off
-        vv -= swing * pv
+        table[8] -= swing * table[7]
         table[6:8] *= 1 - gain
+        height = table[3] - table[1]
+        np.multiply(height, height, out=table[9])
         if not isinstance(rows, slice):
             self._table[:, rows] = table
 
     def add(self, measured: F64, score: F64) -> None:
         """Append K boxes (4, K) that are seen for the first time."""
-        table = np.zeros((9, measured.shape[1]))
+        table = np.zeros((10, measured.shape[1]))
         table[:4] = measured
         table[6] = _variance(measured, score)
-        table[8] = (SPEED * (measured[3] - measured[1])) ** 2
+        table[9] = (measured[3] - measured[1]) ** 2
+        table[8] = SPEED * SPEED * table[9]
         self._hold(np.concatenate([self._table, table], axis=1))
 
     def halt(self) -> None:
@@ -96,23 +108,18 @@ class Flight:
         self._hold(self._table[:, rows])
 
 
-def _transition(step_s: float) -> F64:
-    """What a step makes of a column of the table: (9, 9)."""
+def _fill(carry: F64, step_s: float) -> None:
+    """Write into ``carry`` (10, 10) what a step makes of a column of the table."""
     fade = math.exp(-step_s / FADE_S)
     reach = FADE_S * (1 - fade)
-    carry = np.eye(9)
-    carry[[0, 2], 4] = carry[[1, 3], 5] = reach
-    carry[4, 4] = carry[5, 5] = fade
-    carry[6:, 6:] = [[1, 2 * reach, reach * reach], [0, fade, fade * reach], [0, 0, fade * fade]]
-    return carry
-
-
-def _driving(step_s: float) -> F64:
-    """What a step adds to the covariance's entries, for a height of 1: (3, 1)."""
-    return PUSH * PUSH * np.array([[step_s**3 / 3], [step_s**2 / 2], [step_s]])
+    carry[0, 4] = carry[1, 5] = carry[2, 4] = carry[3, 5] = reach
+    carry[4, 4] = carry[5, 5] = carry[7, 7] = fade
+    carry[6, 7], carry[6, 8], carry[7, 8], carry[8, 8] = 2 * reach, reach * reach, fade * reach, fade * fade
+    drive = PUSH * PUSH
+    carry[6, 9], carry[7, 9], carry[8, 9] = drive * step_s**3 / 3, drive * step_s**2 / 2, drive * step_s
 
 
 def _variance(measured: F64, score: F64) -> F64:
-    deviation = (measured[3] - measured[1]) * (NOISE * (1 + DOUBT) - NOISE * DOUBT * score)
-    variance: F64 = deviation * deviation
-    return variance
+    deviation: F64 = (measured[3] - measured[1]) * (NOISE * (1 + DOUBT) - NOISE * DOUBT * score)
+    deviation *= deviation
+    return deviation

@@ -5,20 +5,22 @@ scores to the tracks that are left. Third, tracks that are still left are sought
 OC-SORT (Cao et al. 2023), for motion that was not as expected. Likeness is the IoU of boxes widened by a margin, as in
 C-BIoU (Yang et al. 2023), and by what the Kalman filter is not sure of: after a gap it looks further around.
 
-A track is confirmed by evidence that its boxes' scores add up to, in the manner of a track score (Sittler 1964).
+A track is confirmed by evidence that its boxes' scores add up to. One that lives on weak boxes until nothing speaks for
+it any more is followed further, but not told of until better boxes come.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from edgerun.tracking.assignment import heaviest_pairs
-from edgerun.tracking.columns import iou, shared_part, widened
+from edgerun.tracking.columns import iou, shared_part, widening
+from edgerun.tracking.evidence import evidence
 from edgerun.tracking.flight import Flight
+from edgerun.tracking.found import Found, found
 from edgerun.tracking.options import TrackerOptions
 from edgerun.types import I32, I64, Detections, Mask, Stamp, Tracks
 
@@ -52,27 +54,18 @@ SHARED = 0.25
 it is the same object again."""
 TRIAL_S = 0.15
 """How long a track that is not confirmed may be unseen; at least for one look."""
-MIDDLE_SCORE = 0.4
-"""A box with this score is as likely right as wrong: it adds nothing to the evidence."""
-LEAST_EVIDENCE, MOST_EVIDENCE = -1.0, 4.0
-"""What one box can add to the evidence."""
 NO_EVIDENCE = -0.5
 """A track on trial whose evidence falls below is dropped."""
+HIDING_EVIDENCE = -2.0
+"""A confirmed track whose evidence falls below is not told of. Lower, as weak boxes where a track should be are right
+more often than others."""
 SPARE_EVIDENCE = 2.0
-"""More than this beyond what confirms a track is not gathered."""
-PACE_S, HASTE = 0.1, 0.6
-"""When looks are ``PACE_S`` apart, a box adds its whole evidence; else as much more or less as this power of the time
-says. Fewer looks tell more each, as they resemble each other less."""
+"""More than this beyond what confirms a track, or below what hides it, is not gathered."""
 SCORE_MEMORY = 0.7
 """How much of a track's score remains at each new box."""
 
-
-class _Found(NamedTuple):
-    """N boxes of a frame, the best first: ``boxes`` (4, N), ``score`` (N,), ``class_id`` (N,)."""
-
-    boxes: F64
-    score: F64
-    class_id: I32
+_WIDER, _WIDER_LAST = widening(MARGIN), widening(LAST_MARGIN)
+_EVERY = slice(None)
 
 
 class Tracker:
@@ -90,6 +83,7 @@ class Tracker:
         self._usual_s = 1 / fps
         self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
         self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
+        self._enough = self._options.confirm + SPARE_EVIDENCE
         self._next_id = 1
         self.reset()
 
@@ -102,6 +96,8 @@ class Tracker:
         self._log: F64 = np.zeros((3, 0))  # score, evidence, when last seen
         self._now = 0.0  # own clock in seconds: never stands still, never goes back
         self._captured: float | None = None
+        self._trials = 0  # how many are on trial
+        self._missing = False  # whether a track was not found in the last frame
         self._shown = Tracks.empty()
 
     def update(self, detections: Detections, stamp: Stamp) -> Tracks:
@@ -112,13 +108,17 @@ class Tracker:
         """
         step_s = self._step(stamp)
         self._now += step_s
-        self._keep(self._unseen_s() <= self._memory_s)
+        if self._missing or step_s > self._memory_s:
+            self._keep(self._unseen_s() <= self._memory_s)
         self._flight.predict(step_s)
-        found = self._sorted(detections)
-        column, taken, clear = self._join(found, step_s)
-        self._take_in(column, found, clear, step_s)
-        self._judge(column < 0, stamp, step_s)
-        self._start(found, taken, step_s)
+        boxes = found(detections, self._options.low_score)
+        column, taken, clear = self._join(boxes, step_s)
+        self._missing = bool(np.count_nonzero(column < 0))
+        self._take_in(column, boxes, clear, step_s)
+        if self._missing or self._trials:
+            self._judge(column < 0, stamp, step_s)
+        if np.count_nonzero(taken) < len(taken):
+            self._start(boxes, taken, step_s)
         self._shown = self._confirmed(stamp)
         return self._shown
 
@@ -138,51 +138,48 @@ class Tracker:
         unseen_s: F64 = self._now - self._log[2]
         return unseen_s
 
-    def _sorted(self, detections: Detections) -> _Found:
-        n = len(detections)
-        table = np.empty((5, n))
-        table[:4] = detections.xyxy.T
-        np.minimum(detections.score, 1, out=table[4])
-        order = np.lexsort((detections.class_id, *table[:4], -table[4]))
-        table, class_id = table[:, order], detections.class_id[order]
-        with np.errstate(invalid="ignore"):
-            sides = table[2:4] - table[:2]
-            least = self._options.low_score
-            # as most often; what is not a number is not above either
-            if n and sides.min() > 0 and sides.max() < np.inf and table[4, -1] >= least:
-                return _Found(table[:4], table[4], class_id)
-            sound = ((sides > 0) & (sides < np.inf)).all(axis=0) & (table[4] >= least)
-        table = table[:, sound]
-        return _Found(table[:4], table[4], class_id[sound])
-
-    def _join(self, found: _Found, step_s: float) -> tuple[Index, Mask, Mask | None]:
-        """For each track the column of its box, or -1; which boxes are taken;"""
-        column, taken = np.full(len(self._id), -1, np.intp), np.zeros(len(found.score), np.bool_)
+    def _join(self, boxes: Found, step_s: float) -> tuple[Index, Mask, Mask | None]:
+        """For each track the column of its box, or -1; which boxes are taken; and which are clear, that is, claimed
+        by no track that found none (None: all)."""
+        column, taken = np.full(len(self._id), -1, np.intp), np.zeros(len(boxes.score), np.bool_)
         if not len(column) or not len(taken):
             return column, taken, None
-        known = self._id > 0
-        edges = self._flight.edges
-        unsure = np.minimum(UNSURE * self._flight.unsure(), MOST_UNSURE * (edges[3] - edges[1]))
-        expected = widened(edges, MARGIN, unsure)
-        likeness = self._compared(expected, widened(found.boxes, MARGIN), found.class_id)
-        high = np.count_nonzero(found.score >= self._options.high_score)
-        least = np.where(known, LEAST_LIKENESS, LEAST_LIKENESS_TRIAL)
-        rows, columns = heaviest_pairs(likeness[:, :high] - least[:, None])
+        likeness = self._compared(self._expected(), _WIDER.dot(boxes.boxes), boxes.class_id)
+        high = np.count_nonzero(boxes.score >= self._options.high_score)
+        least: F64 | float = LEAST_LIKENESS
+        if self._trials:
+            least = np.where(self._id > 0, LEAST_LIKENESS, LEAST_LIKENESS_TRIAL)[:, None]
+        rows, columns = heaviest_pairs(likeness[:, :high] - least)
         column[rows], taken[columns] = columns, True
         if len(rows) == len(column):
             return column, taken, None
         if high < len(taken):
-            rest = np.flatnonzero((column < 0) & (self._unseen_s() <= LOW_SCORE_S + step_s))
+            left = column < 0
+            if self._missing:
+                left &= self._unseen_s() <= LOW_SCORE_S + step_s
+            rest = left.nonzero()[0]
             rows, columns = heaviest_pairs(likeness[rest, high:] - LEAST_LIKENESS_LOW)
-            column[rest[rows]], taken[columns + high] = columns + high, True
-        lost, free = np.flatnonzero((column < 0) & known), np.flatnonzero(~taken[:high])
-        if len(lost) and len(free):
-            last = self._compared(widened(self._last, LAST_MARGIN), widened(found.boxes, LAST_MARGIN), found.class_id)
+            columns += high
+            column[rest.take(rows)], taken[columns] = columns, True
+        lost = ((column < 0) & (self._id > 0)).nonzero()[0]
+        if not len(lost):
+            return column, taken, None
+        free = (~taken[:high]).nonzero()[0]
+        if len(free):
+            last = self._compared(_WIDER_LAST.dot(self._last), _WIDER_LAST.dot(boxes.boxes), boxes.class_id)
             rows, columns = heaviest_pairs(last[lost[:, None], free] - LAST_LIKENESS)
             column[lost[rows]], taken[free[columns]] = free[columns], True
             lost = lost[column[lost] < 0]
-        clear: Mask | None = np.asarray((likeness[lost] <= CLAIM).all(axis=0)) if len(lost) else None
-        return column, taken, clear
+        return column, taken, np.asarray((likeness[lost] <= CLAIM).all(axis=0)) if len(lost) else None
+
+    def _expected(self) -> F64:
+        """Where the tracks should be, with the margin to compare them by: (4, M)."""
+        edges: F64 = _WIDER.dot(self._flight.edges)
+        unsure = self._flight.unsure(UNSURE, MOST_UNSURE)
+        if unsure is not None:
+            edges[:2] -= unsure
+            edges[2:] += unsure
+        return edges
 
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
         """IoU of all tracks with all boxes (M, N); -1 where their classes differ."""
@@ -191,58 +188,65 @@ class Tracker:
             likeness[self._class_id[:, None] != class_id] = -1
         return likeness
 
-    def _take_in(self, column: Index, found: _Found, clear: Mask | None, step_s: float) -> None:
-        rows: Index | slice = slice(None)  # spares copies
-        if column.min(initial=0) < 0:
-            rows = np.flatnonzero(column >= 0)
+    def _take_in(self, column: Index, found: Found, clear: Mask | None, step_s: float) -> None:
+        rows: Index | slice = _EVERY  # spares copies
+        if self._missing:
+            rows = (column >= 0).nonzero()[0]
             column = column[rows]
-        boxes, score = found.boxes[:, column], found.score[column]
+        boxes, score = found.boxes.take(column, axis=1), found.score.take(column)
         clear = self._of_like_size(rows, boxes, None if clear is None else clear[column])
         self._flight.update(rows, boxes, score, clear)
-        self._last[:, rows] = boxes
+        if self._missing:
+            self._last[:, rows] = boxes
+        else:
+            self._last = boxes
         log = self._log[:, rows]
         log[0] += (1 - SCORE_MEMORY) * (score - log[0])
-        enough = self._options.confirm + SPARE_EVIDENCE
-        log[1] = np.minimum(log[1] + _evidence(score, step_s), enough)
+        log[1] += evidence(score, step_s)
+        np.minimum(np.maximum(log[1], HIDING_EVIDENCE - SPARE_EVIDENCE), self._enough, out=log[1])
         log[2] = self._now
-        self._log[:, rows] = log
+        if self._missing:
+            self._log[:, rows] = log
 
     def _of_like_size(self, rows: Index | slice, boxes: F64, clear: Mask | None) -> Mask | None:
         """Which of the clear boxes are about as wide and high as their tracks (None: all). A track on trial is not
         held to its size."""
         expected = self._flight.edges[:, rows]
         ratio = (boxes[2:] - boxes[:2]) / (expected[2:] - expected[:2])
-        if ratio.max(initial=1) < ODD_SIZE and ratio.min(initial=1) > 1 / ODD_SIZE:
+        alike = (ratio < ODD_SIZE) & (ratio > 1 / ODD_SIZE)
+        if np.count_nonzero(alike) == alike.size:
             return clear
-        alike: Mask = ((ratio < ODD_SIZE) & (ratio > 1 / ODD_SIZE)).all(axis=0) | (self._id[rows] == 0)
-        return alike if clear is None else alike & clear
+        fits: Mask = (alike[0] & alike[1]) | (self._id[rows] == 0)
+        return fits if clear is None else fits & clear
 
     def _judge(self, lost: Mask, stamp: Stamp, step_s: float) -> None:
         """Confirm or drop tracks on trial by their evidence, and drop lost ones that left the picture."""
         stay = np.ones(len(lost), np.bool_)
-        trial = self._id == 0
-        if trial.any():
+        if self._trials:
+            trial = self._id == 0
             promising = (self._unseen_s() <= max(TRIAL_S, 1.01 * step_s)) & (self._log[1] >= NO_EVIDENCE)
             stay = promising | ~trial
             self._confirm(trial & promising)
-        if lost.any() and stamp.width > 0 and stamp.height > 0:
+        if self._missing and stamp.width > 0 and stamp.height > 0:
             x, y = (self._flight.edges[:2] + self._flight.edges[2:]) / 2
             stay &= ~lost | ((x >= 0) & (x <= stamp.width) & (y >= 0) & (y <= stamp.height))
         self._keep(stay)
 
     def _confirm(self, trial: Mask) -> None:
         """Give an id to those with enough evidence."""
-        new = np.flatnonzero(trial & (self._log[1] >= self._options.confirm))
+        new = (trial & (self._log[1] >= self._options.confirm)).nonzero()[0]
         self._id[new] = np.arange(self._next_id, self._next_id + len(new))
         self._next_id += len(new)
+        self._trials = len(self._id) - np.count_nonzero(self._id)
 
     def _keep(self, stay: Mask) -> None:
-        if not stay.all():
+        if np.count_nonzero(stay) < len(stay):
             self._flight.keep(stay)
             self._id, self._class_id = self._id[stay], self._class_id[stay]
             self._log, self._last = self._log[:, stay], self._last[:, stay]
+            self._trials = len(self._id) - np.count_nonzero(self._id)
 
-    def _start(self, found: _Found, taken: Mask, step_s: float) -> None:
+    def _start(self, found: Found, taken: Mask, step_s: float) -> None:
         """Begin tracks with good boxes that no track took and that no better one covers."""
         eligible = ~taken & (found.score >= self._options.start_score)
         if not eligible.any():
@@ -256,33 +260,25 @@ class Tracker:
         self._last = np.concatenate([self._last, boxes], axis=1)
         self._id = np.concatenate([self._id, np.zeros(len(new), np.int64)])
         self._class_id = np.concatenate([self._class_id, found.class_id[new]])
-        log = np.stack([score, _evidence(score, step_s), np.full(len(new), self._now)])
+        log = np.stack([score, evidence(score, step_s), np.full(len(new), self._now)])
         self._log = np.concatenate([self._log, log], axis=1)
+        self._trials += len(new)
 
     def _confirmed(self, stamp: Stamp) -> Tracks:
-        """Confirmed tracks that are seen, or coast within the picture."""
-        boxes, unseen_s = self._flight.edges, self._unseen_s()
-        shown = self._id > 0
-        if shown.all() and not np.count_nonzero(unseen_s):  # as most often: spares the picking
+        """Confirmed tracks that are seen, or coast within the picture, and for which there is evidence."""
+        boxes, shown = self._flight.edges, self._log[1] >= HIDING_EVIDENCE
+        if not (self._missing or self._trials) and np.count_nonzero(shown) == len(shown):  # as most often
             seen, score = np.ones(len(shown), np.bool_), self._log[0].astype(np.float32)
             return Tracks(boxes.T.astype(np.float32, order="C"), score, self._class_id, self._id.copy(), seen)
-        if np.count_nonzero(unseen_s):
+        unseen_s = self._unseen_s()
+        shown &= self._id > 0
+        if self._missing:
             inside = (boxes[:2] > 0).all(axis=0)
             if stamp.width > 0 and stamp.height > 0:
                 inside &= (boxes[2] < stamp.width) & (boxes[3] < stamp.height)
             # a millisecond, as sums of steps are not exact
             shown &= (unseen_s == 0) | (inside & (unseen_s <= self._coast_s + 1e-3))
-        rows = np.flatnonzero(shown)
+        rows = shown.nonzero()[0]
         xyxy = np.ascontiguousarray(boxes[:, rows].T, np.float32)
         score = self._log[0, rows].astype(np.float32)
         return Tracks(xyxy, score, self._class_id[rows], self._id[rows], unseen_s[rows] == 0)
-
-
-def _evidence(score: F64, step_s: float) -> F64:
-    """What boxes of these scores add to the evidence: their odds against those of MIDDLE_SCORE, as a logarithm."""
-    odds = np.maximum(score, 0.01) / np.maximum(1 - score, 0.001)
-    weight = min(max(step_s / PACE_S, 0.2), 5.0) ** HASTE
-    evidence: F64 = np.log(odds * (1 / MIDDLE_SCORE - 1))
-    evidence = np.minimum(np.maximum(evidence, LEAST_EVIDENCE), MOST_EVIDENCE)
-    evidence *= weight
-    return evidence

@@ -1,0 +1,40 @@
+"""One frame's detections as the tracker takes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edgerun.types import I32, Detections
+
+F64 = npt.NDArray[np.float64]
+
+
+class Found(NamedTuple):
+    """N boxes, the best first: ``boxes`` (4, N), ``score`` (N,) up to 1, ``class_id`` (N,)."""
+
+    boxes: F64
+    score: F64
+    class_id: I32
+
+
+def found(detections: Detections, least_score: float) -> Found:
+    """Those that are finite, have an area and a score from ``least_score`` on, in an order that does not depend on
+    that in which they came."""
+    table = np.empty((5, len(detections.score)))
+    table[:4] = detections.xyxy.T
+    np.minimum(detections.score, 1, out=table[4])
+    class_id, score = detections.class_id, table[4]
+    if np.count_nonzero(score[1:] < score[:-1]) < len(score) - 1:  # else they come in order, without a tie
+        order = np.lexsort((class_id, *table[:4], -score))
+        table, class_id = table.take(order, axis=1), class_id.take(order)
+    with np.errstate(invalid="ignore"):
+        sides = table[2:4] - table[:2]
+    sound = (sides > 0) & (sides < np.inf)  # what is not a number is neither
+    sound &= table[4] >= least_score
+    if np.count_nonzero(sound) < sound.size:
+        kept = sound[0] & sound[1]
+        table, class_id = table[:, kept], class_id[kept]
+    return Found(table[:4], table[4], class_id)
