@@ -90,6 +90,22 @@ class Motion:
 NOTHING = np.zeros((0, 4), np.float32)
 
 
+class _Look:
+    """A frame of a moment ago: the reduced picture, and 255 where it had changed."""
+
+    __slots__ = ("_changed", "_joined", "at", "small")
+
+    def __init__(self, at: float, small: Array, changed: Array) -> None:
+        self.at, self.small, self._changed = at, small, changed
+        self._joined: Array | None = None
+
+    def joined(self) -> Array:
+        """The changes, those near to each other as one patch; only worked out where something moves."""
+        if self._joined is None:
+            self._joined = cv2.dilate(self._changed, JOIN)
+        return self._joined
+
+
 class MotionGate:
     """Tells motion in one camera's frames. ``fps`` is what the camera is asked for."""
 
@@ -119,12 +135,15 @@ class MotionGate:
         gap = now - self._at if now > self._at else self._usual_gap_s
         self._at = now
         changed = self._changed(small)
-        if cv2.countNonZero(changed) > REFIT_PART * changed.size:
+        count = cv2.countNonZero(changed)
+        if count > REFIT_PART * changed.size:
             self._light = _fitted(self._background, small, self._light)
             changed = self._changed(small)
-        settling = self._settle(changed, small, now)
+            count = cv2.countNonZero(changed)
+        settling = self._settle(changed, count, small, now)
         self._adapt(small, gap, now, settling)
-        boxes = self._moving(changed, small, gap, step)
+        self._note(changed, small)
+        boxes = self._moving(changed, small, gap, step) if count >= self._options.min_area * changed.size else NOTHING
         if settling:
             return Motion(NOTHING, False, True)
         if len(boxes):
@@ -141,7 +160,8 @@ class MotionGate:
         self._at = self._refreshed_at = now
         self._settled_at = now + self._options.settle_s
         self._lit_at: float | None = None
-        self._earlier: deque[tuple[float, Array, Array]] = deque()
+        self._earlier: deque[_Look] = deque()
+        self._frame = np.array(shape[::-1] * 2, np.float32)
         self._set_threshold(small)
 
     def _changed(self, small: Array) -> Array:
@@ -149,11 +169,11 @@ class MotionGate:
         expected = cv2.convertScaleAbs(self._background, alpha=self._light[0], beta=self._light[1])
         return cv2.compare(cv2.absdiff(small, expected), self._threshold, cv2.CMP_GT)
 
-    def _settle(self, changed: Array, small: Array, now: float) -> bool:
+    def _settle(self, changed: Array, count: int, small: Array, now: float) -> bool:
         """Whether the light is changing."""
         (gain, offset), (calm_gain, calm_offset) = self._light, self._calm_light
         jumped = abs((gain - calm_gain) * self._middle + offset - calm_offset) > self._least
-        if not jumped and self._spread(changed) < self._options.light_change:
+        if not jumped and self._spread(changed, count) < self._options.light_change:
             self._lit_at, self._calm_light = None, self._light
         elif self._lit_at is None:
             self._lit_at = now
@@ -164,9 +184,9 @@ class MotionGate:
             self._lit_at = None
         return self._lit_at is not None or now < self._settled_at
 
-    def _spread(self, changed: Array) -> float:
+    def _spread(self, changed: Array, count: int) -> float:
         """The part of the picture's blocks in which much has changed; 0 when too little has to tell."""
-        if cv2.countNonZero(changed) < BLOCK_PART * self._options.light_change * changed.size:
+        if count < BLOCK_PART * self._options.light_change * changed.size:
             return 0.0
         block = min(BLOCK_PX, *changed.shape)
         rows, columns = changed.shape[0] // block, changed.shape[1] // block
@@ -201,21 +221,24 @@ class MotionGate:
         if self._masked is not None:
             self._threshold[self._masked] = 255
 
+    def _note(self, changed: Array, small: Array) -> None:
+        """Keep a frame, and those before it as far back as they may be needed."""
+        earlier = self._earlier
+        earlier.append(_Look(self._at, small, changed))
+        while len(earlier) > 2 and self._at - earlier[1].at >= max(ACTIVE_S, self._options.confirm_s) - EPSILON_S:
+            earlier.popleft()
+
     def _moving(self, changed: Array, small: Array, gap: float, step: int) -> F32:
         """Boxes in frame pixels around the changes that were there, close by, ``confirm_s`` ago too, and that move.
 
         What has stopped, or has left a hole in the background, differs from the background but not from the frame
         before: the background takes it in soon.
         """
-        joined = cv2.dilate(changed, JOIN)
         earlier = self._earlier
-        earlier.append((self._at, joined, small))
-        while len(earlier) > 2 and self._at - earlier[1][0] >= max(ACTIVE_S, self._options.confirm_s) - EPSILON_S:
-            earlier.popleft()
         if len(earlier) < 2:
             return NOTHING
-        confirmed = cv2.bitwise_and(joined, self._there(changed.shape[0]))
-        active = cv2.compare(cv2.absdiff(small, earlier[0][2]), self._threshold, cv2.CMP_GT)
+        confirmed = cv2.bitwise_and(earlier[-1].joined(), self._there(changed.shape[0]))
+        active = cv2.compare(cv2.absdiff(small, earlier[0].small), self._threshold, cv2.CMP_GT)
         least = self._options.min_area * changed.size
         boxes = []
         for outline in cv2.findContours(confirmed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
@@ -230,20 +253,19 @@ class MotionGate:
                 cv2.accumulateWeighted(small[inside], self._background[inside], min(gap / ABSORB_S, 1.0))
         if not boxes:
             return NOTHING
-        frame = np.array(self._shape[1::-1] * 2, np.float32)
-        return np.minimum(np.array(boxes, np.float32) * step, frame)
+        return np.minimum(np.array(boxes, np.float32) * step, self._frame)
 
     def _there(self, height: int) -> Array:
         """What had changed ``confirm_s`` ago, widened by how far an object may have come since."""
-        then, there, _ = next(
-            row
-            for row in reversed(self._earlier)
-            if self._at - row[0] >= self._options.confirm_s - EPSILON_S or row is self._earlier[0]
+        then = next(
+            look
+            for look in reversed(self._earlier)
+            if self._at - look.at >= self._options.confirm_s - EPSILON_S or look is self._earlier[0]
         )
-        reach = int(SPEED * (self._at - then) * height)
+        reach = int(SPEED * (self._at - then.at) * height)
         if reach <= 2 * JOIN_PX:
-            return there
-        return cv2.dilate(there, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+            return then.joined()
+        return cv2.dilate(then.joined(), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
 
 
 def _unjoined(start: int, size: int, most: int) -> tuple[int, int]:
