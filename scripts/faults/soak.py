@@ -65,6 +65,7 @@ def _play(terms: Terms) -> Outcome:
     with (
         Mosquitto(terms.folder / "broker") as broker,
         Subscriber(broker.port, topic="edgerun/+/+/detections", session_s=0) as subscriber,
+        Subscriber(broker.port, topic="edgerun/+/+/alerts", name="claims the alerts", session_s=0),
         DaemonProcess(
             terms.folder / "daemon",
             {
