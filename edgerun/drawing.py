@@ -104,7 +104,7 @@ def draw_details(picture: U8, details: Details) -> None:
         if detail.keypoints is not None:
             for x, y, *score in detail.keypoints.tolist():
                 if not score or score[0] >= 0.5:
-                    cv2.circle(picture, (round(x), round(y)), 2 * thick, _DETAIL, cv2.FILLED, cv2.LINE_AA)
+                    cv2.circle(picture, (round(x), round(y)), thick, _DETAIL, cv2.FILLED, cv2.LINE_AA)
 
 
 def in_words(event: Event) -> str:
