@@ -70,6 +70,36 @@ def test_key_points_are_told_and_drawn(red: Path, tmp_path: Path, capsys: pytest
     assert green[55, 90] < 100, "a key point that the model doubts is not drawn"
 
 
+def segmenting_model(path: Path) -> Path:
+    """Sees the same disc in every picture: half as wide as its input of 64x64, in the middle."""
+    planes = np.zeros((1, 4 + 1 + 2, 84), np.float32)
+    planes[0, :, 5] = 32, 32, 34, 34, 0.9, 1, 0
+    y, x = np.mgrid[:16, :16]
+    disc = 4 - np.hypot(x - 7.5, y - 7.5)
+    prototypes = np.stack([disc, -disc])[None].astype(np.float32)
+    names = {"task": "segment", "names": "{0: 'disc'}", "stride": "32", "imgsz": "[64, 64]"}
+    content = make.model(
+        [make.node("Identity", ["planes"], ["output0"]), make.node("Identity", ["discs"], ["output1"])],
+        [make.value("images", [1, 3, 64, 64])],
+        [make.value("output0", planes.shape), make.value("output1", prototypes.shape)],
+        [
+            make.tensor("planes", planes.shape, planes.tobytes()),
+            make.tensor("discs", prototypes.shape, prototypes.tobytes()),
+        ],
+        names,
+    )
+    path.write_bytes(content)
+    return path
+
+
+def test_outlines_are_told(red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = seen(capsys, red, "--model", segmenting_model(tmp_path / "discs.onnx"), "--engine", "onnx")
+    corners = np.array(found["polygon_px"])
+    assert found["label"] == "disc"
+    assert 8 <= len(corners) <= 24
+    assert np.hypot(*(corners - (80, 60)).T) == pytest.approx(40, abs=3)
+
+
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
