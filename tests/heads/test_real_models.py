@@ -106,6 +106,21 @@ def test_cars_and_faces_are_found() -> None:
     assert person.xyxy[0, 1] < y < person.xyxy[0, 1] + 100
 
 
+def test_a_face_and_its_key_points_are_where_opencv_finds_them() -> None:
+    picture = frame("one-by-one-person-detection.mp4", 420)
+    found = detect("yunet", picture, 0.4)
+    height, width = picture.planes[0].shape[:2]
+    scale = 640 / width
+    small = cv2.resize(picture.planes[0], (640, round(height * scale)))
+    square = cv2.copyMakeBorder(small, 0, 640 - small.shape[0], 0, 0, cv2.BORDER_CONSTANT)
+    oracle = cv2.FaceDetectorYN.create(str(SHARED / "models" / f"{MODELS['yunet']}.onnx"), "", (640, 640), 0.4, 0.3)
+    (face,) = oracle.detect(square)[1]
+    assert found.details is not None
+    assert np.allclose(found.xyxy[0], [*face[:2] / scale, *(face[:2] + face[2:4]) / scale], atol=0.5)
+    assert np.allclose(found.details[0].keypoints, face[4:14].reshape(5, 2) / scale, atol=0.5)
+    assert found.score[0] == pytest.approx(face[14], abs=1e-3)
+
+
 @pytest.mark.parametrize(("head", "labels"), [("yolox", 80), ("fastestdet", 80), ("yunet", 1)])
 def test_real_models_are_recognised(head: str, labels: int) -> None:
     assert recognise(engine(head).io, labels) == head
