@@ -12,6 +12,8 @@ from edgerun.types import F32, I32, I64, Array, Mask
 
 F64 = npt.NDArray[np.float64]
 
+_TINY = np.finfo(np.float32).tiny
+
 
 def area(xyxy: F32) -> F32:
     """Areas f32 (N,); 0 for a box turned inside out."""
@@ -22,21 +24,27 @@ def area(xyxy: F32) -> F32:
 
 def sound(xyxy: F32) -> Mask:
     """Which boxes are finite and have an area, bool (N,): what a damaged model or a clipped region leaves is not."""
-    return np.asarray(np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1), np.bool_)
+    with np.errstate(invalid="ignore"):
+        sides = xyxy[:, 2:] - xyxy[:, :2]
+    fine = (sides > 0) & (sides < np.inf)
+    both: Mask = fine[:, 0] & fine[:, 1]
+    return both
 
 
 def overlap(a: F32, b: F32) -> F32:
     """Area that each of N boxes shares with each of M boxes, f32 (N, M)."""
-    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
-    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
-    shared: F32 = np.maximum(width, 0) * np.maximum(height, 0)
+    sides = np.minimum(a[:, None, 2:], b[:, 2:])
+    sides -= np.maximum(a[:, None, :2], b[:, :2])
+    np.maximum(sides, 0, out=sides)
+    shared: F32 = sides[..., 0] * sides[..., 1]
     return shared
 
 
 def iou(a: F32, b: F32) -> F32:
     """Intersection over union of N boxes with M boxes, f32 (N, M) in 0-1; 0 where both have no area."""
     shared = overlap(a, b)
-    union = area(a)[:, None] + area(b)[None, :] - shared
+    union = area(a)[:, None] + area(b)
+    union -= shared
     return _ratio(shared, union)
 
 
@@ -46,9 +54,8 @@ def containment(a: F32, b: F32) -> F32:
 
 
 def _ratio(part: F32, whole: F32) -> F32:
-    tiny = np.finfo(np.float32).tiny
-    ratio: F32 = np.minimum(part / np.maximum(whole, tiny), 1)
-    return ratio
+    ratio: F32 = part / np.maximum(whole, _TINY)
+    return np.minimum(ratio, 1, out=ratio)
 
 
 def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000) -> I64:
@@ -57,17 +64,18 @@ def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000
     A row goes when a better one of its class overlaps it by more than ``iou_limit``. Of equal scores the earlier row
     is better. Only the ``most`` best rows are looked at: time and memory grow with their square.
     """
-    order: I64 = np.argsort(-score, kind="stable")[:most]
+    order: I64 = (-score).argsort(kind="stable")[:most]
     if len(order) < 2:
         return order
-    x1, y1, x2, y2 = np.ascontiguousarray(xyxy[order].T)
-    shared = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
-    shared *= np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
-    areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
-    rivals = shared > iou_limit * (areas[:, None] + areas - shared)  # no quotient: 0 / 0 needs no care
+    boxes = xyxy[order]
+    areas = area(boxes)
+    # shared / (a + b - shared) > limit without the quotient: 0 / 0 needs no care
+    rivals = overlap(boxes, boxes) * (1 / iou_limit + 1) > areas[:, None] + areas
+    if np.count_nonzero(rivals) == np.count_nonzero(areas):  # each one is only its own rival
+        return order
     classes = class_id[order]
     rivals &= classes[:, None] == classes
-    rows, others = np.nonzero(rivals)
+    rows, others = rivals.nonzero()
     worse = others > rows
     gone: set[int] = set()
     for row, other in zip(rows[worse].tolist(), others[worse].tolist(), strict=True):  # in the order of the rows

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -181,9 +182,14 @@ def _detailed(rows: list[str], details: Details | None, stamp: Stamp) -> list[st
 
 def relative(xyxy: F32, stamp: Stamp) -> F32:
     """Boxes ``(N,4)`` in pixels to 0-1 of the frame, clipped; what is not a number becomes 0, as JSON has no NaN."""
-    size = np.array([stamp.width, stamp.height] * 2, np.float32)
-    boxes: F32 = np.fmin(np.fmax(xyxy / size, np.float32(0)), np.float32(1))
-    return boxes
+    boxes: F32 = xyxy / _size(stamp.width, stamp.height)
+    np.fmax(boxes, 0, out=boxes)
+    return np.fmin(boxes, 1, out=boxes)
+
+
+@lru_cache(maxsize=16)
+def _size(width: int, height: int) -> F32:
+    return np.array([width, height] * 2, np.float32)
 
 
 def _quoted(text: str) -> str:

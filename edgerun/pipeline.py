@@ -64,11 +64,13 @@ class Result:
 
     def loose(self, min_score: float) -> Detections:
         """The detections that stand for none of the tracks."""
-        found = self.detections.take(self.detections.score >= min_score)
-        if not len(found) or not len(self.tracks):
-            return found
-        same = found.class_id[:, None] == self.tracks.class_id
-        return found.take(~((iou(found.xyxy, self.tracks.xyxy) > _SAME_IOU) & same).any(1))
+        found, tracks = self.detections, self.tracks
+        good = found.score >= min_score
+        if len(tracks):
+            same = iou(found.xyxy, tracks.xyxy) > _SAME_IOU
+            same &= found.class_id[:, None] == tracks.class_id
+            good &= ~same.any(axis=1)
+        return found.take(good)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,15 @@
-"""The row of a plugin table: a name's options and the class that takes them.
+"""The table of a room's plugins: by name, each one's options and the class that takes them.
 
-A room's ``__init__`` is one plain dict ``name -> Plugin(XOptions, X)``. Vendor libraries are imported in the
-constructor of ``X``, so the tables import on any machine.
+A room's ``__init__`` holds one table, ``{"file": "file.File"}``: module and class; the options are the class of the
+same name with ``Options`` behind it. A module is imported when its row is read, so a daemon imports what its
+configuration names and nothing else. Vendor libraries are imported later still, in the constructors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 P = TypeVar("P", covariant=True)
@@ -19,3 +21,22 @@ class Plugin(Generic[P]):
 
     options: type[Any]
     build: Callable[..., P]
+
+
+class Table(Mapping[str, Plugin[P]]):
+    """Of the room that is the package ``room``."""
+
+    def __init__(self, room: str, rows: Mapping[str, str]) -> None:
+        self._room = room
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Plugin[P]:
+        module, _, plugin = self._rows[name].partition(".")
+        found = import_module(f"{self._room}.{module}")
+        return Plugin(getattr(found, f"{plugin}Options"), getattr(found, plugin))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -128,13 +129,20 @@ class Fit:
 
     def to_frame(self, xy: F32) -> F32:
         """Boxes ``(N,4)`` or points ``(N,2)`` in tensor pixels to frame pixels, clipped to the region looked at."""
-        points = xy.shape[1] // 2
-        scale = np.array([self.scale_x, self.scale_y] * points, np.float32)
-        pad = np.array([self.pad_x, self.pad_y] * points, np.float32)
-        low = np.array(self.region[:2] * points, np.float32)
-        high = np.array(self.region[2:] * points, np.float32)
-        placed: F32 = np.clip((xy - pad) / scale, low, high)
-        return placed
+        scale, pad, low, high = _affine(self)
+        columns = xy.shape[1]
+        placed: F32 = xy - pad[:columns]
+        placed /= scale[:columns]
+        np.maximum(placed, low[:columns], out=placed)
+        return np.minimum(placed, high[:columns], out=placed)
+
+
+@lru_cache(maxsize=64)
+def _affine(fit: Fit) -> tuple[F32, F32, F32, F32]:
+    """Scale, pad and bounds for x y x y, each f32 (4,): the same few fits come over and over."""
+    rows = (fit.scale_x, fit.scale_y), (fit.pad_x, fit.pad_y), fit.region[:2], fit.region[2:]
+    scale, pad, low, high = np.array([row * 2 for row in rows], np.float32)
+    return scale, pad, low, high
 
 
 @dataclass(frozen=True, slots=True, eq=False)

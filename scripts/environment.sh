@@ -36,7 +36,11 @@ find_python() {
     return 1
 }
 
-prepare() { # prepare EXTRAS: the environment with edgerun[EXTRAS] in it
+prepare() { # prepare EXTRAS: the environment with edgerun[EXTRAS] in it, and edgerun compiled as an installed one is
+    install_extras "$1" && "$environment/bin/python" -m compileall -q "$repository/edgerun"
+}
+
+install_extras() {
     local extras=$1 python stamp log
     # a word for each extra set that was installed from this very pyproject.toml, at this very place
     stamp="$extras $(cat "$repository/pyproject.toml" <(echo "$repository") | sha256sum | cut -c1-16)"

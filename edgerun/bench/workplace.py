@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from edgerun.bench.floor import Floor
 from edgerun.bench.service import Broker, Setup
 from edgerun.models import resolve
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
+PACKAGE = Path(__file__).resolve().parents[1]
+ASSETS = PACKAGE / "assets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def workplace(
     """Without a clip or model: the bundled ones."""
     clip = clip or ASSETS / "demo.mp4"
     model = model or resolve("person-ssdlite-int8").path
+    compileall.compile_dir(PACKAGE, quiet=2)  # as in an installed package, also where Python is told to write none
     with tempfile.TemporaryDirectory(prefix="edgerun-bench-") as name:
         folder = Path(name)
         broker = Broker(folder)

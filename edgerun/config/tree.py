@@ -23,11 +23,10 @@ from edgerun.plugins import Plugin
 from edgerun.regions import RegionOptions
 from edgerun.rules import Place, RuleOptions
 from edgerun.secrets import Secret, passwords_in
-from edgerun.sinks import SINKS
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.sinks.stdout import StdoutOptions
 from edgerun.sources import SOURCES
-from edgerun.stages import Engine, Head, Sink, Source
+from edgerun.stages import Engine, Head, Source
 from edgerun.tracking import TrackerOptions
 from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
@@ -227,13 +226,6 @@ class Config:
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
     """Figures for Prometheus."""
 
-    def sinks(self) -> tuple[Chosen[Sink], ...]:
-        """Where messages go, besides the outbox."""
-        mqtt: Chosen[Sink] = Chosen("mqtt", SINKS["mqtt"], self.mqtt)
-        if self.stdout is None:
-            return (mqtt,)
-        return mqtt, Chosen("stdout", SINKS["stdout"], self.stdout)
-
 
 def secrets_of(options: object) -> set[str]:
     """Every secret in a tree of options, for those who must not print it."""
@@ -251,9 +243,9 @@ def secrets_of(options: object) -> set[str]:
     return {secret for part in parts for secret in secrets_of(part)}
 
 
-def plugin_tables() -> dict[str, tuple[str, ...]]:
-    """The names of all plugins, by room."""
-    return {"sources": (*SOURCES,), "engines": (*ENGINES,), "heads": (*HEADS,), "sinks": (*SINKS,)}
+def engine_names() -> tuple[str, ...]:
+    """The names of all engines."""
+    return tuple(ENGINES)
 
 
 def source(type: str, **options: Any) -> Chosen[Source]:

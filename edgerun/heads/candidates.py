@@ -82,9 +82,10 @@ def suppressed(
 def chosen(xyxy: F32, score: F32, class_id: I32, fit: Fit, detailed: Detailed | None = None) -> Detections:
     """Detections in frame pixels from boxes in tensor pixels; boxes that are broken or lie outside are left out,
     scores above 1 count as 1. ``detailed`` is asked for those that stay."""
-    boxes = fit.to_frame(xyxy)
-    good = sound(boxes)
-    found = Detections(boxes, np.minimum(score, 1).astype(np.float32), class_id).take(good)
+    found = Detections(fit.to_frame(xyxy), np.minimum(score, 1).astype(np.float32, copy=False), class_id)
+    good = sound(found.xyxy)
+    if np.count_nonzero(good) < len(good):
+        found = found.take(good)
     if detailed is None:
         return found
     details = np.empty(len(found), np.object_)
@@ -99,7 +100,12 @@ def _of_these(detailed: Detailed, rows: I64, index: I64) -> Sequence[Detail]:
 def to_pixels(xyxy: F32, io: ModelIO) -> F32:
     """Boxes in 0-1 of the input to tensor pixels."""
     width, height = io.size
-    return xyxy * np.array([width, height, width, height], np.float32)
+    return xyxy * _sides(width, height)
+
+
+@lru_cache(maxsize=16)
+def _sides(width: int, height: int) -> F32:
+    return np.array([width, height] * 2, np.float32)
 
 
 def described(outputs: Sequence[Array]) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Gt, Le, Lt
 
-from edgerun.heads.candidates import corners, suppressed, to_pixels
+from edgerun.heads.candidates import suppressed, to_pixels
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
@@ -56,7 +56,7 @@ class SsdRaw:
         if len(anchors) != outputs[boxes].shape[1]:
             raise ValueError(f"head ssd_raw makes {len(anchors)} anchors for {io.size}, the model has other ones")
         classes = outputs[scores].shape[2] - 1
-        chosen = np.flatnonzero(outputs[scores][0, :, 1:] >= lowest_stored(min_score, io.outputs[scores]))
+        chosen = (outputs[scores][0, :, 1:] >= lowest_stored(min_score, io.outputs[scores])).ravel().nonzero()[0]
         if not len(chosen):
             return Detections.empty()
         rows, class_id = np.divmod(chosen, classes)
@@ -108,6 +108,13 @@ def _anchors(size: tuple[int, int], smallest: float, largest: float) -> F32:
 def _decoded(coded: F32, anchors: F32) -> F32:
     """``x1 y1 x2 y2`` in 0-1 from codes with the usual variances: centres in tenths of the anchor's sides, the
     logarithm of the sides in fifths."""
-    centre: F32 = coded[:, :2] / np.float32(10) * anchors[:, 2:] + anchors[:, :2]
-    sides: F32 = np.exp(np.minimum(coded[:, 2:] / 5, LOG_LIMIT)) * anchors[:, 2:]
-    return corners(centre[:, ::-1], sides[:, ::-1])
+    centre = coded[:, :2] * anchors[:, 2:]
+    centre /= 10
+    centre += anchors[:, :2]
+    half = np.exp(np.minimum(coded[:, 2:] / 5, LOG_LIMIT))
+    half *= anchors[:, 2:]
+    half /= 2
+    xyxy = np.empty((len(coded), 4), np.float32)
+    np.subtract(centre[:, ::-1], half[:, ::-1], out=xyxy[:, :2])
+    np.add(centre[:, ::-1], half[:, ::-1], out=xyxy[:, 2:])
+    return xyxy

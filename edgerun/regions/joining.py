@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,19 +19,29 @@ CONTAINED = 0.7
 
 
 def join(
-    parts: Sequence[tuple[Detections, Region]], held: Detections, frame: tuple[int, int], options: RegionOptions
+    parts: Sequence[tuple[Detections, Region]],
+    held: Detections | None,
+    frame: tuple[int, int],
+    options: RegionOptions,
 ) -> Detections:
     """The detections of all regions and those ``held``, each object once, best first.
 
     Boxes that a crop's border cuts, where it is not the frame's, lose most of their score, and go where a better box
     of their class holds most of them.
     """
-    cut = _cut(parts, frame, len(held))
-    joined = Detections.joined([*(part for part, _ in parts), held])
-    joined.score[cut] *= options.cut_score
+    cut = _cut(parts, frame, 0 if held is None else len(held))
+    several = [part for part, _ in parts]
+    if held is not None:
+        several.append(held)
+    if not several:
+        return Detections.empty()
+    joined = Detections.joined(several) if len(several) > 1 else several[0]
+    any_cut = np.count_nonzero(cut) > 0
+    if any_cut:
+        joined = replace(joined, score=np.where(cut, joined.score * np.float32(options.cut_score), joined.score))
     kept = nms(joined.xyxy, joined.score, joined.class_id, options.overlap)
-    joined, cut = joined.take(kept), cut[kept]
-    return joined.take(~_fragments(joined, cut)) if cut.any() else joined
+    joined = joined.take(kept)
+    return joined.take(~_fragments(joined, cut[kept])) if any_cut else joined
 
 
 def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], others: int) -> Mask:
@@ -38,9 +49,10 @@ def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], oth
     cut = np.zeros(sum(len(part) for part, _ in parts) + others, np.bool_)
     start = 0
     for part, region in parts:
-        border = np.array(region.xyxy, np.float32)
-        border[border == (0, 0, *frame)] = np.inf
-        cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
+        if region.xyxy != (0, 0, *frame):
+            border = np.array(region.xyxy, np.float32)
+            border[border == (0, 0, *frame)] = np.inf
+            cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
         start += len(part)
     return cut
 

@@ -57,6 +57,7 @@ class RegionPlanner:
         self._held: dict[int, Detections] = {}
         self._loose = Loose()
         self._learnt_at = NEVER
+        self._whole_only = self._options.mode == "off" or self._canvas.whole_scale <= 1.25 * self._canvas.least_scale
 
     def plan(self, motion: Motion | None, tracks: Tracks, stamp: Stamp) -> list[Region]:
         """The regions to infer now, the most important first; none: nothing changed, or the budget is spent.
@@ -67,14 +68,14 @@ class RegionPlanner:
         if self._canvas.frame != (stamp.width, stamp.height) or now < self._planned_at:
             self._begin((stamp.width, stamp.height))  # another picture, or another clip
         self._planned_at = now
-        self._rest.update(tracks, motion, now)
         allowed = self._budget.allowed(now)
-        if self._options.mode == "off" or self._canvas.whole_scale <= 1.25 * self._canvas.least_scale:
+        if self._whole_only:
             regions = self._plan_whole(motion, len(tracks) > 0, now)[:allowed]
         else:
+            self._rest.update(tracks, motion, now)
             regions = self._plan_crops(motion, tracks, allowed, now)
+            self._hold(tracks, regions, stamp.seq)
         self._budget.spend(len(regions), now)
-        self._hold(tracks, regions, stamp.seq)
         return regions
 
     def merge(self, parts: Sequence[tuple[Detections, Region]], stamp: Stamp) -> Detections:
@@ -82,14 +83,16 @@ class RegionPlanner:
 
         Objects that stand still in parts not looked at are taken to be still there.
         """
-        held = self._held.pop(stamp.seq, Detections.empty())
+        held = self._held.pop(stamp.seq, None)
         joined = join(parts, held, (stamp.width, stamp.height), self._options)
+        if self._whole_only:
+            return joined
         self._loose = self._loose.renewed(joined.xyxy[joined.score >= LIKELY], stamp.captured)
         return joined
 
     def learn(self, tracks: Tracks, stamp: Stamp) -> None:
         """Take in the sizes of what was seen."""
-        if stamp.captured - self._learnt_at < LEARN_S:
+        if self._whole_only or stamp.captured - self._learnt_at < LEARN_S:
             return
         self._learnt_at = stamp.captured
         border = np.array([0, 0, stamp.width, stamp.height])
@@ -101,7 +104,10 @@ class RegionPlanner:
     def _plan_whole(self, motion: Motion | None, tracking: bool, now: float) -> list[Region]:
         wait = self._options.recheck_s if tracking else self._options.sweep_s
         changed = motion is None or motion.moving or motion.settling
-        return [self._look_whole(now)] if changed or now - self._whole_at >= wait else []
+        if not changed and now - self._whole_at < wait:
+            return []
+        self._whole_at = now
+        return [Region(self._canvas.whole, "frame")]
 
     def _plan_crops(self, motion: Motion | None, tracks: Tracks, allowed: int, now: float) -> list[Region]:
         blind = motion is None or motion.settling
@@ -194,7 +200,9 @@ class RegionPlanner:
     def _hold(self, tracks: Tracks, regions: Sequence[Region], seq: int) -> None:
         """Keep what stands still and is not looked at now for the merge of this frame."""
         held = self._rest.still.copy()
-        if regions and held.any():
+        if not np.count_nonzero(held):
+            return
+        if regions:
             looked = np.array([region.xyxy for region in regions], np.float32)
             held &= containment(tracks.xyxy, looked).max(axis=1) < 0.98
         self._held[seq] = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])

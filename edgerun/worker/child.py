@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
@@ -23,13 +22,6 @@ from edgerun.stages import Engine
 from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, receive, send
 
 _PR_SET_PDEATHSIG = 1
-
-
-def _leave_out_the_table() -> None:
-    """Of the engines' room only one module is wanted: its table would import them all, a sixth of a start."""
-    room = ModuleType("edgerun.engines")
-    room.__path__ = [str(Path(__file__).parents[1] / "engines")]
-    sys.modules.setdefault(room.__name__, room)
 
 
 def _prepare(load: Load) -> None:
@@ -73,7 +65,6 @@ def _serve(engine: Engine, load: Load, requests: int, replies: int, memory: int)
 
 
 def main(requests: int, replies: int, memory: int) -> int:
-    _leave_out_the_table()
     load: Load = receive(requests)
     _prepare(load)
     try:
