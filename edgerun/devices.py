@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.machinery
-import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -211,9 +210,11 @@ def _find(module: str, path: Sequence[str] | None) -> Path | None:
 
 
 def _version(module: str) -> str:
+    from importlib import metadata  # takes a while
+
     try:
-        return importlib.metadata.version(module.replace("_", "-"))
-    except importlib.metadata.PackageNotFoundError:  # a vendor's own installation
+        return metadata.version(module.replace("_", "-"))
+    except metadata.PackageNotFoundError:  # a vendor's own installation
         return ""
 
 

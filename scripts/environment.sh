@@ -55,7 +55,8 @@ install_extras() {
     fi
     echo "installing edgerun[$extras] (a minute or two)" >&2
     log=$(mktemp)
-    if ! "$environment/bin/python" -m pip install --disable-pip-version-check --progress-bar off -e "$repository[$extras]" >"$log" 2>&1; then
+    if ! "$environment/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
+        --config-settings editable_mode=compat -e "$repository[$extras]" >"$log" 2>&1; then
         tail -n 30 "$log" >&2
         rm -f "$log"
         echo "pip could not install edgerun; is the package index reachable?" >&2

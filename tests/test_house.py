@@ -60,7 +60,7 @@ VENDORS = {
 }
 """Where each library may be imported; one that is not here may be imported nowhere."""
 
-PLUGIN_ROOMS = {"sources": "SOURCES", "engines": "ENGINES", "heads": "HEADS"}
+PLUGIN_ROOMS = {"sources": "SOURCES", "engines": "ENGINES", "heads": "HEADS", "sinks": "SINKS"}
 
 
 @dataclass(frozen=True)

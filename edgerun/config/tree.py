@@ -23,6 +23,7 @@ from edgerun.plugins import Plugin
 from edgerun.regions import RegionOptions
 from edgerun.rules import Place, RuleOptions
 from edgerun.secrets import Secret, passwords_in
+from edgerun.sinks import SINKS
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.sinks.stdout import StdoutOptions
 from edgerun.sources import SOURCES
@@ -243,9 +244,9 @@ def secrets_of(options: object) -> set[str]:
     return {secret for part in parts for secret in secrets_of(part)}
 
 
-def engine_names() -> tuple[str, ...]:
-    """The names of all engines."""
-    return tuple(ENGINES)
+def plugin_tables() -> dict[str, tuple[str, ...]]:
+    """The names of all plugins, by room."""
+    return {"sources": (*SOURCES,), "engines": (*ENGINES,), "heads": (*HEADS,), "sinks": SINKS}
 
 
 def source(type: str, **options: Any) -> Chosen[Source]:

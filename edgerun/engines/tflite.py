@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import ctypes
-import json
-import zipfile
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,8 @@ from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.types import Array, ModelIO, TensorSpec
 
+_ZIP_END_BYTES = 22 + (1 << 16)
+"""A zip archive ends with a record of 22 bytes and a comment (APPNOTE.TXT 4.3.16)."""
 METADATA_BYTES = 1 << 20
 """Metadata beyond this is not read: labels and a licence fit many times over, an archive made to explode does not."""
 
@@ -49,8 +49,8 @@ class Tflite:
     """One interpreter with its model. Lives in the engine's own process: a delegate may abort or hang it."""
 
     def __init__(self, options: TfliteOptions, model_path: Path) -> None:
-        """Load, allocate and run twice, so that a model which cannot run says so here, and what depends on the picture
-        is known.
+        """Load, allocate and run, so that a model which cannot run says so here; twice where its outputs' shapes are open,
+        so that what depends on the picture is known.
 
         Raises ModelError for a file that is missing, damaged or for other hardware; EngineError for a runtime or
         delegate that is missing or refuses.
@@ -73,7 +73,12 @@ class Tflite:
         by_name = {detail["name"]: detail["index"] for detail in details}
         self._inputs = [by_name[spec.name] for spec in inputs]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
-        runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]
+        runs = [self.infer(trial_tensors(inputs, 0))]
+        if any(
+            tuple(detail["shape_signature"]) != output.shape
+            for detail, output in zip(self._interpreter.get_output_details(), runs[0], strict=True)
+        ):
+            runs.append(self.infer(trial_tensors(inputs, 1)))
         outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)))
         self._io = ModelIO(inputs, outputs, read_metadata(model_path))
 
@@ -198,6 +203,12 @@ def _spec(detail: Mapping[str, Any], name: str, shape: Sequence[int]) -> TensorS
 def read_metadata(path: Path) -> dict[str, str]:
     """What a zip archive appended to a .tflite file says: Ultralytics' keys (``names``, ``task``, ``imgsz``, ...), and
     ``labels`` with the text of TensorFlow's associated label file. Empty where there is none."""
+    with path.open("rb") as file:
+        file.seek(-min(_ZIP_END_BYTES, path.stat().st_size), os.SEEK_END)
+        if b"PK\5\6" not in file.read():
+            return {}
+    import zipfile  # takes a while, as do the others of this kind; most models have no metadata
+
     if not zipfile.is_zipfile(path):
         return {}
     found: dict[str, str] = {}
@@ -219,6 +230,9 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def _mapping(text: str) -> dict[Any, Any]:
     """A JSON object, or the Python literal that older exports wrote; empty where it is neither."""
+    import ast
+    import json
+
     for parse in (json.loads, ast.literal_eval):
         try:
             made = parse(text)

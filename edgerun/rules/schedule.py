@@ -16,7 +16,6 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from annotated_types import Interval
 
@@ -50,6 +49,8 @@ class Place:
         """The time zone, None for the system's own. Raises ValueError for a name that is not known."""
         if not self.timezone:
             return None
+        from zoneinfo import ZoneInfo  # takes a while, and most stay with the system's own
+
         try:
             return ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a path or folder, the others

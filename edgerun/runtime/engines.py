@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgerun.config.tree import Chosen, engine, engine_names, head
+from edgerun.config.tree import Chosen, engine, head, plugin_tables
 from edgerun.devices import installed
 from edgerun.errors import ModelError
 from edgerun.heads.recognise import recognise
@@ -57,7 +57,7 @@ def _automatic(model: ModelFile) -> list[Candidate]:
 
 def _engines_for(path: Path) -> tuple[str, ...]:
     suffix = path.suffix.lower()
-    known = engine_names()
+    known = plugin_tables()["engines"]
     kinds = ("edgetpu",) if suffix == ".tflite" and _is_compiled(path) else _RUN_BY.get(suffix, ())
     return tuple(name for name in kinds if name in known)
 
