@@ -49,8 +49,8 @@ class Tflite:
     """One interpreter with its model. Lives in the engine's own process: a delegate may abort or hang it."""
 
     def __init__(self, options: TfliteOptions, model_path: Path) -> None:
-        """Load, allocate and run, so that a model which cannot run says so here; twice where its outputs' shapes are open,
-        so that what depends on the picture is known.
+        """Load, allocate and run, so that a model which cannot run says so here; twice where its outputs' shapes are
+        open, so that what depends on the picture is known.
 
         Raises ModelError for a file that is missing, damaged or for other hardware; EngineError for a runtime or
         delegate that is missing or refuses.
