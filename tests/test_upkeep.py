@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from edgerun.pipeline import Look, Pipeline
 from edgerun.runtime.camera import Camera, CameraTerms
 from edgerun.runtime.dispatch import Dispatcher, Lane
 from edgerun.runtime.fallback import StartRecord
+from edgerun.runtime.memory import give_back, rss_mb
 from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.vitals import read
 from edgerun.types import Frame
@@ -233,6 +235,19 @@ def test_a_daemon_that_grows_ends_in_good_order(tmp_path: Path) -> None:
         assert "more than memory_mb: 20" in health["previous_end"]
         assert health["device_health"]["memory_mb"]["daemon"] > 20
         assert daemon.stop() == 0
+
+
+def test_what_was_freed_between_what_stays_is_given_back() -> None:
+    """As after the pictures of a camera, of which small things made meanwhile stay."""
+    pictures, rest = [], []
+    for _ in range(1000):
+        pictures.append(bytearray(100_000))
+        rest.append(bytearray(1000))
+    held = rss_mb(os.getpid())
+    pictures.clear()
+    give_back()
+    assert rss_mb(os.getpid()) < held - 50
+    assert len(rest) == 1000
 
 
 # The device

@@ -12,13 +12,14 @@ from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.fallback import StartRecord
-from edgerun.runtime.memory import guard_engines, overgrown
+from edgerun.runtime.memory import give_back, guard_engines, overgrown
 from edgerun.runtime.vitals import Vitals, VitalsWatch
 from edgerun.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
 _MEMORY_EVERY_S = 2.0
+_GIVE_BACK_EVERY_S = 60.0
 
 
 class Upkeep:
@@ -35,6 +36,7 @@ class Upkeep:
         self._steady = False
         self._sound_since = 0.0
         self._memory_at = 0.0
+        self._give_back_at = time.monotonic() + _GIVE_BACK_EVERY_S
 
     @property
     def vitals(self) -> Vitals:
@@ -82,6 +84,9 @@ class Upkeep:
             self._memory_at = now + _MEMORY_EVERY_S
             guard_engines(self._options, workers)
             self.overgrown = overgrown(self._options)
+        if now >= self._give_back_at:
+            self._give_back_at = now + _GIVE_BACK_EVERY_S
+            give_back()
         self._sound_since = self._sound_since or now if sound else 0.0
         if not self._steady and self._sound_since and now - self._sound_since > self._options.steady_s:
             self._steady = True
