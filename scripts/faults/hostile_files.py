@@ -154,10 +154,11 @@ def hostile_catalogue(folder: Path, good: Path) -> list[str]:
         "option": ("wheel:--index-url=http://x==1", "m"),
     }
     words = {"task": "detection", "good_for": "nothing", "input": "8x8", "licence": "none", "labels": ["x"]}
+    sizes = {"wrong-hash": good.stat().st_size, "torch": torch.stat().st_size}  # only by its contents is it told
     entries = {}
     for name, (source, member) in sources.items():
         sha256 = hashlib.sha256(torch.read_bytes()).hexdigest() if name == "torch" else "0" * 64
-        file = {"name": f"{name}.tflite", "sha256": sha256, "size": torch.stat().st_size if name == "torch" else 4096}
+        file = {"name": f"{name}.tflite", "sha256": sha256, "size": sizes.get(name, 4096)}
         entries[name] = {**words, "files": [{**file, "source": source, "member": member}]}
     (folder / "catalogue.json").write_text(json.dumps(entries))
     return list(entries)
