@@ -73,9 +73,9 @@ class Worker:
         self.since = time.time()
         """When the candidate in turn began to serve, or to be tried (unix seconds)."""
         self.fallback_reason = ""
+        """Why it is not the preferred one that serves; empty: it is."""
         self.last_loss = ""
         """Why it was started again the last time."""
-        """Why it is not the preferred one that serves; empty: it is."""
         self._candidates = tuple(candidates)
         self._terms = terms
         self._listener = listener
