@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.5
 _STARTING_TICK_S = 0.05
-_SWITCH_INTERVAL_S = 0.0005
+_SWITCH_INTERVAL_S = 0.0001
 """Short, so that one thread's long stretch of Python does not hold up another's frame."""
 _READY_ANYWAY_S = 60.0
 """Cameras may be down when a device boots; after so long without a frame the service manager is told to go on."""
