@@ -14,8 +14,8 @@ from typing import Annotated, TypeAlias
 
 import cv2
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Len
 
+from edgerun.limits import Ge, Gt, Interval, Len
 from edgerun.types import F32, U8, Array, Mask, Stamp
 
 Polygon: TypeAlias = Annotated[tuple[tuple[float, float], ...], Len(3)]

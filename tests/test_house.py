@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "edgerun"
 
 RANKS = {
     # values and exceptions; what all stand on
-    "__init__": 0, "types": 0, "errors": 0, "secrets": 0,
+    "__init__": 0, "types": 0, "errors": 0, "secrets": 0, "limits": 0,
     # seams, and arithmetic without state
     "stages": 1, "plugins": 1, "remembered": 1, "boxes": 1, "quant": 1, "crops": 1, "corals": 1, "outlines": 1,
     # one thing each, none of which knows another
@@ -33,7 +33,7 @@ RANKS = {
 }  # fmt: skip
 """A room may import lower ranks and itself, never a peer or a higher one."""
 
-EVERYWHERE = {"numpy", "annotated_types"}
+EVERYWHERE = {"numpy"}
 VENDORS = {
     "cv2": {"images", "outlines", "drawing", "motion", "sources", "bench", "cli"},
     "av": {"sources", "recording", "bench"},

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
-from annotated_types import Interval, MinLen
-
 from edgerun.config.upkeep import MetricsOptions, SupervisionOptions
 from edgerun.engines import ENGINES
 from edgerun.heads import HEADS
+from edgerun.limits import Interval, MinLen
 from edgerun.logs import LogOptions
 from edgerun.motion import MotionOptions
 from edgerun.outbox import OutboxOptions

@@ -6,8 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Interval
-
+from edgerun.limits import Interval
 from edgerun.secrets import NO_SECRET, Secret
 
 

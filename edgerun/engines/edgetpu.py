@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from annotated_types import MinLen
-
 from edgerun.corals import LIBRARY, Listing, corals, listed
 from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import MinLen
 from edgerun.types import Array, ModelIO
 
 CUSTOM_OP: Final = b"edgetpu-custom-op"

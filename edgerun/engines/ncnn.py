@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-from annotated_types import Ge
 
 from edgerun.engines.exported import read_exported
 from edgerun.engines.shapes import USUAL_SIZE, picture_first, settle_output, told_size, trial_tensors
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import Ge
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)

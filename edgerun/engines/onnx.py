@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Ge, MinLen
-
 from edgerun.engines.caches import cache_directory
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
 from edgerun.engines.shapes import (
@@ -24,6 +22,7 @@ from edgerun.engines.shapes import (
 )
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import Ge, MinLen
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)

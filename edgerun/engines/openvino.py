@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Ge, MinLen
-
 from edgerun.engines.caches import cache_directory
 from edgerun.engines.exported import read_exported
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
@@ -24,6 +22,7 @@ from edgerun.engines.shapes import (
 )
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import Ge, MinLen
 from edgerun.types import Array, ModelIO, TensorSpec
 
 SUFFIXES: Final = (".xml", ".onnx", ".tflite")

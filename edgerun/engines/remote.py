@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from annotated_types import Ge, Gt, Le
-
 from edgerun.engines.shapes import picture_first, refuse_unscaled, settle_input, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import Ge, Gt, Le
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge
 
 from edgerun.engines.onnx_file import onnx_metadata, refuse_unsafe_onnx
 from edgerun.engines.shapes import OPEN, USUAL_SIZE, picture_first, settle_input, told_size
 from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import Ge
 from edgerun.types import Array, ModelIO, TensorSpec
 
 

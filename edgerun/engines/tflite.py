@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge, Le, MinLen
 
 from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.limits import Ge, Le, MinLen
 from edgerun.types import Array, ModelIO, TensorSpec
 
 _ZIP_END_BYTES = 22 + (1 << 16)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
-from annotated_types import Interval
 
 from edgerun.boxes import iou
 from edgerun.heads.candidates import cells, chosen, corners, described, sigmoid
+from edgerun.limits import Interval
 from edgerun.quant import dequantize
 from edgerun.types import F32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import numpy as np
-from annotated_types import Interval
 
+from edgerun.limits import Interval
 from edgerun.outlines import outline
 from edgerun.quant import dequantize
 from edgerun.types import F32, Array, Detail, Fit, ModelIO, TensorSpec

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Interval
 
 from edgerun.heads.candidates import best_class, corners, described, sigmoid, suppressed, to_pixels
+from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
-from annotated_types import Interval
 
 from edgerun.heads.candidates import (
     best_class,
@@ -30,6 +29,7 @@ from edgerun.heads.candidates import (
     softmax_mean,
     suppressed,
 )
+from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import F32, I32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 

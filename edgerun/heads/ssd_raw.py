@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Gt, Le, Lt
 
 from edgerun.heads.candidates import suppressed, to_pixels
+from edgerun.limits import Gt, Le, Lt
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
-from annotated_types import Interval
 
 from edgerun.heads.candidates import best_class, corners, described, is_relative, sigmoid, suppressed, to_pixels
+from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 

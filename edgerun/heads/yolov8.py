@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Interval
 
 from edgerun.heads.candidates import (
     best_class,
@@ -25,6 +24,7 @@ from edgerun.heads.candidates import (
     to_pixels,
 )
 from edgerun.heads.details import Keypoints, keypoint_shape, prototypes
+from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.types import I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 

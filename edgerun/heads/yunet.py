@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
-from annotated_types import Interval
 
 from edgerun.heads.candidates import cell_count, cells, corners, described, suppressed
+from edgerun.limits import Interval
 from edgerun.quant import dequantize
 from edgerun.types import F32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 

@@ -17,9 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast
 
-from annotated_types import Interval
-
 from edgerun.errors import SinkError
+from edgerun.limits import Interval
 from edgerun.outbox.ballast import Ballast
 from edgerun.outbox.database import PAGE, Database, Work, is_full
 from edgerun.outbox.entry import Entry

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal, TypeAlias
 
-from annotated_types import Ge, Gt, Interval, MinLen
-
+from edgerun.limits import Ge, Gt, Interval, MinLen
 from edgerun.rules.schedule import parse
 
 Kind: TypeAlias = Literal["enter", "exit", "dwell", "cross", "count", "absent", "speed", "stationary", "removed", "all"]

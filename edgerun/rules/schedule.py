@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Annotated
 
-from annotated_types import Interval
+from edgerun.limits import Interval
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = r"(?:\d{1,2}:\d{2}|(?:sunrise|sunset)(?:[+-]\d{1,3}m)?)"

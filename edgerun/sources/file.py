@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge, MinLen
-
 from edgerun.errors import SourceError
+from edgerun.limits import Ge, MinLen
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed

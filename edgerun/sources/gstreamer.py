@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Gt, MinLen
 
 from edgerun.errors import SourceError
+from edgerun.limits import Gt, MinLen
 from edgerun.sources._address import redacted
 from edgerun.sources._pace import Limiter
 from edgerun.stages import Feed

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Gt
-
 from edgerun.errors import SourceError
+from edgerun.limits import Gt
 from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import JpegReader
 from edgerun.sources._pace import Limiter

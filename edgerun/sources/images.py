@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt, MinLen
 
 from edgerun.errors import SourceError
+from edgerun.limits import Ge, Gt, MinLen
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed
 from edgerun.types import Frame, Stamp

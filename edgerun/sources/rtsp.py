@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Gt
-
 from edgerun.errors import SourceError
+from edgerun.limits import Gt
 from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import Limiter

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, MinLen
-
 from edgerun.errors import SourceError
+from edgerun.limits import Ge, Gt, MinLen
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import Limiter
 from edgerun.stages import Feed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Gt, Interval
+from edgerun.limits import Gt, Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import subprocess
 import sys
 from dataclasses import dataclass
 
-LENGTH = struct.Struct("<I")
-"""Before each pickle on a pipe: its size."""
+from edgerun.worker import LENGTH
 
 
 @dataclass(frozen=True, slots=True)

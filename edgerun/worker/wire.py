@@ -28,7 +28,7 @@ import numpy as np
 from edgerun.errors import EngineError
 from edgerun.stages import Engine
 from edgerun.types import Array, ModelIO, TensorSpec
-from edgerun.worker.spawn import LENGTH
+from edgerun.worker import LENGTH
 
 SLOT = struct.Struct("<I")
 REPLY = struct.Struct("<IIQ")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
-from annotated_types import Interval, Len
 
 from edgerun import boxes
+from edgerun.limits import Interval, Len
 
 Unit: TypeAlias = Annotated[float, Interval(ge=0, le=1)]
 Point: TypeAlias = tuple[Unit, Unit]
