@@ -100,10 +100,10 @@ def test_a_stream_of_rubbish_is_given_up() -> None:
 
 def test_a_single_picture_is_fetched_again_at_the_cameras_rate() -> None:
     with HttpCamera(single(jpeg(3))) as camera:
-        frames = list(itertools.islice(source(camera.url, fps=50).frames(), 4))
+        frames = list(itertools.islice(source(camera.url, fps=20).frames(), 4))
         assert camera.requests == 4
     assert [frame.stamp.seq for frame in frames] == [0, 1, 2, 3]
-    assert frames[3].stamp.captured - frames[0].stamp.captured > 0.05
+    assert frames[3].stamp.captured - frames[0].stamp.captured > 0.1  # the first may come late
 
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])
