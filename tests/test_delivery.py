@@ -332,6 +332,7 @@ def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto)
     assert counts(delivery, degraded=True, delivered=1).accepted == 0
     assert "cannot be opened" in delivery.snapshot().outbox_error
     subscriber.close()
+    time.sleep(0.3)  # until the broker has seen it go
     delivery.accept(event(2))
     counts(delivery, unclaimed=1, unsaved=1)
     in_the_way.unlink()
