@@ -37,7 +37,12 @@ find_python() {
 }
 
 prepare() { # prepare EXTRAS: the environment with edgerun[EXTRAS] in it, and edgerun compiled as an installed one is
-    install_extras "$1" && "$environment/bin/python" -m compileall -q "$repository/edgerun"
+    local lock result=0
+    exec {lock}>"$environment.lock"
+    flock "$lock" # two scripts at once would take each other's files away
+    install_extras "$1" && "$environment/bin/python" -m compileall -q "$repository/edgerun" || result=1
+    exec {lock}>&-
+    return $result
 }
 
 install_extras() {
