@@ -5,6 +5,8 @@ Boxes are rows ``x1 y1 x2 y2``, points rows ``x y``, both in image coordinates: 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,12 @@ from edgerun.types import F32, I32, I64, Array, Mask
 F64 = npt.NDArray[np.float64]
 
 _TINY = np.finfo(np.float32).tiny
+
+
+@lru_cache(maxsize=16)
+def extents(width: int, height: int) -> F32:
+    """``width height width height`` f32 (4,), to scale boxes by: pictures have the same few sizes over and over."""
+    return np.array([width, height] * 2, np.float32)
 
 
 def area(xyxy: F32) -> F32:
@@ -46,6 +54,13 @@ def iou(a: F32, b: F32) -> F32:
     union = area(a)[:, None] + area(b)
     union -= shared
     return _ratio(shared, union)
+
+
+def likeness(a: F32, a_class: I32, b: F32, b_class: I32) -> F32:
+    """As ``iou``; 0 where the classes, i32 (N,) and (M,), differ."""
+    alike: F32 = iou(a, b)
+    alike *= a_class[:, None] == b_class
+    return alike
 
 
 def containment(a: F32, b: F32) -> F32:

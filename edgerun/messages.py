@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
+from edgerun.boxes import extents
 from edgerun.types import F32, Details, Detections, Event, Gap, Message, Stamp, Tracks
 
 SCHEMA = 1
@@ -182,14 +182,9 @@ def _detailed(rows: list[str], details: Details | None, stamp: Stamp) -> list[st
 
 def relative(xyxy: F32, stamp: Stamp) -> F32:
     """Boxes ``(N,4)`` in pixels to 0-1 of the frame, clipped; what is not a number becomes 0, as JSON has no NaN."""
-    boxes: F32 = xyxy / _size(stamp.width, stamp.height)
+    boxes: F32 = xyxy / extents(stamp.width, stamp.height)
     np.fmax(boxes, 0, out=boxes)
     return np.fmin(boxes, 1, out=boxes)
-
-
-@lru_cache(maxsize=16)
-def _size(width: int, height: int) -> F32:
-    return np.array([width, height] * 2, np.float32)
 
 
 def _quoted(text: str) -> str:

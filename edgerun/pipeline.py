@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgerun.boxes import iou
+from edgerun.boxes import likeness
 from edgerun.images import luma
 from edgerun.motion import MotionGate, MotionOptions
 from edgerun.regions import Region, RegionOptions, RegionPlanner
@@ -30,6 +30,11 @@ class Look:
 
     frame: Frame
     regions: tuple[Region, ...]
+
+    @classmethod
+    def whole(cls, frame: Frame) -> Look:
+        """At all of the frame, once."""
+        return cls(frame, (Region((0, 0, frame.stamp.width, frame.stamp.height), "frame"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,9 @@ class Result:
             return None
         details = np.full(len(tracks), Detail())
         if len(found) and len(tracks):
-            likeness = iou(tracks.xyxy, found.xyxy) * (found.class_id == tracks.class_id[:, None])
-            best = likeness.argmax(axis=1)
-            same = tracks.seen & (likeness[np.arange(len(tracks)), best] > _SAME_IOU)
+            alike = likeness(tracks.xyxy, tracks.class_id, found.xyxy, found.class_id)
+            best = alike.argmax(axis=1)
+            same = tracks.seen & (alike[np.arange(len(tracks)), best] > _SAME_IOU)
             details[same] = found.details[best[same]]
         return details
 
@@ -67,9 +72,8 @@ class Result:
         found, tracks = self.detections, self.tracks
         good = found.score >= min_score
         if len(tracks):
-            same = iou(found.xyxy, tracks.xyxy) > _SAME_IOU
-            same &= found.class_id[:, None] == tracks.class_id
-            good &= ~same.any(axis=1)
+            alike = likeness(found.xyxy, found.class_id, tracks.xyxy, tracks.class_id)
+            good &= ~(alike > _SAME_IOU).any(axis=1)
         return found.take(good)
 
 

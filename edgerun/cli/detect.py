@@ -62,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         for number, path in enumerate(args.images):
             frame = _read(path, number)
             size = frame.stamp.width, frame.stamp.height
-            regions = parts_of(size, session.io.size) if args.regions else (Region((0, 0, *size), "frame"),)
-            parts = session.infer(Look(frame, regions)).parts
-            found = join(parts, Detections.empty(), size, RegionOptions()) if args.regions else parts[0][0]
+            look = Look(frame, parts_of(size, session.io.size)) if args.regions else Look.whole(frame)
+            parts = session.infer(look).parts
+            found = join(parts, None, size, RegionOptions()) if args.regions else parts[0][0]
             found = found.take(np.lexsort((*found.xyxy.T[::-1], found.class_id, found.score))[::-1])
             found = found.take(found.score >= args.score)
             results.append(_described(path, found, session.labels))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edgerun.boxes import nms, sound
+from edgerun.boxes import extents, nms, sound
 from edgerun.quant import dequantize
 from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, ModelIO, TensorSpec
 
@@ -99,13 +99,7 @@ def _of_these(detailed: Detailed, rows: I64, index: I64) -> Sequence[Detail]:
 
 def to_pixels(xyxy: F32, io: ModelIO) -> F32:
     """Boxes in 0-1 of the input to tensor pixels."""
-    width, height = io.size
-    return xyxy * _sides(width, height)
-
-
-@lru_cache(maxsize=16)
-def _sides(width: int, height: int) -> F32:
-    return np.array([width, height] * 2, np.float32)
+    return xyxy * extents(*io.size)
 
 
 def described(outputs: Sequence[Array]) -> str:

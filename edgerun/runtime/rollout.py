@@ -9,11 +9,10 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from edgerun.boxes import iou
+from edgerun.boxes import likeness
 from edgerun.config import Config
 from edgerun.errors import EngineError
 from edgerun.pipeline import Look
-from edgerun.regions import Region
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.dispatch import Dispatcher, Job, Lane
@@ -90,8 +89,7 @@ def _ask(detector: Detector, frames: Sequence[Frame]) -> tuple[list[Detections],
     jobs = []
     try:
         for frame in frames:
-            stamp = frame.stamp
-            dispatcher.offer(lane, Look(frame, (Region((0, 0, stamp.width, stamp.height), "frame"),)))
+            dispatcher.offer(lane, Look.whole(frame))
             jobs.append(answers.get(timeout=detector.choice.deadline_s + 5))
     except Empty:
         raise EngineError(f"{detector.model.name} gave no answer in its trial", retriable=True) from None
@@ -120,7 +118,7 @@ def _agreement(new: Detector, found: list[Detections], running: Detector, wanted
         other = theirs.take(shared[np.clip(theirs.class_id, 0, len(shared) - 1)])
         boxes += len(mine) + len(other)
         if len(mine) and len(other):
-            same = (iou(mine.xyxy, other.xyxy) >= _SAME_IOU) & (known_ids[:, None] == other.class_id)
+            same = likeness(mine.xyxy, known_ids, other.xyxy, other.class_id) >= _SAME_IOU
             matched += int(same.any(0).sum() + same.any(1).sum())
     return matched / boxes if boxes >= _FEWEST_BOXES else None
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgerun.boxes import iou
+from edgerun.boxes import likeness
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.pipeline import Look
-from edgerun.regions import Region
 from edgerun.runtime.dispatch import Dispatcher, Job, Lane
 from edgerun.stages import Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
@@ -122,8 +121,7 @@ def disagreement(reference: Detections, found: Detections) -> str:
         return f"it finds what is not there (score {loud:.2f})" if loud > _COMPARED_SCORE + _SAME_SCORE else ""
     if not len(found):
         return "it finds nothing"
-    same = iou(wanted.xyxy, found.xyxy) >= _SAME_IOU
-    same &= wanted.class_id[:, None] == found.class_id
+    same = likeness(wanted.xyxy, wanted.class_id, found.xyxy, found.class_id) >= _SAME_IOU
     same &= np.abs(wanted.score[:, None] - found.score) <= _SAME_SCORE
     matched = int(same.any(axis=1).sum())
     if matched >= _SAME_PART * len(wanted):
@@ -139,7 +137,7 @@ class _Contender:
         self._lane = Lane("trial", 1.0, self._answers.put, lossless=True)
         self._terms = Terms(start_s=start_s)
         self._dispatcher = Dispatcher([candidate], self._terms, 1, lambda io: _Sensitive(head_for(io)))
-        self._look = Look(picture_of_nothing(), (Region((0, 0, *_FRAME), "frame"),))
+        self._look = Look.whole(picture_of_nothing())
         self._jobs: list[Job] = []
         self._dispatcher.add(self._lane)
         self._dispatcher.start()
