@@ -83,7 +83,8 @@ class Departures:
         """A broker that does not answer gets a new connection."""
         if self._window and any(now - flight.since > _ANSWER_S for flight in self._flights.values()):
             self._window = 0
-            self._sink.reconnect(f"the broker has acknowledged nothing for {_ANSWER_S:g} s")
+            self.error = f"the broker has acknowledged nothing for {_ANSWER_S:g} s"
+            self._sink.reconnect(self.error)
 
     def fill(self, now: float) -> None:
         """Put as much in flight as the window takes: alerts first, but a quarter of it is for retained messages."""
