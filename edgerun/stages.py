@@ -49,6 +49,15 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Preloading(Protocol):
+    """An engine's class that can import its library ahead, once for several processes."""
+
+    def preload(self) -> object:
+        """A static method. Starts no thread and touches no device. Raises EngineError."""
+        ...
+
+
 class Head(Protocol):
     """One output layout. Built as ``X(options)``; stateless, so one instance may serve several threads."""
 

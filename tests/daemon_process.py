@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgerun.runtime.control import ask
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.footprint import engine_pids
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLIP = REPOSITORY / "edgerun" / "assets" / "demo.mp4"
@@ -127,7 +127,7 @@ class DaemonProcess:
 
     def engines(self) -> list[int]:
         """Process ids of the engine's children."""
-        return [pid for pid, command in processes(self.pid).items() if "edgerun.worker.child" in command]
+        return engine_pids(self.pid)
 
     def health(self) -> dict[str, Any]:
         return ask(Path(self._short) / "control.sock")

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 import pytest
 
 from edgerun.errors import EdgerunError
+from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import Reply
 from edgerun.worker.wire import Load
 from edgerun.worker.worker import SLOTS, Candidate, Terms, Worker
@@ -46,13 +47,14 @@ def candidate(**options: object) -> Candidate:
 
 @contextmanager
 def working(*candidates: Candidate, terms: Terms | None = None) -> Iterator[tuple[Worker, Heard]]:
-    heard = Heard()
-    worker = Worker(0, candidates, terms or Terms(), heard)
+    heard, nurse = Heard(), Nurse()
+    worker = Worker(0, candidates, terms or Terms(), heard, nurse)
     worker.start()
     try:
         yield worker, heard
     finally:
         worker.close()
+        nurse.close()
 
 
 def ask(worker: Worker, heard: Heard, value: int, slot: int = 0) -> Reply:

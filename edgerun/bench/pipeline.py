@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 from edgerun.bench.clips import still
 from edgerun.bench.figures import Figure, Section, percentile
-from edgerun.bench.processes import Spent, engine_pids, hold, let_go, machine_busy, spent
+from edgerun.bench.processes import Spent, hold, let_go, machine_busy, spent
 from edgerun.bench.service import Service, Setup, serving
 from edgerun.bench.subscriber import Arrival, unix
 from edgerun.bench.workplace import Workplace
+from edgerun.runtime.footprint import engine_pids
 
 _SETTLE_S = 1.0
 _AFTER_HOLD_S = 0.3
@@ -147,7 +148,7 @@ def kills(place: Workplace) -> Section:
             Figure(f"{who}: kill to first result of any frame", "ms", engine),
             Figure(f"{who}: frames lost", "", lost, goal=lost_goal),
         ]
-    section.remarks.append("Without a spare the time holds a new process, the engine's import and the model's loading.")
+    section.remarks.append("Without a spare the time holds a new process and the model's loading.")
     return section
 
 

@@ -61,10 +61,6 @@ def pss_by_process(root: int) -> dict[str, float]:
     return found
 
 
-def engine_pids(root: int) -> list[int]:
-    return [pid for pid, command in processes(root).items() if "edgerun.worker" in command]
-
-
 def hold(root: int) -> None:
     """Stop it and its descendants; the parent first, so that nothing looks late to it."""
     for pid in processes(root):

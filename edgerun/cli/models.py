@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from edgerun.models.catalogue import CataloguedFile, Entry, catalogue, parts
 from edgerun.models.fetch import Progress
 from edgerun.models.store import find, folders, pull, sha256_of
 from edgerun.types import ModelIO, TensorSpec
+from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import EngineProcess
 
 LOAD_TIMEOUT_S = 120.0
@@ -146,13 +148,16 @@ def inspect(model: ModelFile) -> tuple[str, ModelIO]:
     refusals: dict[str, EdgerunError] = {}
     for candidate in candidates(model, None):
         memory = os.memfd_create("edgerun-models")
-        process = EngineProcess(replace(candidate.load, slots=1, memory_limit_mb=PROCESSOR_MEMORY_MB), memory)
+        load = replace(candidate.load, slots=1, memory_limit_mb=PROCESSOR_MEMORY_MB)
+        nurse = Nurse()
+        process = EngineProcess(nurse.child(memory, pickle.dumps(load)))
         try:
             return candidate.name, _loaded(process)
         except EdgerunError as error:
             refusals[candidate.name] = error
         finally:
             process.close()
+            nurse.close()
             os.close(memory)
     if len(refusals) == 1:
         raise next(iter(refusals.values()))

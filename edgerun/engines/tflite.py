@@ -55,7 +55,7 @@ class Tflite:
         Raises ModelError for a file that is missing, damaged or for other hardware; EngineError for a runtime or
         delegate that is missing or refuses.
         """
-        runtime = _runtime()
+        runtime = self.preload()
         if not model_path.is_file():
             raise ModelError(f"The model file {model_path} is not there.")
         delegates = [load_delegate(runtime, options.delegate)] if options.delegate else []
@@ -81,6 +81,11 @@ class Tflite:
             runs.append(self.infer(trial_tensors(inputs, 1)))
         outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)))
         self._io = ModelIO(inputs, outputs, read_metadata(model_path))
+
+    @staticmethod
+    def preload() -> Any:
+        """The interpreter's module. See ``stages.Preloading``."""
+        return _runtime()
 
     @property
     def io(self) -> ModelIO:

@@ -12,7 +12,7 @@ from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.runtime.preference import Preference
 from edgerun.types import ModelIO
-from edgerun.worker.spawn import Child
+from edgerun.worker.nurse import Child
 from edgerun.worker.worker import Candidate, Terms
 
 

@@ -19,8 +19,8 @@ from edgerun.pipeline import FLOOR_SCORE, Look
 from edgerun.runtime.jobs import Ask, Job, Lane, Reading
 from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, ModelIO
+from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import Reply
-from edgerun.worker.spawn import Child
 from edgerun.worker.wire import Slots
 from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
 
@@ -66,8 +66,10 @@ class Dispatcher:
         self._lanes: list[Lane] = []
         self._again: deque[Ask] = deque()
         """What an engine that went away has not answered: first in turn."""
+        self._nurse = early.nurse if early else Nurse()
         self._seats = [
-            _Seat(Worker(number, candidates, terms, self, early if number == 0 else None)) for number in range(workers)
+            _Seat(Worker(number, candidates, terms, self, self._nurse, early if number == 0 else None))
+            for number in range(workers)
         ]
         self._depth = IN_FLIGHT * workers
         self._clock = 0.0
@@ -93,7 +95,10 @@ class Dispatcher:
             self._open = False
             self._state.notify_all()
         for seat in self._seats:
+            seat.worker.stop()
+        for seat in self._seats:
             seat.worker.close()
+        self._nurse.close()
 
     def wait_loaded(self, timeout_s: float) -> ModelIO | None:
         """What the first worker to serve has loaded; None when time ran out.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerun.remembered import reader_of, recall
-from edgerun.worker.spawn import Child, spawn_early
+from edgerun.worker.nurse import Child, early_child
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +23,4 @@ def begin(path: Path) -> Early:
     found = recall(path)
     if found is None:
         return Early(reader=subprocess.Popen(reader_of(path), stdout=subprocess.PIPE))
-    return Early(engine=spawn_early(found.load) if found.load else None)
+    return Early(engine=early_child(found.load) if found.load else None)

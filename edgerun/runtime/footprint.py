@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgerun.worker import PROCESS_NAME
+
 _PROC = Path("/proc")
 
 
@@ -23,6 +25,18 @@ def processes(root: int | None = None) -> dict[int, str]:
         except OSError:  # gone meanwhile
             found.pop(pid, None)
     return found
+
+
+def engine_pids(root: int | None = None) -> list[int]:
+    """The processes below one (by default this one) that hold an engine each."""
+    return [pid for pid in processes(root) if _name(pid) == PROCESS_NAME]
+
+
+def _name(pid: int) -> str:
+    try:
+        return (_PROC / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def pss_mb(pid: int) -> float:

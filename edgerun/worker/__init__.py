@@ -2,5 +2,7 @@
 
 import struct
 
-LENGTH = struct.Struct("<I")
-"""Before each pickle on a pipe: its size."""
+NUMBER = struct.Struct("<i")
+"""What the nurse tells of each process that it forks: its id, and later its exit status."""
+PROCESS_NAME = "edgerun-engine"
+"""What a child is called in lists of processes, as against its nurse."""

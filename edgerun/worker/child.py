@@ -1,16 +1,15 @@
 """The child's side: load one engine, then answer slot numbers until the pipe ends.
 
-Run as ``python -m edgerun.worker.child REQUESTS REPLIES MEMORY`` with three inherited descriptors. Imports numpy and
-the engine's own library, nothing else.
+Run as ``python -m edgerun.worker.child LINE``, the inherited line to the daemon. That process is the nurse, and those
+that it forks are the children. Imports numpy and the engine's own library, nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import pickle
 import resource
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,23 +18,21 @@ import numpy as np
 
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.stages import Engine
-from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, receive, send
-
-_PR_SET_PDEATHSIG = 1
+from edgerun.worker import PROCESS_NAME
+from edgerun.worker.forking import Errand, die_with_parent, forked
+from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
 
 
 def _prepare(load: Load) -> None:
-    """Die with the daemon even while an inference hangs; be the first to go when memory runs out."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
+    """Be told from the nurse, die with it and so with the daemon, and be the first to go when memory runs out."""
+    die_with_parent()
+    for file, text in (("comm", PROCESS_NAME), ("oom_score_adj", "500")):
+        with contextlib.suppress(OSError):
+            Path("/proc/self", file).write_text(text)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if load.memory_limit_mb:
         limit = load.memory_limit_mb << 20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # not of addresses: runtimes reserve those freely
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a signal to the group is the daemon's to answer
 
 
 def _load(load: Load) -> Engine:
@@ -45,15 +42,15 @@ def _load(load: Load) -> Engine:
     return engine
 
 
-def _serve(engine: Engine, load: Load, requests: int, replies: int, memory: int) -> None:
+def _serve(engine: Engine, load: Load, errand: Errand) -> None:
     slots = None
     while True:
         try:
-            (number,) = SLOT.unpack(read_exactly(requests, SLOT.size))
+            (number,) = SLOT.unpack(read_exactly(errand.requests, SLOT.size))
         except EOFError:
             return
         if slots is None:
-            slots = Slots(memory, engine.io, load.slots, create=False).slots
+            slots = Slots(errand.memory, engine.io, load.slots, create=False).slots
         slot = slots[number]
         started = time.perf_counter_ns()
         reason = b""
@@ -61,23 +58,26 @@ def _serve(engine: Engine, load: Load, requests: int, replies: int, memory: int)
             slot.store(list(engine.infer(slot.inputs)))
         except (EngineError, ValueError) as error:
             reason = str(error).encode()[:2000]
-        os.write(replies, REPLY.pack(number, len(reason), time.perf_counter_ns() - started) + reason)
+        os.write(errand.replies, REPLY.pack(number, len(reason), time.perf_counter_ns() - started) + reason)
 
 
-def main(requests: int, replies: int, memory: int) -> int:
-    load: Load = receive(requests)
+def main(errand: Errand) -> int:
+    os.dup2(errand.errors, sys.stderr.fileno())
+    os.close(errand.errors)
+    load: Load = pickle.loads(errand.load)
     _prepare(load)
     try:
         engine = _load(load)
     except EdgerunError as error:
-        send(replies, error)
+        send(errand.replies, error)
         return 1
     except MemoryError:
-        send(replies, EngineError(f"{load.model.name} needs more memory than the limit of {load.memory_limit_mb} MB"))
+        told = f"{load.model.name} needs more memory than the limit of {load.memory_limit_mb} MB"
+        send(errand.replies, EngineError(told))
         return 1
-    send(replies, Loaded(engine.io))
+    send(errand.replies, Loaded(engine.io))
     try:
-        _serve(engine, load, requests, replies, memory)
+        _serve(engine, load, errand)
     except BrokenPipeError:
         pass
     finally:
@@ -86,4 +86,4 @@ def main(requests: int, replies: int, memory: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:4])))
+    sys.exit(main(forked(sys.argv[1:])))

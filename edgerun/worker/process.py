@@ -1,4 +1,4 @@
-"""The parent's side of one engine process: start it, ask it, read it, end it."""
+"""The parent's side of one engine process: ask it, read it, end it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 from collections import deque
 from dataclasses import dataclass
 
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.types import ModelIO
-from edgerun.worker.spawn import Child, spawn
-from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, read_exactly, receive, send
+from edgerun.worker.nurse import Child
+from edgerun.worker.wire import REPLY, SLOT, Loaded, read_exactly, receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +29,17 @@ class Reply:
 class EngineProcess:
     """One child with one engine. Not thread-safe but for ``request`` and ``kill``."""
 
-    def __init__(self, load: Load, memory: int, child: Child | None = None) -> None:
-        """``child`` was started before and told what to load."""
+    def __init__(self, child: Child) -> None:
+        self.pid = 0
+        """Known once it is loaded."""
         self._io: ModelIO | None = None
         self._complaints: deque[str] = deque(maxlen=20)
-        self._child = child or spawn(memory)
-        self._requests, self._replies = self._child.requests, self._child.replies
-        assert self._child.process.stderr is not None
-        self._stderr = self._child.process.stderr
-        os.set_blocking(self._stderr.fileno(), False)
+        self._child = child
+        self._requests, self._replies, self._errors = child.requests, child.replies, child.errors
+        os.set_blocking(self._errors, False)
         self._poll = select.poll()
         self._poll.register(self._replies, select.POLLIN)
-        self._poll.register(self._stderr, select.POLLIN)
-        if child is None:
-            with contextlib.suppress(BrokenPipeError):  # told with its reason by ``loaded``
-                send(self._requests, load)
-
-    @property
-    def pid(self) -> int:
-        return self._child.process.pid
+        self._poll.register(self._errors, select.POLLIN)
 
     def loaded(self, timeout_s: float) -> ModelIO | None:
         """What the model takes and gives, once it is loaded and has run once; None when that needs longer yet.
@@ -63,7 +54,7 @@ class EngineProcess:
             if isinstance(answer, EdgerunError):
                 raise answer
             assert isinstance(answer, Loaded)
-            self._io = answer.io
+            self._io, self.pid = answer.io, self._child.pid
             self._complaints.clear()  # what was said while loading is no reason for a later death
         return self._io
 
@@ -85,8 +76,7 @@ class EngineProcess:
 
     def kill(self) -> None:
         """End it now, whatever it does."""
-        with contextlib.suppress(ProcessLookupError):
-            self._child.process.kill()
+        self._child.kill()
 
     def close(self) -> None:
         """Kill and reap it, and give its descriptors back."""
@@ -95,28 +85,24 @@ class EngineProcess:
     def _readable(self, timeout_s: float) -> bool:
         """True when an answer (or the end) is there; collects what the child complains of on the way."""
         ready = [fd for fd, _ in self._poll.poll(max(0.0, timeout_s) * 1000)]
-        if self._stderr.fileno() in ready:
+        if self._errors in ready:
             self._listen()
         return self._replies in ready
 
     def _listen(self) -> None:
-        text = self._stderr.read()
+        text = os.read(self._errors, 1 << 16)
         if text:
             self._complaints.extend(line for line in text.decode(errors="replace").splitlines() if line.strip())
-        elif text == b"":
-            self._poll.unregister(self._stderr)
+        else:
+            self._poll.unregister(self._errors)
 
     def _death(self) -> EngineError:
         """In words, what the child died of."""
-        try:
-            code = self._child.process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            code = self._child.process.wait()
-        with contextlib.suppress(ValueError, KeyError):
+        code = self._child.status(1.0)
+        with contextlib.suppress(BlockingIOError, KeyError):
             self._listen()
-        how = f"ended with status {code}"
-        if code < 0:
+        how = "closed its pipe" if code is None else f"ended with status {code}"
+        if code is not None and code < 0:
             with contextlib.suppress(ValueError):
                 how = f"was killed by {signal.Signals(-code).name}"
         last = next((line for line in reversed(self._complaints) if not line.startswith("INFO")), "")

@@ -1,7 +1,7 @@
 """What crosses between the daemon and an engine's process: slots of shared memory, and small messages on pipes.
 
     daemon                                      child
-      | -- Load (pickled, length first) --------> |  builds the engine, runs it once
+      | -- Load (pickled, through the nurse) ---> |  builds the engine, runs it once
       | <-- Loaded | an EdgerunError ------------ |
       |  sizes the memory                         |
       | -- slot number -------------------------> |  maps the memory on the first
@@ -28,8 +28,9 @@ import numpy as np
 from edgerun.errors import EngineError
 from edgerun.stages import Engine
 from edgerun.types import Array, ModelIO, TensorSpec
-from edgerun.worker import LENGTH
 
+_LENGTH = struct.Struct("<I")
+"""Before each pickle on a pipe: its size."""
 SLOT = struct.Struct("<I")
 REPLY = struct.Struct("<IIQ")
 """Slot number, length of the text that follows (0: it went well), nanoseconds of the inference."""
@@ -58,7 +59,7 @@ class Loaded:
 
 def send(fd: int, value: object) -> None:
     body = pickle.dumps(value)
-    os.write(fd, LENGTH.pack(len(body)))
+    os.write(fd, _LENGTH.pack(len(body)))
     for start in range(0, len(body), 4096):  # small enough never to block halfway on a full pipe
         os.write(fd, body[start : start + 4096])
 
@@ -75,7 +76,7 @@ def read_exactly(fd: int, size: int) -> bytes:
 
 
 def receive(fd: int) -> Any:
-    (size,) = LENGTH.unpack(read_exactly(fd, LENGTH.size))
+    (size,) = _LENGTH.unpack(read_exactly(fd, _LENGTH.size))
     return pickle.loads(read_exactly(fd, size))
 
 

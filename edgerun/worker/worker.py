@@ -15,8 +15,8 @@ from typing import Protocol
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
+from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import EngineProcess, Reply
-from edgerun.worker.spawn import Child
 from edgerun.worker.terms import IN_FLIGHT, SLOTS, Candidate, Terms
 from edgerun.worker.wire import Slot, Slots
 
@@ -63,9 +63,11 @@ class Worker:
         candidates: Sequence[Candidate],
         terms: Terms,
         listener: Listener,
+        nurse: Nurse,
         early: Child | None = None,
     ) -> None:
-        """``early`` is a child that was started before: adopted where it loads what the first one started is to."""
+        """``nurse`` may serve other workers, too. ``early`` is a child that was started before: adopted where it loads
+        what the first one started is to."""
         self.number = number
         self.restarts = 0
         self.progress = 0
@@ -89,6 +91,7 @@ class Worker:
         self._process: EngineProcess | None = None
         """The child that serves."""
         self._aside: _Aside | None = None
+        self._nurse = nurse
         self._early = early
         self._memories = [os.memfd_create(f"edgerun-{number}-{one.name}") for one in candidates]
         self._mapped: dict[int, tuple[ModelIO, Slots]] = {}
@@ -165,11 +168,15 @@ class Worker:
                 self._verdict = reason
                 self._process.kill()
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Begin to end."""
         self._closed.set()
         with self._lock:
             if self._process is not None:
                 self._process.kill()
+
+    def close(self) -> None:
+        self.stop()
         if self._thread.ident is not None:
             self._thread.join(5.0)
 
@@ -210,16 +217,17 @@ class Worker:
 
     def _spawn(self, index: int) -> _Aside:
         load = self._candidates[index].load
-        early, self._early = self._early, None
-        if early is not None:
-            if pickle.loads(early.load) == load:
+        child, self._early = self._early, None
+        if child is not None:
+            if pickle.loads(child.load) == load:
                 os.close(self._memories[index])
-                self._memories[index] = early.memory
+                self._memories[index] = child.memory
             else:
-                early.end()
-                os.close(early.memory)
-                early = None
-        return _Aside(index, EngineProcess(load, self._memories[index], early), time.monotonic())
+                child.end()
+                os.close(child.memory)
+                child = None
+        child = child or self._nurse.child(self._memories[index], pickle.dumps(load))
+        return _Aside(index, EngineProcess(child), time.monotonic())
 
     def _adopt(self, index: int, io: ModelIO) -> None:
         """Lay out the memory of what was loaded; requests that lie in another one's are given back."""

@@ -10,7 +10,6 @@ from datetime import datetime
 
 import numpy as np
 
-from edgerun.runtime.footprint import processes
 from edgerun.runtime.memory import rss_mb
 from faults.row import Outcome, Row, Terms
 from tests.daemon_process import DaemonProcess
@@ -53,9 +52,8 @@ class _Notes:
     delays_s: list[list[float]] = field(default_factory=lambda: [[] for _ in range(_WINDOWS)])
 
     def look(self, daemon: DaemonProcess, hour: float) -> None:
-        engines = [pid for pid, command in processes(daemon.pid).items() if "edgerun.worker" in command]
         self.memory["daemon"].add(hour, rss_mb(daemon.pid))
-        self.memory["engine"].add(hour, sum(map(rss_mb, engines)))
+        self.memory["engine"].add(hour, sum(map(rss_mb, daemon.engines())))
         self.descriptors.append(daemon.descriptors())
         self.threads.append(len(daemon.threads()))
 

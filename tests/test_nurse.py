@@ -1,0 +1,116 @@
+"""The process that an engine's processes are forked from: they come back without it, too, and end when it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from edgerun.errors import EngineError
+from edgerun.runtime.footprint import engine_pids, processes
+from edgerun.worker.wire import Load
+from edgerun.worker.worker import SLOTS, Candidate, Terms
+from tests.daemon_process import wait_for
+from tests.fakes import FakeEngine, FakeEngineOptions
+from tests.test_worker import PATIENCE_S, ask, candidate, loaded, working
+
+
+class Threaded(FakeEngine):
+    """Its library starts a thread as soon as it is imported."""
+
+    @staticmethod
+    def preload() -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+class Missing(FakeEngine):
+    """Its library is not there."""
+
+    @staticmethod
+    def preload() -> None:
+        raise EngineError("libfake is not installed")
+
+    def __init__(self, options: FakeEngineOptions, model: Path) -> None:
+        self.preload()
+
+
+class Stuck(FakeEngine):
+    """Its library hangs when it is imported."""
+
+    @staticmethod
+    def preload() -> None:
+        time.sleep(600)
+
+
+class Fatal(FakeEngine):
+    """Its library is for another processor."""
+
+    @staticmethod
+    def preload() -> None:
+        os.kill(os.getpid(), signal.SIGILL)
+
+
+def of(build: type[FakeEngine], name: str = "fake") -> Candidate:
+    return Candidate(name, Load(build, FakeEngineOptions(), Path("fake.model"), SLOTS))
+
+
+def nurses() -> list[int]:
+    engines = engine_pids()
+    return [pid for pid, command in processes().items() if "edgerun.worker.child" in command and pid not in engines]
+
+
+def test_an_engine_that_was_killed_is_forked_again_by_the_same_nurse() -> None:
+    with working(candidate()) as (worker, heard):
+        loaded(heard)
+        first, nurse = worker.pid, nurses()
+        assert first
+        os.kill(first, signal.SIGKILL)
+        loaded(heard)
+        assert ask(worker, heard, 2).reason == ""
+        assert worker.pid != first
+        assert nurses() == nurse
+        assert "was killed by SIGKILL" in heard.losses.get(timeout=PATIENCE_S)
+
+
+def test_the_engine_ends_with_its_nurse_and_both_come_back() -> None:
+    with working(candidate()) as (worker, heard):
+        loaded(heard)
+        first = worker.pid
+        (nurse,) = nurses()
+        os.kill(nurse, signal.SIGKILL)
+        loaded(heard)
+        assert ask(worker, heard, 2).reason == ""
+        assert "was killed by SIGKILL" in heard.losses.get(timeout=PATIENCE_S)
+        wait_for(lambda: engine_pids() == [worker.pid], PATIENCE_S, "only the new process")
+        assert first not in processes()
+
+
+def test_a_library_that_starts_threads_is_left_to_each_process() -> None:
+    with working(of(Threaded)) as (worker, heard):
+        loaded(heard)
+        assert ask(worker, heard, 1).reason == ""
+        assert [len(list(Path(f"/proc/{nurse}/task").iterdir())) for nurse in nurses()] == [1]
+
+
+def test_a_library_that_is_missing_is_told_by_the_engine() -> None:
+    with working(of(Missing)) as (_, heard):
+        assert "libfake is not installed" in heard.losses.get(timeout=PATIENCE_S)
+
+
+def test_a_library_that_kills_its_process_is_told_in_words_and_the_next_engine_serves() -> None:
+    away = Candidate("away", of(Fatal).load, detachable=True)
+    with working(away, candidate(name="here")) as (worker, heard):
+        loaded(heard)
+        assert worker.candidate.name == "here"
+        assert "was killed by SIGILL" in heard.losses.get(timeout=PATIENCE_S)
+
+
+def test_a_library_that_hangs_holds_up_neither_the_next_engine_nor_the_end() -> None:
+    away = Candidate("away", of(Stuck).load, detachable=True)
+    with working(away, candidate(name="here"), terms=Terms(start_s=2.0)) as (worker, heard):
+        loaded(heard)
+        assert worker.candidate.name == "here"
+        assert "loading took longer" in heard.losses.get(timeout=PATIENCE_S)
+    assert processes().keys() == {os.getpid()}
