@@ -32,9 +32,10 @@ def area(xyxy: F32) -> F32:
 
 def sound(xyxy: F32) -> Mask:
     """Which boxes are finite and have an area, bool (N,): what a damaged model or a clipped region leaves is not."""
-    with np.errstate(invalid="ignore"):
-        sides = xyxy[:, 2:] - xyxy[:, :2]
-    fine = (sides > 0) & (sides < np.inf)
+    low, high = xyxy[:, :2], xyxy[:, 2:]
+    fine = high > low  # what is not a number is not
+    fine &= high < np.inf
+    fine &= low > -np.inf
     both: Mask = fine[:, 0] & fine[:, 1]
     return both
 
@@ -96,7 +97,7 @@ def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000
     for row, other in zip(rows[worse].tolist(), others[worse].tolist(), strict=True):  # in the order of the rows
         if row not in gone:
             gone.add(other)
-    return np.delete(order, list(gone)) if gone else order
+    return order[[row for row in range(len(order)) if row not in gone]] if gone else order
 
 
 def cross(origin: Array, a: Array, b: Array) -> F64:

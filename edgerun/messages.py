@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -81,7 +82,14 @@ class Topics:
 
 def iso(wall: float) -> str:
     """Seconds since the epoch as ``2026-11-22T06:18:00.123456Z``."""
-    return datetime.fromtimestamp(wall, timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    second, microsecond = divmod(round(wall * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{microsecond:06}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(whole: int) -> str:
+    """Many times of the same second are written."""
+    return datetime.fromtimestamp(whole, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def to_json(payload: Mapping[str, Any]) -> bytes:

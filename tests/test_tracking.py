@@ -264,20 +264,20 @@ def test_whatever_comes_ids_are_unique_and_never_used_again(
 ) -> None:
     """And the order of a frame's detections does not matter, nothing is NaN, and it is the same every time."""
     tracker, shuffled = Tracker(), Tracker()
-    now, gone, before = 0.0, set[int](), set[int]()
+    now, class_of = 0.0, dict[int, int]()
     for picked, step_s, seed in story:
         now += step_s
         detections = detections_of(picked)
         tracks = tracker.update(detections, at(now))
         order = np.random.default_rng(seed).permutation(len(picked))
         assert same(tracks, shuffled.update(detections.take(order), at(now)))
-        ids = set(tracks.track_id.tolist())
-        assert len(ids) == len(tracks)
-        assert not len(tracks) or tracks.track_id.min() >= 1
+        ids = tracks.track_id.tolist()
+        assert len(set(ids)) == len(ids)
+        assert not ids or min(ids) >= 1
         assert np.isfinite(tracks.xyxy).all() and np.isfinite(tracks.score).all()
         assert ((tracks.score >= 0) & (tracks.score <= 1)).all()
-        assert {i for i in ids - before if i <= max(before | gone, default=0)} <= before | gone
-        before |= ids
+        for track_id, class_id in zip(ids, tracks.class_id.tolist(), strict=True):
+            assert class_of.setdefault(track_id, class_id) == class_id
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -44,6 +43,7 @@ class SsdRaw:
 
     def __init__(self, options: SsdRawOptions) -> None:
         self._options = options
+        self._reading: tuple[ModelIO, int, int, F32] | None = None
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
@@ -51,10 +51,9 @@ class SsdRaw:
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Scores are compared as stored, quantized or not; what remains is dequantized, decoded and suppressed."""
-        boxes, scores = find_outputs(io.outputs)
-        anchors = _anchors(io.size, self._options.smallest, self._options.largest)
-        if len(anchors) != outputs[boxes].shape[1]:
-            raise ValueError(f"head ssd_raw makes {len(anchors)} anchors for {io.size}, the model has other ones")
+        if self._reading is None or self._reading[0] is not io:
+            self._reading = self._read(io)
+        _, boxes, scores, anchors = self._reading
         classes = outputs[scores].shape[2] - 1
         chosen = (outputs[scores][0, :, 1:] >= lowest_stored(min_score, io.outputs[scores])).ravel().nonzero()[0]
         if not len(chosen):
@@ -65,8 +64,15 @@ class SsdRaw:
         score = dequantize(outputs[scores][0, rows, 1 + class_id], io.outputs[scores])
         return suppressed(xyxy, score, class_id.astype(np.int32), fit, self._options.nms_iou)
 
+    def _read(self, io: ModelIO) -> tuple[ModelIO, int, int, F32]:
+        """What is the same for each frame: which output is which, and the anchors."""
+        boxes, scores = find_outputs(io.outputs)
+        anchors = _anchors(io.size, self._options.smallest, self._options.largest)
+        if len(anchors) != io.outputs[boxes].shape[1]:
+            raise ValueError(f"head ssd_raw makes {len(anchors)} anchors for {io.size}, the model has other ones")
+        return io, boxes, scores, anchors
 
-@lru_cache(maxsize=8)
+
 def find_outputs(specs: tuple[TensorSpec, ...]) -> tuple[int, int]:
     """Which output holds the boxes and which the scores. Raises ValueError where shapes and names do not tell."""
     shapes = [spec.shape for spec in specs]
@@ -80,7 +86,6 @@ def find_outputs(specs: tuple[TensorSpec, ...]) -> tuple[int, int]:
     raise ValueError(f"head ssd_raw expects boxes [1,N,4] and scores [1,N,1+classes]; the model gives {shapes}")
 
 
-@lru_cache(maxsize=8)
 def _anchors(size: tuple[int, int], smallest: float, largest: float) -> F32:
     """Anchors ``cy cx h w`` in 0-1, f32 (N, 4), in the order of the model's outputs: layer, row, column, shape.
 
@@ -101,7 +106,6 @@ def _anchors(size: tuple[int, int], smallest: float, largest: float) -> F32:
         layers.append(np.concatenate([centres, np.broadcast_to(sides, centres.shape)], axis=2).reshape(-1, 4))
         columns, rows = -(-columns // 2), -(-rows // 2)
     made: F32 = np.concatenate(layers).astype(np.float32)
-    made.flags.writeable = False
     return made
 
 

@@ -29,32 +29,34 @@ def join(
     Boxes that a crop's border cuts, where it is not the frame's, lose most of their score, and go where a better box
     of their class holds most of them.
     """
-    cut = _cut(parts, frame, 0 if held is None else len(held))
     several = [part for part, _ in parts]
     if held is not None:
         several.append(held)
     if not several:
         return Detections.empty()
     joined = Detections.joined(several) if len(several) > 1 else several[0]
-    any_cut = np.count_nonzero(cut) > 0
-    if any_cut:
+    cut = _cut(parts, frame, len(joined))
+    if cut is not None:
         joined = replace(joined, score=np.where(cut, joined.score * np.float32(options.cut_score), joined.score))
     kept = nms(joined.xyxy, joined.score, joined.class_id, options.overlap)
     joined = joined.take(kept)
-    return joined.take(~_fragments(joined, cut[kept])) if any_cut else joined
+    return joined if cut is None else joined.take(~_fragments(joined, cut[kept]))
 
 
-def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], others: int) -> Mask:
-    """Which boxes end at a border of their region that is not the frame's; False for ``others`` more."""
-    cut = np.zeros(sum(len(part) for part, _ in parts) + others, np.bool_)
+def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], count: int) -> Mask | None:
+    """Which of ``count`` boxes, those of the parts first, end at a border of their region that is not the frame's.
+    None: none does."""
+    whole = (0, 0, *frame)
+    if all(region.xyxy == whole for _, region in parts):
+        return None
+    cut = np.zeros(count, np.bool_)
     start = 0
     for part, region in parts:
-        if region.xyxy != (0, 0, *frame):
-            border = np.array(region.xyxy, np.float32)
-            border[border == (0, 0, *frame)] = np.inf
-            cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
+        border = np.array(region.xyxy, np.float32)
+        border[border == whole] = np.inf
+        cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
         start += len(part)
-    return cut
+    return cut if np.count_nonzero(cut) else None
 
 
 def _fragments(found: Detections, cut: Mask) -> Mask:

@@ -30,9 +30,10 @@ def found(detections: Detections, least_score: float) -> Found:
     if np.count_nonzero(score[1:] < score[:-1]) < len(score) - 1:  # else they come in order, without a tie
         order = np.lexsort((class_id, *table[:4], -score))
         table, class_id = table.take(order, axis=1), class_id.take(order)
-    with np.errstate(invalid="ignore"):
-        sides = table[2:4] - table[:2]
-    sound = (sides > 0) & (sides < np.inf)  # what is not a number is neither
+    low, high = table[:2], table[2:4]
+    sound = high > low  # what is not a number is not
+    sound &= high < np.inf
+    sound &= low > -np.inf
     sound &= table[4] >= least_score
     if np.count_nonzero(sound) < sound.size:
         kept = sound[0] & sound[1]
