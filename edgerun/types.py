@@ -16,6 +16,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 """A tensor whose dtype a TensorSpec tells."""
 F32: TypeAlias = npt.NDArray[np.float32]
+F64: TypeAlias = npt.NDArray[np.float64]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -200,14 +201,26 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Where each of M tracks was first seen, ``xyxy`` f32 (M,4), and how many seconds ago, ``ago_s`` f64 (M,)."""
+
+    xyxy: F32
+    ago_s: F64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
-    """M confirmed tracks: as Detections, plus ``track_id`` i64 (M,) and ``seen`` bool (M,), False while coasting."""
+    """M confirmed tracks: as Detections, plus ``track_id`` i64 (M,) and ``seen`` bool (M,), False while coasting.
+
+    ``past`` comes in frames in which a track is told of for the first time: it was followed before it was confirmed.
+    """
 
     xyxy: F32
     score: F32
     class_id: I32
     track_id: I64
     seen: Mask
+    past: Past | None = None
 
     def __post_init__(self) -> None:
         n = len(self.track_id)

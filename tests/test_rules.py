@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from edgerun.rules import Place, RuleBook, RuleOptions
 from edgerun.rules.schedule import Schedule, sun_times
-from edgerun.types import Event, Stamp, Tracks
+from edgerun.types import Event, Past, Stamp, Tracks
 from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
 YARD = ZoneOptions(polygon=((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)))
@@ -244,6 +245,30 @@ def test_rule_that_cools_down_tells_of_a_lasting_state_later_and_of_a_moment_nev
     assert [item for item in told if item[1] == "start"] == [("stay", "start", 1, 1.0), ("stay", "start", 2, 6.0)]
 
 
+@pytest.mark.parametrize(
+    ("feet", "told"),
+    [
+        ((320, 180), [("in", 0.0), ("pass", 0.1), ("stay", 0.6)]),  # in the yard, on the gate's far side
+        ((320, 300), [("in", 0.0), ("stay", 0.6)]),
+        ((320, 80), [("pass", 0.1), ("in", 0.3), ("stay", 1.0)]),
+        ((320, 245), [("in", 0.0), ("stay", 0.6)]),  # on the gate itself
+    ],
+)
+def test_what_a_track_did_before_it_was_confirmed_counts(
+    feet: tuple[float, float], told: list[tuple[str, float]]
+) -> None:
+    """First seen 0.4 s ago at ``feet``, confirmed in the yard."""
+    rules = book(
+        rule(name="in", when="enter", zone="yard"),
+        rule(name="pass", when="cross", line="gate"),
+        rule(name="stay", when="dwell", zone="yard", seconds=1.0),
+    )
+    here = tracks([(1, 320, 300)])
+    new = replace(here, past=Past(tracks([(1, *feet)]).xyxy, np.array([0.4])))
+    events = [(e.rule, e.stamp.captured) for f in range(20) for e in rules.update(here if f else new, stamp(f / 10))]
+    assert events == told
+
+
 ALL = (
     rule(name="in", when="enter", zone="yard"),
     rule(name="out", when="exit", zone="yard"),
@@ -277,7 +302,8 @@ def wander(seed: int, frames: int) -> list[tuple[Tracks, Stamp]]:
         there = np.flatnonzero(rng.random(6) < 0.9)
         rows = tracks([(ids[i], *place[i]) for i in there])
         seen = rng.random(len(there)) < 0.9
-        told.append((Tracks(rows.xyxy, rows.score, rows.class_id, rows.track_id, seen), stamp(t, t)))
+        past = Past(rows.xyxy + rng.normal(0, 30, (len(there), 1)).astype(np.float32), rng.uniform(0, 1, len(there)))
+        told.append((replace(rows, seen=seen, past=past if rng.random() < 0.5 else None), stamp(t, t)))
     return told
 
 

@@ -59,6 +59,15 @@ class TestConfirmation:
         first = {s: next(t for t, r in walk(Tracker(), [standing(s)] * 60) if len(r)) for s in (0.6, 0.99)}
         assert first[0.6] > first[0.99]
 
+    def test_a_new_track_tells_once_where_it_was_first_seen_and_when(self) -> None:
+        frames = [boxes([walker(20)])] * 5 + [boxes([walker(20), walker(300 + 10 * i)]) for i in range(6)]
+        told = [(t, r) for t, r in walk(Tracker(), frames) if r.past is not None]
+        assert [r.track_id.tolist() for _, r in told] == [[1], [1, 2]]
+        seconds, tracks = told[1]
+        assert tracks.past is not None
+        assert tracks.past.xyxy.tolist() == [walker(20), walker(300)]
+        assert tracks.past.ago_s.tolist() == pytest.approx([seconds, seconds - 0.5])
+
     def test_weak_boxes_start_nothing_but_carry_a_track_on(self) -> None:
         weak = [standing(0.2)] * 10
         assert len(last(Tracker(), weak)) == 0

@@ -16,7 +16,7 @@ from edgerun.rules.options import RuleOptions
 from edgerun.rules.pace import Pace
 from edgerun.rules.schedule import Place
 from edgerun.rules.stays import Stays
-from edgerun.types import Event, Stamp, Tracks
+from edgerun.types import Event, Past, Stamp, Tracks
 from edgerun.zones import Ground, GroundOptions, LineOptions, Rows, ZoneOptions, Zones
 
 
@@ -62,6 +62,8 @@ class RuleBook:
         added = self._memory.assign(tracks, stamp)
         for table in self._tables if added else ():
             table.grow(added or 0)
+        if added and tracks.past is not None:
+            self._recall(tracks, tracks.past, added, stamp)
         if len(self._memory.table):
             self._look(tracks, stamp, added is not None)
             self._moments.update()
@@ -75,6 +77,13 @@ class RuleBook:
             for table in self._tables:
                 table.keep(kept)
         return self._events()
+
+    def _recall(self, tracks: Tracks, past: Past, added: int, stamp: Stamp) -> None:
+        """Take in where the rows just added were before they were confirmed."""
+        at = self._memory.at
+        new = at >= len(self._memory.table) - added
+        since = self._memory.now - past.ago_s[new]
+        self._zones.recall(at[new], past.xyxy[new], since, (stamp.width, stamp.height))
 
     def _look(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
         """Bring all that rules look at up to date; ``changed``: other tracks, or other classes, than last time."""

@@ -12,6 +12,7 @@ it any more is followed further, but not told of until better boxes come.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from edgerun.tracking.evidence import evidence
 from edgerun.tracking.flight import Flight
 from edgerun.tracking.found import Found, found
 from edgerun.tracking.options import TrackerOptions
-from edgerun.types import I32, I64, Detections, Mask, Stamp, Tracks
+from edgerun.types import I32, I64, Detections, Mask, Past, Stamp, Tracks
 
 F64 = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -91,6 +92,7 @@ class Tracker:
         """Forget all tracks."""
         self._flight = Flight()
         self._last: F64 = np.zeros((4, 0))  # boxes where last seen
+        self._first: F64 = np.zeros((5, 0))  # boxes where first seen, and when
         self._id: I64 = np.zeros(0, np.int64)  # 0: on trial
         self._class_id: I32 = np.zeros(0, np.int32)
         self._log: F64 = np.zeros((3, 0))  # score, evidence, when last seen
@@ -106,7 +108,7 @@ class Tracker:
         ``seen`` is True for those found in this frame; the others coast. The order of the detections does not matter.
         Boxes that are not finite or have no area are ignored, scores above 1 count as 1.
         """
-        step_s = self._step(stamp)
+        step_s, known = self._step(stamp), self._next_id
         self._now += step_s
         if self._missing or step_s > self._memory_s:
             self._keep(self._unseen_s() <= self._memory_s)
@@ -120,6 +122,8 @@ class Tracker:
         if np.count_nonzero(taken) < len(taken):
             self._start(boxes, taken, step_s)
         self._shown = self._confirmed(stamp)
+        if self._next_id > known:
+            self._shown = replace(self._shown, past=self._past())
         return self._shown
 
     def hold(self, stamp: Stamp) -> Tracks:
@@ -243,7 +247,7 @@ class Tracker:
         if np.count_nonzero(stay) < len(stay):
             self._flight.keep(stay)
             self._id, self._class_id = self._id[stay], self._class_id[stay]
-            self._log, self._last = self._log[:, stay], self._last[:, stay]
+            self._log, self._last, self._first = self._log[:, stay], self._last[:, stay], self._first[:, stay]
             self._trials = len(self._id) - np.count_nonzero(self._id)
 
     def _start(self, found: Found, taken: Mask, step_s: float) -> None:
@@ -258,6 +262,8 @@ class Tracker:
         boxes, score = found.boxes[:, new], found.score[new]
         self._flight.add(boxes, score)
         self._last = np.concatenate([self._last, boxes], axis=1)
+        first = np.concatenate([boxes, np.full((1, len(new)), self._now)])
+        self._first = np.concatenate([self._first, first], axis=1)
         self._id = np.concatenate([self._id, np.zeros(len(new), np.int64)])
         self._class_id = np.concatenate([self._class_id, found.class_id[new]])
         log = np.stack([score, evidence(score, step_s), np.full(len(new), self._now)])
@@ -282,3 +288,8 @@ class Tracker:
         xyxy = np.ascontiguousarray(boxes[:, rows].T, np.float32)
         score = self._log[0, rows].astype(np.float32)
         return Tracks(xyxy, score, self._class_id[rows], self._id[rows], unseen_s[rows] == 0)
+
+    def _past(self) -> Past:
+        """Of the tracks that are shown."""
+        first = self._first[:, (self._id[:, None] == self._shown.track_id).argmax(axis=0)]
+        return Past(np.ascontiguousarray(first[:4].T, np.float32), self._now - first[4])

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerun.boxes import segments_touch
-from edgerun.types import F32, Mask
+from edgerun.types import F32, I64, Mask
 from edgerun.zones.options import Anchor, LineOptions, ZoneOptions
 
 F64 = npt.NDArray[np.float64]
@@ -96,19 +96,35 @@ class Zones(Rows):
         ``life`` (N,): for how many seconds each was seen so far; ``now``: seconds; ``size``: the frame's width and
         height.
         """
-        if size != self._size:
-            self._compile(*size)
         self.changed = False
         count = len(self.table)
         self.entered = self.left = np.zeros((count, len(self._zones)), np.bool_)
         self.crossed = np.zeros((count, len(self._lines)), np.int8)
-        # a box cut off by the frame's edge has its anchor on the border of a zone that ends there
-        points = np.minimum(np.maximum(xyxy @ self._anchors, 0.5), self._inner)
+        points = self._points(xyxy, size)
         found = True if np.count_nonzero(seen) == count else seen[:, None]
         if self._zones:
             self._update_zones(points, extent, found, life, now)
         if self._lines:
             self._update_lines(points, extent, found, now)
+
+    def recall(self, rows: I64, xyxy: F32, since: F64, size: tuple[int, int]) -> None:
+        """Take in where K new rows were first seen: boxes (K,4) in pixels, and when, seconds (K,)."""
+        points = self._points(xyxy, size)
+        if self._zones:
+            within = self._within(points.take(self._edge_x, axis=1), points.take(self._edge_y, axis=1))
+            self.table["doubt"][rows] = np.where(within, since[:, None], np.inf)
+            self._doubts = True
+        if self._lines:
+            extent = np.sqrt((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))
+            self.table["side"][rows], self.table["spot"][rows] = self._sides(points, extent)
+
+    def _points(self, xyxy: F32, size: tuple[int, int]) -> F64:
+        """The anchors of N boxes, x and y of each kind. A box that the frame's edge cuts off has its anchor on the
+        border of a zone that ends there."""
+        if size != self._size:
+            self._compile(*size)
+        points: F64 = np.minimum(np.maximum(xyxy @ self._anchors, 0.5), self._inner)
+        return points
 
     def leave(self, rows: Mask) -> None:
         """Let the rows that are over, bool (N,), leave wherever they are."""
@@ -121,9 +137,7 @@ class Zones(Rows):
     def _update_zones(self, points: F64, extent: F32, found: Mask | bool, life: F64, now: float) -> None:
         inside, doubt = self.table["inside"], self.table["doubt"]
         x, y = points.take(self._edge_x, axis=1), points.take(self._edge_y, axis=1)
-        # even-odd rule: a ray to the left meets the edges that span its height and are left of the point there
-        meets = ((y < self._y0) != (y < self._y1)) & (x > y * self._slope + self._base)
-        raw = np.logical_xor.reduceat(meets, self._starts, axis=1)
+        raw = self._within(x, y)
         differs = (raw != inside) & found
         if not np.count_nonzero(differs):
             if self._doubts:
@@ -141,6 +155,13 @@ class Zones(Rows):
             doubt[flip] = np.inf
             self.changed = True
 
+    def _within(self, x: F64, y: F64) -> Mask:
+        """Which points are in which zones, bool (N,Z), by the even-odd rule: a ray to the left meets the edges that
+        span its height and are left of the point there."""
+        meets = ((y < self._y0) != (y < self._y1)) & (x > y * self._slope + self._base)
+        within: Mask = np.logical_xor.reduceat(meets, self._starts, axis=1)
+        return within
+
     def _touches(self, x: F64, y: F64, extent: F32) -> Mask:
         """Which points are within the margin of a zone's border."""
         from_x, from_y = x - self._x0, y - self._y0
@@ -151,11 +172,8 @@ class Zones(Rows):
 
     def _update_lines(self, points: F64, extent: F32, found: Mask | bool, now: float) -> None:
         side, turn, spot = self.table["side"], self.table["turn"], self.table["spot"]
-        distance = points @ self._normal - self._offset
-        band = extent[:, None] * self._band
-        there = (distance > band).view(np.int8) - (distance < -band).view(np.int8)
+        there, at = self._sides(points, extent)
         home = (there == side) & found
-        at = points.reshape(len(points), len(self._inner) // 2, 2).take(self._line_anchor, axis=1)
         if np.count_nonzero(home) == home.size:
             spot[:] = at
             if self._turning:
@@ -170,6 +188,13 @@ class Zones(Rows):
             passed = arrived & (side != 0) & segments_touch(spot, at, self._from, self._to)
             self.crossed[passed] = there[passed]
             side[arrived], spot[arrived], turn[arrived] = there[arrived], at[arrived], np.inf
+
+    def _sides(self, points: F64, extent: F32) -> tuple[npt.NDArray[np.int8], F64]:
+        """On which side of each line each anchor is, i8 (N,L), 0 near it; and where, f64 (N,L,2)."""
+        distance = points @ self._normal - self._offset
+        band = extent[:, None] * self._band
+        there = (distance > band).view(np.int8) - (distance < -band).view(np.int8)
+        return there, points.reshape(len(points), len(self._inner) // 2, 2).take(self._line_anchor, axis=1)
 
     def _compile(self, width: int, height: int) -> None:
         """Polygons to one list of edges, lines to arrays, 0-1 to pixels."""
