@@ -31,7 +31,7 @@ from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.shared_media import SHARED, needs_shared
 from tests.subscriber import Subscriber
 from tests.test_dispatch import PATIENCE_S, Shelf, fake_head
-from tests.test_worker import ask, candidate, loaded, working
+from tests.test_worker import ask, candidate, loaded, with_spare, working
 
 DEADLINE_S = 2.0
 RECOVERY_S = 5.0
@@ -229,12 +229,11 @@ def test_a_spare_of_an_accelerator_is_the_processor() -> None:
     with working(away, candidate(name="here"), terms=Terms(spare=True)) as (worker, heard):
         loaded(heard)
         assert worker.candidate.name == "away"
-        ask(worker, heard, 1)
-        first = worker.pid
-        assert first
+        first, spare = with_spare(worker)
         os.kill(first, signal.SIGKILL)
         loaded(heard)
         assert worker.candidate.name == "here"
+        assert worker.pid == spare
         assert ask(worker, heard, 2).reason == ""
         assert "SIGKILL" in worker.fallback_reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import random
@@ -28,6 +29,8 @@ _TICK_S = 0.5
 _MOST_REFUSALS = 3
 """An engine that fails so many inferences in a row is as good as dead: a server that is gone, a stuck device."""
 _GRACE_S = 0.01
+_SPARE_AFTER_S = 0.25
+"""So long after it began to serve: loading another one would slow down the first answers."""
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
 
@@ -254,9 +257,7 @@ class Worker:
             self._refusals = 0
             self.since = time.time()
             self._listener.loaded(self)
-            if self._terms.spare and self._aside is None and not self.fallback:
-                following = self._choice.later() if self.candidate.detachable else None
-                self._aside = self._spawn(self._choice.current if following is None else following)
+            spare_at = time.monotonic() + _SPARE_AFTER_S if self._terms.spare and not self.fallback else math.inf
             while not self._closed.is_set():
                 self.progress += 1
                 left_s = self._terms.deadline_s - self._oldest_s()
@@ -268,6 +269,9 @@ class Worker:
                 if self._better_is_ready():
                     self._listener.lost(self, EngineError(f"changing to {self.candidate.name}", retriable=True))
                     return
+                if self._aside is None and time.monotonic() > spare_at:
+                    following = self._choice.later() if self.candidate.detachable else None
+                    self._aside = self._spawn(self._choice.current if following is None else following)
         finally:
             with self._lock:
                 self._process = None
