@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from edgerun import __version__
-from edgerun.messages import Topics, to_json
+from edgerun.messages import to_json
+from edgerun.topics import Topics
 from edgerun.types import Message
 
 Component: TypeAlias = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Everything that edgerun publishes: topics and payloads, as CONTRACT and ``schemas`` describe them.
+"""Everything that edgerun publishes, as CONTRACT and ``schemas`` describe it.
 
 Payloads are JSON in UTF-8. Times are UTC ISO 8601 with microseconds and ``Z``; boxes are ``[x1, y1, x2, y2]`` in
 0-1 of the frame with 5 digits, scores 0-1 with 4.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgerun.boxes import extents
+from edgerun.topics import Topics
 from edgerun.types import F32, Details, Detections, Event, Gap, Message, Stamp, Tracks
 
 SCHEMA = 1
@@ -24,60 +24,8 @@ SCHEMA = 1
 CameraState = Literal["ok", "stalled", "frozen", "offline", "paused"]
 
 DETECTIONS_EXPIRY_S = 10
-_FORBIDDEN = str.maketrans({"+": "_", "#": "_", "/": "_", "\0": "_"})
 _TRACK = '{"track_id":%d,"label":%s,"score":%.4f,"box":[%.5f,%.5f,%.5f,%.5f],"zones":%s,"seen":%s}'
 _LOOSE = '{"track_id":null,"label":%s,"score":%.4f,"box":[%.5f,%.5f,%.5f,%.5f],"zones":[],"seen":true}'
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The topics of one device. ``camera`` and ``zone`` are config names (``[a-z0-9_-]{1,32}``)."""
-
-    prefix: str
-    device: str
-
-    @property
-    def base(self) -> str:
-        return f"{self.prefix}/{self.device}"
-
-    @property
-    def status(self) -> str:
-        return f"{self.base}/status"
-
-    @property
-    def state(self) -> str:
-        return f"{self.base}/state"
-
-    @property
-    def ack(self) -> str:
-        return f"{self.base}/ack"
-
-    def command(self, verb: str) -> str:
-        """Where a command comes in; ``#`` for all of them."""
-        return f"{self.base}/cmd/{verb}"
-
-    def camera_state(self, camera: str) -> str:
-        return f"{self.base}/{camera}/state"
-
-    def detections(self, camera: str) -> str:
-        return f"{self.base}/{camera}/detections"
-
-    def alerts(self, camera: str) -> str:
-        return f"{self.base}/{camera}/alerts"
-
-    def last_alert(self, camera: str) -> str:
-        return f"{self.base}/{camera}/alerts/last"
-
-    def gaps(self, camera: str) -> str:
-        """Where the ranges of ``seq`` stand that will never be delivered."""
-        return f"{self.base}/{camera}/alerts/gaps"
-
-    def snapshot(self, camera: str) -> str:
-        return f"{self.base}/{camera}/snapshot"
-
-    def occupancy(self, camera: str, zone: str, label: str) -> str:
-        """Characters that a topic level may not hold become ``_`` in the label."""
-        return f"{self.base}/{camera}/{zone}/{label.translate(_FORBIDDEN)}"
 
 
 def iso(wall: float) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edgerun.messages import Topics
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.topics import Topics
 from tests.servers.mosquitto import free_port
 from tests.test_delivery import Subscriber, counts, event, until
 from tests.test_mqtt import first_news

@@ -10,11 +10,12 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgerun.messages import Topics, status
+from edgerun.messages import status
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.topics import Topics
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.test_delivery import counts, event, until
 

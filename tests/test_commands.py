@@ -19,13 +19,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgerun.errors import SourceError
-from edgerun.messages import Topics
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.commands import LARGEST, Commands, parse
 from edgerun.runtime.delivery import Delivery
 from edgerun.schemas import COMMANDS, PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink, Verb
 from edgerun.stages import Request, SinkListener
+from edgerun.topics import Topics
 from edgerun.types import Message
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.test_delivery import counts, event, until

@@ -18,12 +18,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edgerun.messages import Topics, camera_state, occupancy, status
+from edgerun.messages import camera_state, occupancy, status
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery, DeliveryCounts
 from edgerun.runtime.departures import WINDOW
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.topics import Topics
 from edgerun.types import Event, Message, Stamp, TrackedObject
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from edgerun.messages import Topics
 from edgerun.outbox import Entry
 from edgerun.runtime.departures import Departures
 from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.retained import Retained
+from edgerun.topics import Topics
 from edgerun.types import Message
 
 

@@ -7,12 +7,13 @@ import json
 import numpy as np
 from jsonschema import Draft202012Validator
 
-from edgerun.messages import DetectionsFormat, Topics
+from edgerun.messages import DetectionsFormat
 from edgerun.motion import MotionOptions
 from edgerun.pipeline import Pipeline, PipelineOptions, Result
 from edgerun.regions import Region, RegionOptions
 from edgerun.regions.joining import join
 from edgerun.schemas import PAYLOADS
+from edgerun.topics import Topics
 from edgerun.tracking import TrackerOptions
 from edgerun.types import F32, Detail, Detections, Frame, Stamp
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
-from edgerun.messages import Topics
 from edgerun.runtime.announcer import Announcer
 from edgerun.sinks.mqtt import MqttOptions
+from edgerun.topics import Topics
 from edgerun.types import Message
 
 TOPICS = Topics("edgerun", "porch-pi")

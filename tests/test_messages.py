@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from edgerun import messages
-from edgerun.messages import DetectionsFormat, Topics
+from edgerun.messages import DetectionsFormat
 from edgerun.schemas import COMMANDS, PAYLOADS, asyncapi, mqtt_schemas
+from edgerun.topics import Topics
 from edgerun.types import Detections, Event, Gap, Message, Stamp, TrackedObject, Tracks
 
 TOPICS = Topics("edgerun", "porch-pi")

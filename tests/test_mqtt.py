@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from edgerun.messages import Topics
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
 from edgerun.stages import Request, Verdict
+from edgerun.topics import Topics
 from edgerun.types import Message
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.servers.strict_broker import RECEIVE_MAXIMUM, StrictBroker

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from edgerun.messages import Topics
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.topics import Topics
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.test_delivery import counts, event, until
 

@@ -18,7 +18,8 @@ import yaml
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError, SourceError
 from edgerun.pipeline import Look, Pipeline
-from edgerun.runtime.camera import Camera, CameraTerms
+from edgerun.runtime.camera import Camera
+from edgerun.runtime.camera_report import CameraTerms
 from edgerun.runtime.dispatch import Dispatcher, Lane
 from edgerun.runtime.fallback import StartRecord
 from edgerun.runtime.memory import give_back, rss_mb

@@ -18,8 +18,8 @@ from edgerun.errors import ConfigError
 from edgerun.messages import event_record
 from edgerun.pipeline import Result
 from edgerun.recording import Recording, recording
-from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.engines import label
+from edgerun.runtime.pipelines import pipeline_for
 from edgerun.runtime.session import Session
 from edgerun.stages import Feed
 from edgerun.types import F32

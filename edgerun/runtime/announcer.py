@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
-from edgerun.messages import Topics, occupancy
+from edgerun.messages import occupancy
 from edgerun.runtime.delivery import Delivery
 from edgerun.sinks.mqtt import MqttOptions
+from edgerun.topics import Topics
 from edgerun.types import Message
 
 

@@ -1,44 +1,58 @@
-"""A camera's pure step and its terms, made from its configuration."""
+"""The daemon's parts, made from its configuration."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
 
 from edgerun.config import CameraOptions, Config
-from edgerun.errors import ConfigError
-from edgerun.pipeline import Pipeline, PipelineOptions
-from edgerun.runtime.camera import CameraTerms
-from edgerun.tracking import TrackerOptions
+from edgerun.homeassistant import birth_topic
+from edgerun.messages import DetectionsFormat, occupancy, snapshot, status
+from edgerun.runtime.camera import Camera
+from edgerun.runtime.camera_report import CameraTerms
+from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.detector import Detector
+from edgerun.runtime.outlet import Outlet
+from edgerun.runtime.pipelines import pipeline_for
+from edgerun.sinks.mqtt import MqttSink
+from edgerun.sinks.stdout import StdoutSink
+from edgerun.stages import Feed
+from edgerun.topics import Topics
 
 
-def pipeline_for(
-    config: Config, name: str, class_names: tuple[str, ...], model_size: tuple[int, int], fps: float | None = None
-) -> Pipeline:
-    """``fps`` stands in for the camera's own, in replays. Raises ConfigError for what does not fit the model."""
-    camera = config.cameras[name]
-    options = PipelineOptions(
-        fps=fps or camera.fps,
-        labels=camera.labels,
-        motion=camera.motion,
-        regions=camera.regions,
-        tracker=_tracker(camera.tracker, config.model.score),
-        zones=camera.zones,
-        lines=camera.lines,
-        rules=camera.rules,
-        ground=camera.ground,
-        place=config.place,
+def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
+    """To the broker, and as lines to the standard output where that is asked for."""
+    birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
+    subscriptions = [topics.status, *filter(None, [birth])]
+    if config.mqtt.verbs:
+        subscriptions.append(topics.command("+"))
+    sink = MqttSink(config.mqtt, config.device, status(topics, online=False), tuple(subscriptions))
+    copies = [StdoutSink(config.stdout)] if config.stdout else []
+    return Delivery(topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth)
+
+
+def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:
+    """Raises ConfigError for what does not fit the model."""
+    options, model = config.cameras[name], detector.model
+    outlet = Outlet(
+        delivery,
+        partial(DetectionsFormat, topics, name, detector.labels, model=model.name, sha256=model.sha256),
+        partial(occupancy, topics, name),
+        partial(snapshot, topics, name),
+        config.model.score,
     )
-    try:
-        return Pipeline(options, class_names, model_size)
-    except ValueError as error:
-        raise ConfigError(f"camera {name}: {error}") from error
-
-
-def _tracker(options: TrackerOptions, score: float) -> TrackerOptions:
-    """The model's score starts tracks, unless the tracker was told otherwise."""
-    if options.start_score != TrackerOptions().start_score:
-        return options
-    return replace(options, start_score=max(score, options.low_score))
+    return Camera(
+        name,
+        lambda fps: options.source.build(Feed(name, fps)),
+        pipeline_for(config, name, detector.labels, detector.size),
+        outlet,
+        detector.dispatcher,
+        terms_for(options),
+        fps=options.fps,
+        weight=options.fps * (options.priority + 1),
+        lossless=not getattr(options.source.options, "pace", True),
+    )
 
 
 def terms_for(options: CameraOptions) -> CameraTerms:

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from edgerun import messages
 from edgerun.errors import EdgerunError
-from edgerun.messages import Topics
 from edgerun.runtime.delivery import Delivery
 from edgerun.stages import Request
+from edgerun.topics import Topics
 
 log = logging.getLogger(__name__)
 

@@ -19,31 +19,26 @@ from types import FrameType
 from edgerun import logs
 from edgerun.config import CameraOptions, Config, load_isolated, secrets_of
 from edgerun.errors import ConfigError, ModelError
-from edgerun.homeassistant import CameraView, birth_topic
-from edgerun.messages import DetectionsFormat, Topics, occupancy, snapshot, status
+from edgerun.homeassistant import CameraView
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import pipeline_for, terms_for
+from edgerun.runtime.assembly import camera_for, delivery_for
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
-from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
 from edgerun.runtime.metrics import Metrics
-from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload, from_file
 from edgerun.runtime.report import Bulletin, Report
 from edgerun.runtime.rollout import Rollout
 from edgerun.runtime.upkeep import Upkeep
 from edgerun.runtime.watch import Watch
-from edgerun.sinks.mqtt import MqttSink
-from edgerun.sinks.stdout import StdoutSink
-from edgerun.stages import Feed
+from edgerun.topics import Topics
 
 log = logging.getLogger(__name__)
 
@@ -128,15 +123,7 @@ class Daemon:
             self._broker.start()
             self._broker.wait(_BROKER_S)
         self._topics = Topics(config.mqtt.prefix, config.device)
-        birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
-        subscriptions = [self._topics.status, *filter(None, [birth])]
-        if config.mqtt.verbs:
-            subscriptions.append(self._topics.command("+"))
-        sink = MqttSink(config.mqtt, config.device, status(self._topics, online=False), tuple(subscriptions))
-        copies = [StdoutSink(config.stdout)] if config.stdout else []
-        self._delivery = Delivery(
-            self._topics, sink, self._state_dir / "outbox.db", config.outbox, copies=copies, birth_topic=birth
-        )
+        self._delivery = delivery_for(config, self._topics, self._state_dir / "outbox.db")
         self._delivery.start()
         self._bulletin = Bulletin(self._topics, self._delivery)
         remembered = self._state_dir / "announced.json"
@@ -150,29 +137,6 @@ class Daemon:
         self._delivery.close(_DRAIN_S)
         if self._broker is not None:
             self._broker.close()
-
-    def _camera(self, name: str, options: CameraOptions) -> Camera:
-        detector = self._detector
-        pipeline = pipeline_for(self._config, name, detector.labels, detector.size)
-        model = detector.model
-        outlet = Outlet(
-            self._delivery,
-            partial(DetectionsFormat, self._topics, name, detector.labels, model=model.name, sha256=model.sha256),
-            partial(occupancy, self._topics, name),
-            partial(snapshot, self._topics, name),
-            self._config.model.score,
-        )
-        return Camera(
-            name,
-            lambda fps: options.source.build(Feed(name, fps)),
-            pipeline,
-            outlet,
-            detector.dispatcher,
-            terms_for(options),
-            fps=options.fps,
-            weight=options.fps * (options.priority + 1),
-            lossless=not getattr(options.source.options, "pace", True),
-        )
 
     def _wait_for_model(self) -> bool:
         """True once it is loaded, False when told to stop before. Raises EngineError or ModelError."""
@@ -191,7 +155,7 @@ class Daemon:
         _end([self._cameras.pop(name) for name in list(self._cameras) if name not in kept])
         for name, options in wanted.items():
             if options.enabled and name not in self._cameras:
-                self._cameras[name] = self._camera(name, options)
+                self._cameras[name] = camera_for(self._config, name, self._detector, self._topics, self._delivery)
                 self._metrics.attach(self._cameras, self._delivery)
                 self._cameras[name].start()
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from edgerun import messages
-from edgerun.messages import Topics
 from edgerun.outbox import Outbox, OutboxOptions
 from edgerun.runtime.departures import GOODBYE_S, Departures
 from edgerun.runtime.lanes import Lanes
@@ -24,6 +23,7 @@ from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.meters import AlertMeter
 from edgerun.runtime.retained import Retained
 from edgerun.stages import Request, Sink, Verdict
+from edgerun.topics import Topics
 from edgerun.types import Event, Message
 
 log = logging.getLogger(__name__)

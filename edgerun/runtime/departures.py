@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from edgerun import messages
 from edgerun.errors import SinkError
-from edgerun.messages import Topics
 from edgerun.outbox import Entry
 from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.retained import Retained
 from edgerun.stages import Sink, Verdict
+from edgerun.topics import Topics
 from edgerun.types import Message
 
 log = logging.getLogger(__name__)

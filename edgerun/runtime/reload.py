@@ -10,9 +10,9 @@ from pathlib import Path
 from edgerun.config import Config, load_isolated
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
-from edgerun.runtime.assembly import pipeline_for
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector, asked_fps
+from edgerun.runtime.pipelines import pipeline_for
 from edgerun.runtime.rollout import Proof, prove
 
 

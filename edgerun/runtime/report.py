@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgerun import __version__
-from edgerun.messages import Topics, camera_state, iso, state
-from edgerun.runtime.camera import CameraReport
+from edgerun.messages import camera_state, iso, state
+from edgerun.runtime.camera_report import CameraReport
 from edgerun.runtime.delivery import Delivery, DeliveryCounts
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.footprint import processes, pss_mb
 from edgerun.runtime.memory import rss_mb
 from edgerun.runtime.vitals import Vitals
+from edgerun.topics import Topics
 
 STARTED = time.time()
 _REPEAT_S = 60.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -15,7 +16,7 @@ from edgerun.errors import EngineError
 from edgerun.pipeline import Look
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector
-from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.inquiry import Inquiry
 from edgerun.runtime.report import Report
 from edgerun.types import Detections, Frame
 
@@ -82,26 +83,15 @@ def _collect(cameras: Sequence[Camera]) -> list[Frame]:
 def _ask(detector: Detector, frames: Sequence[Frame]) -> tuple[list[Detections], float]:
     """What it finds in whole frames, and how many it could do a second by its quickest, which what else the machine
     does weighs on least."""
-    answers: SimpleQueue[Job] = SimpleQueue()
-    lane = Lane("rollout", 1.0, answers.put, lossless=True)
-    dispatcher: Dispatcher = detector.dispatcher
-    dispatcher.add(lane)
-    jobs = []
-    try:
-        for frame in frames:
-            dispatcher.offer(lane, Look.whole(frame))
-            jobs.append(answers.get(timeout=detector.choice.deadline_s + 5))
-    except Empty:
-        raise EngineError(f"{detector.model.name} gave no answer in its trial", retriable=True) from None
-    finally:
-        dispatcher.remove(lane)
-    failed = next((job.reason for job in jobs if job.reason), "")
-    if failed:
-        raise EngineError(f"{detector.model.name} failed in its trial: {failed}", retriable=True)
+    with closing(Inquiry(detector.dispatcher)) as inquiry:
+        try:
+            jobs = [inquiry.ask(Look.whole(frame), detector.choice.deadline_s + 5) for frame in frames]
+        except EngineError as error:
+            raise EngineError(f"{detector.model.name} failed in its trial: {error}", retriable=True) from error
     found = [job.parts[0][0] for job in jobs]
     score = detector.choice.score
     quickest_s = max(min(job.inference_s for job in jobs), 1e-6)
-    return [one.take(one.score >= score) for one in found], len(dispatcher.workers) / quickest_s
+    return [one.take(one.score >= score) for one in found], len(detector.dispatcher.workers) / quickest_s
 
 
 def _agreement(new: Detector, found: list[Detections], running: Detector, wanted: list[Detections]) -> float | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from edgerun.boxes import likeness
-from edgerun.errors import EdgerunError, EngineError
+from edgerun.errors import EdgerunError
 from edgerun.pipeline import Look
-from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.dispatch import Dispatcher, Job
+from edgerun.runtime.inquiry import Inquiry, soon_loaded
 from edgerun.stages import Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
 from edgerun.worker.worker import Candidate, Terms
@@ -31,7 +30,6 @@ _SAME_SCORE = 0.1
 _SAME_PART = 0.8
 _WORTH_IT = 1.15
 """By so much another engine must be quicker than the reference to be preferred: a change must not hang on chance."""
-_TICK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,38 +131,21 @@ class _Contender:
     """One engine loaded in a process of its own. Raises EngineError or ModelError where it cannot be."""
 
     def __init__(self, candidate: Candidate, head_for: Callable[[ModelIO], Head], start_s: float) -> None:
-        self._answers: SimpleQueue[Job] = SimpleQueue()
-        self._lane = Lane("trial", 1.0, self._answers.put, lossless=True)
         self._terms = Terms(start_s=start_s)
         self._dispatcher = Dispatcher([candidate], self._terms, 1, lambda io: _Sensitive(head_for(io)))
         self._look = Look.whole(picture_of_nothing())
         self._jobs: list[Job] = []
-        self._dispatcher.add(self._lane)
+        self._inquiry = Inquiry(self._dispatcher)
         self._dispatcher.start()
         try:
-            self._wait(start_s)
+            soon_loaded(self._dispatcher, start_s, failures=1)
         except EdgerunError:
             self.close()
             raise
 
-    def _wait(self, start_s: float) -> None:
-        until = time.monotonic() + start_s
-        while self._dispatcher.wait_loaded(_TICK_S) is None:
-            if self._dispatcher.error is not None:
-                raise self._dispatcher.error
-            if time.monotonic() > until:
-                raise EngineError(f"loading took longer than {start_s:g} s", retriable=True)
-
     def ask(self) -> None:
         """One inference. Raises EngineError."""
-        self._dispatcher.offer(self._lane, self._look)
-        try:
-            job = self._answers.get(timeout=2 * (self._terms.deadline_s + self._terms.start_s))
-        except Empty:
-            raise EngineError("it did not answer", retriable=True) from None
-        if job.reason:
-            raise EngineError(job.reason, retriable=True)
-        self._jobs.append(job)
+        self._jobs.append(self._inquiry.ask(self._look, 2 * (self._terms.deadline_s + self._terms.start_s)))
 
     def answer(self) -> _Answer:
         quickest_s = min(job.inference_s for job in self._jobs[_WARM_UP:])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from edgerun import __version__
-from edgerun.messages import DETECTIONS_EXPIRY_S, Topics
+from edgerun.messages import DETECTIONS_EXPIRY_S
 from edgerun.schemas.parts import Schema
 from edgerun.schemas.payloads import COMMANDS, PAYLOADS
+from edgerun.topics import Topics
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _BINDING = "0.2.0"

@@ -17,10 +17,10 @@ from typing import Any
 
 from edgerun.config import problems
 from edgerun.errors import ConfigError
-from edgerun.messages import Topics
 from edgerun.runtime.commands import Commands
 from edgerun.runtime.footprint import processes
 from edgerun.stages import Request
+from edgerun.topics import Topics
 from edgerun.types import Message
 from faults.row import Outcome, Row, Terms
 from tests.daemon_process import REPOSITORY, DaemonProcess, wait_for

@@ -22,11 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgerun.messages import Topics, status
+from edgerun.messages import status
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.footprint import processes
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.topics import Topics
 from edgerun.types import Event, Stamp, TrackedObject
 from tests.daemon_process import wait_for
 

@@ -1,0 +1,58 @@
+"""Where everything is published, as CONTRACT describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FORBIDDEN = str.maketrans({"+": "_", "#": "_", "/": "_", "\0": "_"})
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one device. ``camera`` and ``zone`` are config names (``[a-z0-9_-]{1,32}``)."""
+
+    prefix: str
+    device: str
+
+    @property
+    def base(self) -> str:
+        return f"{self.prefix}/{self.device}"
+
+    @property
+    def status(self) -> str:
+        return f"{self.base}/status"
+
+    @property
+    def state(self) -> str:
+        return f"{self.base}/state"
+
+    @property
+    def ack(self) -> str:
+        return f"{self.base}/ack"
+
+    def command(self, verb: str) -> str:
+        """Where a command comes in; ``#`` for all of them."""
+        return f"{self.base}/cmd/{verb}"
+
+    def camera_state(self, camera: str) -> str:
+        return f"{self.base}/{camera}/state"
+
+    def detections(self, camera: str) -> str:
+        return f"{self.base}/{camera}/detections"
+
+    def alerts(self, camera: str) -> str:
+        return f"{self.base}/{camera}/alerts"
+
+    def last_alert(self, camera: str) -> str:
+        return f"{self.base}/{camera}/alerts/last"
+
+    def gaps(self, camera: str) -> str:
+        """Where the ranges of ``seq`` stand that will never be delivered."""
+        return f"{self.base}/{camera}/alerts/gaps"
+
+    def snapshot(self, camera: str) -> str:
+        return f"{self.base}/{camera}/snapshot"
+
+    def occupancy(self, camera: str, zone: str, label: str) -> str:
+        """Characters that a topic level may not hold become ``_`` in the label."""
+        return f"{self.base}/{camera}/{zone}/{label.translate(_FORBIDDEN)}"
