@@ -268,13 +268,14 @@ def draw(bgr: U8, boxes: F32, captions: Sequence[str], color: Bgr = BOX_BGR) -> 
 
 
 def write(picture: U8, words: str, left: int, bottom: int, color: Bgr) -> int:
-    """Write white words on ``color`` into a BGR picture, above ``bottom`` where there is room; the edge below them."""
+    """Write white words on ``color`` into a BGR picture, above ``bottom`` and from ``left`` on where there is room; the
+    edge below them."""
     if not words:
         return bottom
     thick = max(1, round(max(picture.shape[:2]) / 500))
     font, text_size = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 1600 + 0.1
     (width, height), base = cv2.getTextSize(words, font, text_size, thick)
-    top = max(bottom - height - base, 0)
+    left, top = max(min(left, picture.shape[1] - 1 - width), 0), max(bottom - height - base, 0)
     cv2.rectangle(picture, (left, top), (left + width, top + height + base), color, cv2.FILLED)
     cv2.putText(picture, words, (left, top + height), font, text_size, _TEXT_BGR, thick, cv2.LINE_AA)
     return top + height + base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -36,13 +36,19 @@ class Recording(Protocol):
 
 @contextmanager
 def recording(path: Path) -> Iterator[Recording]:
-    """What the path asks for: ``.mp4`` a clip, ``.jpg`` or ``.png`` a contact sheet of the moments with events, any
-    other a folder with one picture for each of them. Raises SinkError where it cannot be written."""
+    """What the path asks for: ``.mp4`` a clip, ``.jpg`` or ``.png`` a contact sheet of the moments with events, a
+    folder one picture for each of them. What came until an error is kept. Raises SinkError where it cannot be written.
+    """
+    kind = _KINDS.get(path.suffix.lower(), Folder)
+    if kind is Folder and path.suffix[1:].isalpha() and not path.is_dir():
+        known = ", ".join(_KINDS)
+        raise SinkError(f"{path}: pictures are saved as {known}, or one by one in a folder", retriable=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = _KINDS.get(path.suffix.lower(), Folder)(path)
-        yield made
-        made.close()
+        with closing(kind(path)) as made:
+            yield made
+    except BrokenPipeError:  # not of this file, but of whoever reads what is printed meanwhile
+        raise
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror or error}", retriable=False) from error
 

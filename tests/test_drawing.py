@@ -9,6 +9,7 @@ import pytest
 
 from edgerun.drawing import Painter, contact_sheet, in_words
 from edgerun.errors import SinkError
+from edgerun.images import write
 from edgerun.recording import recording
 from edgerun.types import U8, Detections, Event, Frame, Stamp, TrackedObject, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
@@ -111,3 +112,24 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path, name: str) -> N
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="cannot be written"), recording(tmp_path / "file" / name) as kept:
         kept.add(np.zeros((60, 80, 3), np.uint8), 0.0, eventful=True)
+
+
+def test_another_kind_of_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"saved as \.mp4, \.jpg"), recording(tmp_path / "clip.gif"):
+        pass
+    assert not (tmp_path / "clip.gif").exists()
+
+
+def test_what_came_until_an_error_is_kept(tmp_path: Path) -> None:
+    """And a reader of the events who has seen enough, as ``head`` has, is no trouble with this file."""
+    with pytest.raises(BrokenPipeError), recording(tmp_path / "clip.mp4") as kept:
+        kept.add(np.zeros((60, 80, 3), np.uint8), 0.0, eventful=False)
+        raise BrokenPipeError
+    assert (tmp_path / "clip.mp4").stat().st_size > 500
+
+
+def test_a_caption_at_the_edge_is_moved_into_the_picture() -> None:
+    at_the_edge, inside = np.zeros((200, 300, 3), np.uint8), np.zeros((200, 300, 3), np.uint8)
+    write(at_the_edge, "#1 person", 290, 100, (0, 200, 0))
+    write(inside, "#1 person", 100, 100, (0, 200, 0))
+    assert np.count_nonzero(at_the_edge) == np.count_nonzero(inside)
