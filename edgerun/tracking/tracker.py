@@ -57,7 +57,7 @@ TRIAL_S = 0.15
 """How long a track that is not confirmed may be unseen; at least for one look."""
 NO_EVIDENCE = -0.5
 """A track on trial whose evidence falls below is dropped."""
-HIDING_EVIDENCE = -2.0
+HIDING_EVIDENCE = -3.0
 """A confirmed track whose evidence falls below is not told of. Lower, as weak boxes where a track should be are right
 more often than others."""
 SPARE_EVIDENCE = 2.0
