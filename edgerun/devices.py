@@ -159,8 +159,11 @@ def processor(root: Path = ROOT) -> Finding:
 def installed(engine: str, path: Sequence[str] | None = None) -> str:
     """The module that an engine stands on, with its version; empty where there is none. It is not imported."""
     modules = RUNTIMES[engine].modules if engine in RUNTIMES else ()
-    there = next((module for module in modules if _find(module, path)), "")
-    return f"{there} {_version(there)}".strip() if there else ""
+    for module in modules:
+        folder = _find(module, path)
+        if folder is not None:
+            return f"{module} {_version(module, folder)}".strip()
+    return ""
 
 
 def runtime(engine: str, path: Sequence[str] | None = None) -> Finding:
@@ -209,13 +212,11 @@ def _find(module: str, path: Sequence[str] | None) -> Path | None:
     return Path(places[0]) if places else Path(spec.origin or ".").parent
 
 
-def _version(module: str) -> str:
-    from importlib import metadata  # takes a while
-
-    try:
-        return metadata.version(module.replace("_", "-"))
-    except metadata.PackageNotFoundError:  # a vendor's own installation
-        return ""
+def _version(module: str, folder: Path) -> str:
+    """As the name of what the installer left beside the package's folder says; importlib.metadata would take a good
+    part of the daemon's start. Empty for a vendor's own installation."""
+    notes = (note for kind in ("dist", "egg") for note in folder.parent.glob(f"{module}-*.{kind}-info"))
+    return next((note.stem.split("-")[1] for note in notes), "")
 
 
 def _text(path: Path) -> str:

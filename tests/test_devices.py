@@ -169,3 +169,13 @@ def test_a_model_is_tried_out_on_every_engine_that_may_run_it(
     best = json.loads(capsys.readouterr().out)["engines"][0]
     assert (best["engine"], best["agrees"]) == ("tflite", True)
     assert best["ms"] > 0
+
+
+def test_a_library_is_told_with_the_version_that_its_installer_noted(tmp_path: Path) -> None:
+    """A vendor's own installation notes none."""
+    (tmp_path / "ncnn").mkdir()
+    (tmp_path / "ncnn" / "__init__.py").touch()
+    assert devices.installed("ncnn", [str(tmp_path)]) == "ncnn"
+    (tmp_path / "ncnn-1.0.2.dist-info").mkdir()
+    (tmp_path / "ncnn_extras-7.0.dist-info").mkdir()
+    assert devices.installed("ncnn", [str(tmp_path)]) == "ncnn 1.0.2"

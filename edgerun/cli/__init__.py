@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from edgerun import __version__
 from edgerun.errors import ConfigError, EdgerunError, ModelError
-from edgerun.logs import hide_urls
 
 COMMANDS = {
     "run": "the daemon: cameras in, detections and alerts out",
@@ -47,12 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.configure(parser)
     try:
         return int(command.run(parser.parse_args(words[1:])))
-    except (ConfigError, ModelError) as error:
-        print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
-        return EXIT_CONFIG
     except EdgerunError as error:
+        from edgerun.logs import hide_urls  # not before the command has begun what takes long
+
         print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_CONFIG if isinstance(error, ConfigError | ModelError) else EXIT_FAILED
     except BrokenPipeError:  # the reader has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import numpy as np
 
@@ -22,6 +21,8 @@ class Filters(Rows):
         for rule in rules:
             for label in rule.labels:
                 if label not in labels:
+                    from difflib import get_close_matches  # takes a while
+
                     close = get_close_matches(label, labels, 1)
                     hint = f"; is it {close[0]!r}?" if close else ""
                     raise ValueError(f"rule {rule.name!r}: the model does not know the label {label!r}{hint}")
