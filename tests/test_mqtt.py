@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import queue
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,20 @@ def test_a_prefix_must_be_a_topic(wrong: str) -> None:
 def test_a_key_needs_its_certificate() -> None:
     with pytest.raises(ValueError, match="both cert and key"):
         TlsOptions(key="a.key")
+
+
+def test_what_paho_wants_for_proxies_is_not_imported_until_it_is_used() -> None:
+    program = """
+import sys
+from edgerun.sinks._late import put_off
+put_off("urllib.request")
+import paho.mqtt.client
+assert "http.client" not in sys.modules
+from urllib.request import Request
+import urllib.request
+assert Request("http://pi/").host == "pi" and urllib.request.getproxies is not None
+assert sys.modules["urllib.request"].Request is Request
+put_off("urllib.request")
+assert sys.modules["urllib.request"].Request is Request
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

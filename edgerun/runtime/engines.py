@@ -9,7 +9,6 @@ from pathlib import Path
 from edgerun.config.tree import Chosen, engine, head, plugin_tables
 from edgerun.devices import installed
 from edgerun.errors import ModelError
-from edgerun.heads.recognise import recognise
 from edgerun.models import ModelFile, from_metadata
 from edgerun.stages import Engine, Head
 from edgerun.types import ModelIO
@@ -97,6 +96,8 @@ def head_chooser(model: ModelFile, chosen: Chosen[Head] | None) -> Callable[[Mod
             return chosen.build()
         if model.head:
             return head(model.head).build()
+        from edgerun.heads.recognise import recognise  # it knows all heads: not for each start
+
         try:
             return head(recognise(io, len(model.labels) or None)).build()
         except ValueError as error:

@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
+from edgerun.sinks._late import put_off
 from edgerun.sinks.mqtt_endpoint import Endpoint, tls_context, tune
 from edgerun.sinks.mqtt_packets import connect_properties, publish_packet, publish_properties
 from edgerun.stages import Request, SinkListener, Verdict
@@ -57,6 +58,7 @@ class Connection:
         self._largest = 1 << 28
 
     def _new_client(self) -> Client:
+        put_off("urllib.request")  # paho wants it for proxies, which are PySocks' matter
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
