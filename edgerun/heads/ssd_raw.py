@@ -44,6 +44,7 @@ class SsdRaw:
     def __init__(self, options: SsdRawOptions) -> None:
         self._options = options
         self._reading: tuple[ModelIO, int, int, F32] | None = None
+        """What ``_read`` found of the last model; replaced as a whole, as several threads may decode."""
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
@@ -51,9 +52,12 @@ class SsdRaw:
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Scores are compared as stored, quantized or not; what remains is dequantized, decoded and suppressed."""
-        if self._reading is None or self._reading[0] is not io:
-            self._reading = self._read(io)
-        _, boxes, scores, anchors = self._reading
+        reading = self._reading
+        if reading is None or reading[0] is not io:
+            reading = self._reading = self._read(io)
+        _, boxes, scores, anchors = reading
+        if len(anchors) != outputs[boxes].shape[1]:
+            raise ValueError(f"head ssd_raw makes {len(anchors)} anchors for {io.size}, the model has other ones")
         classes = outputs[scores].shape[2] - 1
         chosen = (outputs[scores][0, :, 1:] >= lowest_stored(min_score, io.outputs[scores])).ravel().nonzero()[0]
         if not len(chosen):
@@ -67,10 +71,7 @@ class SsdRaw:
     def _read(self, io: ModelIO) -> tuple[ModelIO, int, int, F32]:
         """What is the same for each frame: which output is which, and the anchors."""
         boxes, scores = find_outputs(io.outputs)
-        anchors = _anchors(io.size, self._options.smallest, self._options.largest)
-        if len(anchors) != io.outputs[boxes].shape[1]:
-            raise ValueError(f"head ssd_raw makes {len(anchors)} anchors for {io.size}, the model has other ones")
-        return io, boxes, scores, anchors
+        return io, boxes, scores, _anchors(io.size, self._options.smallest, self._options.largest)
 
 
 def find_outputs(specs: tuple[TensorSpec, ...]) -> tuple[int, int]:

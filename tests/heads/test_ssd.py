@@ -209,3 +209,13 @@ def test_another_number_of_anchors_is_refused() -> None:
     outputs = [np.zeros(spec.shape, np.float32) for spec in specs]
     with pytest.raises(ValueError, match="makes 1917 anchors"):
         SsdRaw(SsdRawOptions()).decode(outputs, ModelIO((PICTURE,), specs), WHOLE, 0.5)
+
+
+def test_a_number_of_anchors_that_only_the_run_tells_is_taken_from_it() -> None:
+    outputs = [np.zeros((1, 1917, 4), np.float32), np.zeros((1, 1917, 2), np.float32)]
+    outputs[1][0, 5, 1] = 0.9
+    specs = (TensorSpec("boxes", (1, -1, 4), "float32"), TensorSpec("scores", (1, -1, 2), "float32"))
+    head, io = SsdRaw(SsdRawOptions()), ModelIO((PICTURE,), specs)
+    assert len(head.decode(outputs, io, WHOLE, 0.5)) == 1
+    with pytest.raises(ValueError, match="other ones"):
+        head.decode([output[:, :20] for output in outputs], io, WHOLE, 0.5)
