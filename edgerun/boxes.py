@@ -10,9 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from edgerun.types import F32, I32, I64, Array, Mask
-
-F64 = npt.NDArray[np.float64]
+from edgerun.types import F32, F64, I32, I64, Array, Mask
 
 _TINY = np.finfo(np.float32).tiny
 
@@ -30,7 +28,7 @@ def area(xyxy: F32) -> F32:
     return areas
 
 
-def sound(xyxy: F32) -> Mask:
+def sound(xyxy: F32 | F64) -> Mask:
     """Which boxes are finite and have an area, bool (N,): what a damaged model or a clipped region leaves is not."""
     low, high = xyxy[:, :2], xyxy[:, 2:]
     fine = high > low  # what is not a number is not

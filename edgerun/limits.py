@@ -1,6 +1,6 @@
 """Bounds of options, for annotations: ``Annotated[int, Ge(1)]``. pydantic reads them by its protocol.
 
-Named as in annotated-types, whose import takes a twentieth of the time in which a killed engine has to be back.
+Named as in annotated-types, whose import would take a part of each start.
 """
 
 from __future__ import annotations

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from edgerun.types import Mask
+from edgerun.types import F64, Index, Mask
 
-F64: TypeAlias = npt.NDArray[np.float64]
 Box: TypeAlias = tuple[int, int, int, int]
 Reason: TypeAlias = Literal["motion", "track", "stationary", "sweep", "frame"]
 
@@ -163,7 +161,7 @@ def _candidates(interests: Interests, canvas: Canvas, wider: float) -> tuple[F64
     return np.append(scale, canvas.whole_scale), contains
 
 
-def _centred(boxes: F64, members: npt.NDArray[np.intp], scale: float, canvas: Canvas) -> Crop:
+def _centred(boxes: F64, members: Index, scale: float, canvas: Canvas) -> Crop:
     """A crop with its members in the middle, as far as the frame allows."""
     rows = tuple(members.tolist())
     if scale >= canvas.whole_scale:

@@ -11,13 +11,10 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from edgerun.boxes import containment
-from edgerun.types import F32, I64, Mask, Stamp, Tracks
+from edgerun.types import F32, F64, I64, Mask, Stamp, Tracks
 from edgerun.zones import Rows
-
-F64 = npt.NDArray[np.float64]
 
 MAX_GAP_S = 3.0
 """A longer silence of the camera, or of one track, counts as this much: nobody knows what happened in it. Cameras that

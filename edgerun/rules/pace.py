@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from edgerun.rules.memory import Memory
-from edgerun.types import Stamp
+from edgerun.types import F64, Stamp
 from edgerun.zones import Ground, Rows
-
-F64 = npt.NDArray[np.float64]
 
 _POINTS, _EVERY_S = 12, 0.1
 _WINDOW_S = 1.5

@@ -1,4 +1,4 @@
-"""What the daemon costs in memory."""
+"""The daemon's processes, and what they cost in memory."""
 
 from __future__ import annotations
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
+from edgerun.types import F64, Index
 
 
 def heaviest_pairs(weight: F64) -> tuple[Index, Index]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from edgerun.types import F64
 
 MIDDLE_SCORE = 0.4
 """A box with this score is as likely right as wrong: it adds nothing to the evidence."""

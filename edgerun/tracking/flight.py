@@ -11,11 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
+from edgerun.types import F64, Index, Mask
 
 PUSH = 1.0
 """Square root of the acceleration's spectral density, in heights / s^1.5."""

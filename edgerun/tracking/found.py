@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from edgerun.types import I32, Detections
-
-F64 = npt.NDArray[np.float64]
+from edgerun.boxes import sound
+from edgerun.types import F64, I32, Detections
 
 
 class Found(NamedTuple):
@@ -30,12 +28,8 @@ def found(detections: Detections, least_score: float) -> Found:
     if np.count_nonzero(score[1:] < score[:-1]) < len(score) - 1:  # else they come in order, without a tie
         order = np.lexsort((class_id, *table[:4], -score))
         table, class_id = table.take(order, axis=1), class_id.take(order)
-    low, high = table[:2], table[2:4]
-    sound = high > low  # what is not a number is not
-    sound &= high < np.inf
-    sound &= low > -np.inf
-    sound &= table[4] >= least_score
-    if np.count_nonzero(sound) < sound.size:
-        kept = sound[0] & sound[1]
+    kept = sound(table[:4].T)
+    kept &= table[4] >= least_score
+    if np.count_nonzero(kept) < len(kept):
         table, class_id = table[:, kept], class_id[kept]
     return Found(table[:4], table[4], class_id)

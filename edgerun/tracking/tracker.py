@@ -15,7 +15,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from edgerun.tracking.assignment import heaviest_pairs
 from edgerun.tracking.columns import iou, shared_part, widening
@@ -23,10 +22,7 @@ from edgerun.tracking.evidence import evidence
 from edgerun.tracking.flight import Flight
 from edgerun.tracking.found import Found, found
 from edgerun.tracking.options import TrackerOptions
-from edgerun.types import I32, I64, Detections, Mask, Past, Stamp, Tracks
-
-F64 = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
+from edgerun.types import F64, I32, I64, Detections, Index, Mask, Past, Stamp, Tracks
 
 MARGIN = 0.1
 """By which part of its width and height a box is widened to each side before boxes are compared."""

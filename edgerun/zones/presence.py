@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerun.boxes import segments_touch
-from edgerun.types import F32, I64, Mask
+from edgerun.types import F32, F64, I64, Mask
 from edgerun.zones.options import Anchor, LineOptions, ZoneOptions
-
-F64 = npt.NDArray[np.float64]
 
 _SLACK_S = 1e-6
 """Forgives the rounding of times, so that 0.1 s thrice is 0.3 s."""
