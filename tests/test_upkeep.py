@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -249,6 +251,25 @@ def test_what_was_freed_between_what_stays_is_given_back() -> None:
     give_back()
     assert rss_mb(os.getpid()) < held - 50
     assert len(rest) == 1000
+
+
+def test_threads_share_two_arenas() -> None:
+    """malloc gives each thread an arena of its own otherwise."""
+    program = """if True:
+        import ctypes, threading
+        from edgerun.runtime.memory import share_arenas
+        share_arenas()
+        libc, together = ctypes.CDLL(None), threading.Barrier(6)
+        def work():
+            libc.malloc(1000)
+            together.wait()
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        libc.malloc_stats()
+    """
+    told = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True).stderr
+    assert told.count("Arena ") == 2
 
 
 # The device

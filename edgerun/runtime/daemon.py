@@ -31,6 +31,7 @@ from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
+from edgerun.runtime.memory import share_arenas
 from edgerun.runtime.metrics import Metrics
 from edgerun.runtime.places import control_socket, made_state_dir
 from edgerun.runtime.reload import Reload, from_file
@@ -78,6 +79,7 @@ class Daemon:
         Raises ConfigError or ModelError when the configuration cannot be served at all.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        share_arenas()
         threading.excepthook = self._thread_died
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
