@@ -158,3 +158,14 @@ def test_a_subscriber_about_to_come_is_looked_for_often() -> None:
     offered(lanes, 0.0, "unclaimed")
     lanes.hurry(0.0)
     assert offered(lanes, EAGER_PROBE_S, "taken") == [1]
+
+
+def test_what_is_asked_for_again_and_again_is_queued_once() -> None:
+    """Whether it waits, nobody wanted it, or it is on its way."""
+    lanes = lanes_with(3)
+    offered(lanes, 0.0, None)
+    for _ in range(3):
+        lanes.replay("porch", [Entry("porch", seq, b"x") for seq in (4, 2, 5, 3)])
+        assert len(lanes) == 5
+    lanes.lost()
+    assert offered(lanes, 1.0, "taken") == [1, 2, 3, 4, 5]

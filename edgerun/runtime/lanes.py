@@ -61,6 +61,11 @@ class Lane:
         if entries:
             self.waiting = deque(sorted([*entries, *self.waiting], key=_seq))
 
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Offer these again, but none twice that is to be offered anyway."""
+        known = {entry.seq for entry in (*self.waiting, *self.unclaimed, *self.flying.values())}
+        self.put_back(entry for entry in entries if entry.seq not in known)
+
     def unsent(self, entry: Entry) -> None:
         self._probing = False
         self.put_back([entry])
@@ -154,7 +159,7 @@ class Lanes:
             if camera in ("", name):
                 lane.claim()
         for name, own in groupby(sorted(entries, key=_camera), key=_camera):
-            self._lane(name).put_back(own)
+            self._lane(name).replay(own)
 
     def hurry(self, now: float) -> None:
         """A subscriber may be about to come: probe often for a while."""
