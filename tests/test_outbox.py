@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from edgerun.errors import SinkError
 from edgerun.outbox import Entry, Outbox, OutboxOptions
+from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.rows import Row, pack, ranges, scan, unpack
 
 NAMES = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
@@ -375,3 +376,33 @@ def test_a_batch_larger_than_the_room_left_evicts(tmp_path: Path) -> None:
     outbox.close()
     _, waiting = opened(tmp_path / "outbox.db", max_mb=1)
     assert [entry.seq for entry in waiting] == list(range(gap.last + 1, 2801))
+
+
+def test_many_gaps_are_put_together_without_mixing_their_reasons() -> None:
+    """However evictions and damage take turns, as many are told of each as there were, and no more ranges than some
+    dozens; what was told as evicted never becomes fewer."""
+    gaps = Gaps()
+    for n in range(100):
+        gaps.add("porch", [10 * n], "evicted", 0.0)
+        assert gaps.evicted == n + 1
+        gaps.add("porch", [10 * n + 2, 10 * n + 4], "damaged", 0.0)
+        assert gaps.evicted == n + 1
+    found = gaps.of("porch")
+    assert sum(gap.count for gap in found if gap.reason == "damaged") == 200
+    assert len(found) < 50
+    for reason, seqs in (("evicted", [10 * n for n in range(100)]), ("damaged", [10 * n + 2 for n in range(100)])):
+        ranges_of = [(gap.first, gap.last) for gap in found if gap.reason == reason]
+        assert all(any(first <= seq <= last for first, last in ranges_of) for seq in seqs)
+
+
+def test_what_was_given_up_is_not_sent(tmp_path: Path) -> None:
+    """An alert that never came to the file and had to give way in memory has no text any more."""
+    outbox, _ = opened(tmp_path / "outbox.db")
+    outbox.settle(accept(outbox, "porch"))
+    outbox.close()  # writes the row of marks, which has the id that stands for no row
+    outbox, _ = opened(tmp_path / "outbox.db")
+    entry = Entry("porch", outbox.next_seq("porch"), b"{")
+    assert outbox.body(entry) == b"{"
+    entry.body = b""
+    outbox.give_up(entry)
+    assert outbox.body(entry) is None

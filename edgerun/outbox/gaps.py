@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Any, Literal
 
 from edgerun.outbox.database import Work
@@ -29,7 +30,8 @@ class Gaps:
         return list(self._found)
 
     def of(self, camera: str) -> list[Gap]:
-        """One camera's ranges, oldest first. Beyond some dozens the oldest are put together; counts stay exact."""
+        """One camera's ranges, oldest first. Beyond some dozens the oldest of one reason are put together; counts stay
+        exact."""
         return list(self._found.get(camera, ()))
 
     def add(self, camera: str, seqs: Iterable[int], reason: Literal["evicted", "damaged"], wall: float) -> None:
@@ -42,8 +44,7 @@ class Gaps:
                 count = last - first + 1
             found.append(Gap(first, last, count, reason, wall))
         while len(found) > _KEPT:
-            old, young = found[:2]
-            found[:2] = [Gap(old.first, young.last, old.count + young.count, young.reason, young.wall)]
+            _join_oldest(found)
 
     def work(self) -> list[Work]:
         """What writes the whole record."""
@@ -53,3 +54,11 @@ class Gaps:
             for gap in found
         ]
         return [("DELETE FROM gaps", [()]), ("INSERT INTO gaps VALUES (?,?,?,?,?,?)", rows)]
+
+
+def _join_oldest(found: list[Gap]) -> None:
+    """As there are two reasons, two of any three ranges have the same one."""
+    old, young = next(pair for pair in combinations(found[:3], 2) if pair[0].reason == pair[1].reason)
+    found.remove(young)
+    first, last = min(old.first, young.first), max(old.last, young.last)
+    found[found.index(old)] = Gap(first, last, old.count + young.count, young.reason, young.wall)

@@ -196,9 +196,10 @@ class Outbox:
             raise self._failed(error) from error
 
     def body(self, entry: Entry) -> bytes | None:
-        """An alert's body; None when its row is gone or not as it was written, which the gap record then tells."""
-        if entry.body:
-            return entry.body
+        """An alert's body; None when it was given up, or its row is gone or not as it was written, which the gap
+        record then tells."""
+        if not entry.row:
+            return entry.body or None
         row = self._row(entry.row)
         if row is None and entry.row in self._index.waiting:
             log.error("alert %d of %s is damaged in the outbox", entry.seq, entry.camera)

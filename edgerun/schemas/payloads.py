@@ -123,7 +123,7 @@ _GAPS = record(
                 {
                     "first": whole("First seq.", 1),
                     "last": whole("Last seq.", 1),
-                    "count": whole("How many of the range are gone.", 1),
+                    "count": whole("How many of the range are gone for this reason.", 1),
                     "reason": {"enum": ["evicted", "damaged"], "description": "Why."},
                     "at": _time("When."),
                 },
