@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from edgerun.images import BOX_BGR, Bgr, draw, to_bgr, write
+from edgerun.labels import label
 from edgerun.types import U8, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
 
@@ -81,8 +82,7 @@ class Painter:
         return picture
 
     def _caption(self, class_id: int, score: float) -> str:
-        known = 0 <= class_id < len(self._names)
-        return f"{self._names[class_id] if known else class_id} {score:.2f}"
+        return f"{label(self._names, class_id)} {score:.2f}"
 
     def _tell(self, picture: U8, stamp: Stamp, events: Sequence[Event]) -> None:
         """The time, and the alerts of the last seconds, in the upper left corner."""

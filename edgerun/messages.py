@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgerun.boxes import extents
+from edgerun.labels import label
 from edgerun.topics import Topics
 from edgerun.types import F32, Details, Detections, Event, Gap, Message, Stamp, Tracks
 
@@ -56,7 +57,7 @@ class DetectionsFormat:
         self, topics: Topics, camera: str, labels: Sequence[str], *, model: str, sha256: str, engine: str
     ) -> None:
         self._topic = topics.detections(camera)
-        self._labels = [_quoted(label) for label in labels]
+        self._labels = tuple(labels)
         self._zones: dict[tuple[str, ...], str] = {}
         self._head = f'{{"schema":{SCHEMA},"device":{_quoted(topics.device)},"camera":{_quoted(camera)},'
         self._model = (
@@ -113,7 +114,7 @@ class DetectionsFormat:
         return [_LOOSE % (self._label(class_id), score, *box) for class_id, score, box in columns]
 
     def _label(self, class_id: int) -> str:
-        return self._labels[class_id] if 0 <= class_id < len(self._labels) else f'"class {class_id}"'
+        return _quoted(label(self._labels, class_id))
 
     def _names(self, zones: tuple[str, ...]) -> str:
         if zones not in self._zones:
@@ -143,7 +144,9 @@ def relative(xyxy: F32, stamp: Stamp) -> F32:
     return np.fmin(boxes, 1, out=boxes)
 
 
+@lru_cache(maxsize=1024)
 def _quoted(text: str) -> str:
+    """Names and labels come again and again."""
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -17,6 +17,7 @@ RANKS = {
     "__init__": 0, "types": 0, "errors": 0, "secrets": 0, "limits": 0,
     # seams, and arithmetic without state
     "stages": 1, "plugins": 1, "topics": 1, "remembered": 1, "boxes": 1, "quant": 1, "corals": 1, "outlines": 1,
+    "labels": 1,
     # one thing each, none of which knows another
     "images": 2, "sources": 2, "engines": 2, "heads": 2, "motion": 2, "tracking": 2, "zones": 2, "messages": 2,
     "outbox": 2, "sinks": 2, "models": 2, "notify": 2, "logs": 2, "devices": 2,

@@ -188,8 +188,8 @@ def test_occupancy_has_a_zero_for_what_rules_name_and_zones_go_with_the_rows() -
 def test_class_without_a_label_is_told_by_its_number() -> None:
     rules = book(rule(when="enter", zone="yard"))
     told = [e for f in range(10) for e in rules.update(tracks([(1, 320, 300)], class_id=77), stamp(f / 10))]
-    assert [event.objects[0].label for event in told] == ["77"]
-    assert rules.occupancy() == {("yard", "77"): 1}
+    assert [event.objects[0].label for event in told] == ["class 77"]
+    assert rules.occupancy() == {("yard", "class 77"): 1}
 
 
 def test_camera_without_zones_lines_or_rules_says_nothing() -> None:

@@ -12,13 +12,13 @@ import numpy as np
 from edgerun import config
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
+from edgerun.labels import label
 from edgerun.models.catalogue import catalogue
 from edgerun.models.store import folders
 from edgerun.pipeline import Look
 from edgerun.regions import Region, RegionOptions
 from edgerun.regions.crops import Canvas
 from edgerun.regions.joining import join
-from edgerun.runtime.engines import label
 from edgerun.runtime.session import Session
 from edgerun.types import Detections, Frame, Stamp
 

@@ -15,10 +15,10 @@ from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import Config, load, source
 from edgerun.drawing import Painter, draw_details
 from edgerun.errors import ConfigError
+from edgerun.labels import label
 from edgerun.messages import event_record
 from edgerun.pipeline import Result
 from edgerun.recording import Recording, recording
-from edgerun.runtime.engines import label
 from edgerun.runtime.pipelines import pipeline_for
 from edgerun.runtime.session import Session
 from edgerun.stages import Feed

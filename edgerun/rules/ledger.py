@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgerun.labels import label
 from edgerun.rules.filters import Filters
 from edgerun.rules.memory import Memory
 from edgerun.rules.options import RuleOptions
@@ -53,8 +54,8 @@ class Ledger(Rows):
         self._alerted = [-np.inf] * len(self.rules)
 
     def label(self, class_id: int) -> str:
-        """A class's name; its number where the model has no name for it."""
-        return self._labels[class_id] if 0 <= class_id < len(self._labels) else str(class_id)
+        """A class's name, as events tell it."""
+        return label(self._labels, class_id)
 
     def awake(self, rule: int) -> bool:
         """Whether the rule's schedule is open."""

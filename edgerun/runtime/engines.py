@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from edgerun.config.tree import Chosen, engine, head, plugin_tables
@@ -109,7 +109,3 @@ def head_chooser(model: ModelFile, chosen: Chosen[Head] | None) -> Callable[[Mod
 def labels_of(model: ModelFile, io: ModelIO) -> tuple[str, ...]:
     """The class names by id: those given with the model, or those that its own file holds; none: ids stand alone."""
     return model.labels or from_metadata(io.metadata)
-
-
-def label(labels: Sequence[str], class_id: int) -> str:
-    return labels[class_id] if 0 <= class_id < len(labels) else f"class {class_id}"
