@@ -107,8 +107,8 @@ class Opening:
 class VideoInput:
     """One opened video. Used by one thread, as a context manager; all its errors are SourceErrors."""
 
-    def __init__(self, opening: Opening, ready: Callable[[], None] | None = None) -> None:
-        """``ready`` is called before each read and returns when there is something to read."""
+    def __init__(self, opening: Opening, ready: Callable[[], bool] | None = None) -> None:
+        """``ready`` is called before each read and returns when there is something to read; False ends the video."""
         import av
 
         av.logging.set_level(None)  # FFmpeg's own log would print addresses with their passwords
@@ -197,8 +197,8 @@ class VideoInput:
 
         packets = self._container.demux(self._stream)
         while True:
-            if self._ready:
-                self._ready()
+            if self._ready and not self._ready():
+                return
             started = time.monotonic()
             try:
                 packet = next(packets, None)

@@ -132,17 +132,18 @@ class _Readiness:
         self._closed = closed
         self._poll: select.poll | None = None
 
-    def wait(self) -> None:
-        """Returns at once when closed. Raises SourceError after the timeout."""
+    def wait(self) -> bool:
+        """False when closed. Raises SourceError after the timeout."""
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(_descriptor_of(self._device), select.POLLIN)
         deadline = time.monotonic() + self._timeout_s
         while not self._closed.is_set():
             if self._poll.poll(1000 * _LOOK_S):
-                return
+                return True
             if time.monotonic() > deadline:
                 raise SourceError(f"the camera {self._device} sent nothing for {self._timeout_s:g} s")
+        return False
 
 
 def _descriptor_of(device: str) -> int:

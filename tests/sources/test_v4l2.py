@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import av
 import pytest
 
 from edgerun.errors import SourceError
+from edgerun.sources import v4l2
+from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources.v4l2 import V4l2, V4l2Options, _Readiness, list_cameras
 from edgerun.stages import Feed
+from edgerun.types import Frame
+from tests.sources import write_clip
 
 
 def refusal(device: str) -> SourceError:
@@ -50,11 +60,44 @@ def test_the_wait_for_a_picture_ends_in_time(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"sent nothing for 0\.3 s"):
         ready.wait()
     os.write(held, b"picture")
-    ready.wait()
+    assert ready.wait()
     os.read(held, 7)
     closed.set()
-    ready.wait()
+    assert not ready.wait()
     os.close(held)
+
+
+def test_closing_a_silent_camera_ends_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera that has been wedged since its last picture, played by a pipe that nobody writes to."""
+    device, clip = tmp_path / "video0", write_clip(tmp_path / "a.mp4", count=1)
+    os.mkfifo(device)
+    held = os.open(device, os.O_RDWR)
+    monkeypatch.setattr(V4l2, "_device", lambda _: str(device))
+    monkeypatch.setattr(v4l2, "VideoInput", partial(_Wedged, clip))
+    camera = V4l2(V4l2Options(read_timeout_s=60), Feed("desk", 5))
+    frames: list[Frame] = []
+    reader = threading.Thread(target=lambda: frames.extend(camera.frames()), daemon=True)
+    reader.start()
+    camera.close()
+    reader.join(20)
+    assert not reader.is_alive()
+    assert frames == []
+    os.close(held)
+
+
+class _Wedged(VideoInput):
+    """Opens the clip; what it reads from then on is what a driver says that has no picture."""
+
+    def __init__(self, clip: Path, opening: Opening, ready: Callable[[], bool]) -> None:
+        super().__init__(Opening(url=str(clip), name=opening.name), ready)
+        self._container.close()
+        silent: Any = SimpleNamespace(demux=self._nothing, close=lambda: None)
+        self._container = silent
+
+    @staticmethod
+    def _nothing(_: object) -> Iterator[av.Packet[Any]]:
+        raise av.BlockingIOError(errno.EAGAIN, "there is no picture")
+        yield
 
 
 def test_cameras_are_listed_with_their_lasting_names(tmp_path: Path) -> None:
