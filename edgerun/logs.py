@@ -17,8 +17,9 @@ from datetime import datetime, timezone
 from typing import Literal, TextIO
 from urllib.parse import quote
 
+from edgerun.secrets import hide_parameters
+
 _URL_USER = re.compile(r"(?<=://)[^\s/?#'\"<>]*@")
-_QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|pass|token|auth|key|secret)=)[^&#\s'\"]+")
 _SHORTEST_SECRET = 4
 """Shorter ones would blot out ordinary words and protect nobody."""
 
@@ -57,7 +58,7 @@ class Redactor:
 
 def hide_urls(text: str) -> str:
     """The text with the credentials of every URL in it hidden."""
-    return _QUERY_SECRET.sub(r"\1***", _URL_USER.sub("***@", text))
+    return hide_parameters(_URL_USER.sub("***@", text))
 
 
 class _Formatter(logging.Formatter):

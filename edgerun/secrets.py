@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-_IN_URL = re.compile(
-    r"(?i)://[^\s/?#:]*:([^\s/?#'\"<>]+)@|[?&](?:password|passwd|pwd|pass|token|auth|key|secret)=([^&#\s]+)"
+_PASSWORD = re.compile(r"://[^\s/?#:]*:([^\s/?#'\"<>]+)@")
+_PARAMETER = re.compile(
+    r"((?:[?&;/][\w.=-]{0,64}?|\s[\w-]{0,64}-)"  # after a blank only where it is no keyword of Python, as in tracebacks
+    r"(?:pass(?!ive)|pas(?==)|pwd|pw(?==)|token|key(?!frame|int)|secret|auth(?!or)|credential)[\w.-]{0,64}=)"
+    r"([^&\s\"\\]+)",
+    re.IGNORECASE,
 )
+"""A parameter whose name says that it is secret, and its value: in a URL, also in the path of those cameras that take
+it there, and as an option such as GStreamer's ``user-pw=``. Bounded, as strangers can bring texts to be searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,13 @@ class Secret:
 
 def passwords_in(text: str) -> set[str]:
     """The passwords in the URLs of a text, as they are written there and as they are meant."""
-    found = {one for groups in _IN_URL.findall(text) for one in groups if one}
+    found = {*_PASSWORD.findall(text), *(value for _, value in _PARAMETER.findall(text))}
     return found | {unquote(one) for one in found}
+
+
+def hide_parameters(text: str) -> str:
+    """The text with ``***`` for every value of a parameter that is secret by its name."""
+    return _PARAMETER.sub(r"\1***", text)
 
 
 NO_SECRET = Secret("")

@@ -160,7 +160,9 @@ def bundled(daemon: DaemonProcess, path: Path) -> list[str]:
     [
         ("rtsp://viewer:p%40ss@host/x", {"p%40ss", "p@ss"}),
         ("rtsp://viewer:p@ss@host/x and http://h/?a=b&token=t0ken", {"p@ss", "t0ken"}),
-        ("rtsp://host/a:b@c", set()),
+        ("http://h/?api_key=k3y&user_password=p%40ss&loginpas=pas", {"k3y", "p%40ss", "p@ss", "pas"}),
+        ("rtspsrc user-pw=p@ss ! decodebin", {"p@ss"}),
+        ("rtsp://host/a:b@c?keyframe=often", set()),
         ("/dev/video0", set()),
     ],
 )

@@ -33,6 +33,12 @@ def _root_logger_as_before() -> Iterator[None]:
         ("'rtsp://u:p@ss@host/x' and http://a@b", "'rtsp://***@host/x' and http://***@b"),
         ("http://10.0.0.5/mjpg?user=a&password=b&fps=5", "http://10.0.0.5/mjpg?user=a&password=***&fps=5"),
         ("http://10.0.0.5/?TOKEN=abc", "http://10.0.0.5/?TOKEN=***"),
+        ("http://10.0.0.5/mjpg?api_key=a&x=1&access_token=b", "http://10.0.0.5/mjpg?api_key=***&x=1&access_token=***"),
+        ("http://10.0.0.5/?apikey=abc is gone", "http://10.0.0.5/?apikey=*** is gone"),
+        ("rtsp://10.0.0.5/user=me_password=abc_channel=1.sdp", "rtsp://10.0.0.5/user=me_password=***"),
+        ("rtspsrc user-id=me user-pw=abc ! x", "rtspsrc user-id=me user-pw=*** ! x"),
+        ("http://10.0.0.5/?keyframe=9&passive=1&fps=5", "http://10.0.0.5/?keyframe=9&passive=1&fps=5"),
+        ("in f: sorted(known, key=len)", "in f: sorted(known, key=len)"),
         ("mail me@host, 5 @ 3", "mail me@host, 5 @ 3"),
         ("rtsp://10.0.0.5/a@b", "rtsp://10.0.0.5/a@b"),
     ],
@@ -76,13 +82,17 @@ def test_no_secret_survives(text: str, secrets: list[str]) -> None:
 
 
 def test_json_is_one_object_a_line() -> None:
-    """Also with line breaks in the message."""
+    """Also with line breaks and hidden values in the message."""
     out = io.StringIO()
     logs.set_up(LogOptions(format="json", level="debug"), stream=out)
     logging.getLogger("edgerun.a").debug("one\ntwo")
     entry = json.loads(out.getvalue())
     assert (entry["level"], entry["logger"], entry["message"]) == ("debug", "edgerun.a", "one\ntwo")
     assert entry["time"].endswith("Z")
+    out.seek(0)
+    out.truncate()
+    logging.getLogger("edgerun.a").info('at "http://host/?token=abc"')
+    assert json.loads(out.getvalue())["message"] == 'at "http://host/?token=***"'
 
 
 def test_under_systemd_every_line_has_its_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

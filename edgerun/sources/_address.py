@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-_SECRET_PARAMETER = re.compile(r"(?i)\b((?:pass|pwd|token|key|secret|auth)\w*=)[^&\s]+")
+from edgerun.secrets import hide_parameters
 
 
 def redacted(url: str) -> str:
@@ -17,7 +15,7 @@ def redacted(url: str) -> str:
         scheme, _, userinfo = head.partition("://")
         user, colon, _ = userinfo.partition(":")
         url = f"{scheme}://{user}{':***' if colon else ''}@{tail}"
-    return _SECRET_PARAMETER.sub(r"\1***", url)
+    return hide_parameters(url)
 
 
 def need_scheme(url: str, *schemes: str) -> None:

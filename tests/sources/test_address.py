@@ -18,7 +18,7 @@ from edgerun.sources._address import need_scheme, redacted
         ("rtsp://cam:p@ss@host/x", "rtsp://cam:***@host/x"),
         ("rtsp://cam:p/ss@host/x", "rtsp://cam:***@host/x"),
         ("http://h/snap.cgi?user=a&pwd=s3cret&x=1", "http://h/snap.cgi?user=a&pwd=***&x=1"),
-        ("http://h/snap.cgi?loginpas=1&Password=s3cret", "http://h/snap.cgi?loginpas=1&Password=***"),
+        ("http://h/snap.cgi?loginuse=a&loginpas=s3cret", "http://h/snap.cgi?loginuse=a&loginpas=***"),
     ],
 )
 def test_secrets_are_covered(url: str, shown: str) -> None:
