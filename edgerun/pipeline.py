@@ -83,6 +83,8 @@ class PipelineOptions:
 
     fps: float
     labels: tuple[str, ...]
+    score: float = 0.5
+    """Begins tracks where the tracker's own options do not say."""
     motion: MotionOptions
     regions: RegionOptions
     tracker: TrackerOptions
@@ -106,7 +108,7 @@ class Pipeline:
         self._regions = options.regions
         self._planned_size = model_size
         self._planner = RegionPlanner(options.regions, model_size)
-        self._tracker = Tracker(options.fps, options.tracker)
+        self._tracker = Tracker(options.fps, options.tracker, start_score=options.score)
         self._rules = RuleBook(options.rules, options.zones, options.lines, class_names, options.place, options.ground)
         if unknown := set(options.labels) - set(class_names):
             raise ValueError(f"the model does not know the label {min(unknown)!r} under `labels`")
@@ -114,6 +116,15 @@ class Pipeline:
         self._wanted = np.array(wanted, np.int32) if options.labels else None
         self._tracks = Tracks.empty()
         self._stamp: Stamp | None = None
+
+    @property
+    def score(self) -> float:
+        """The lowest that begins a track; may be set anew at any time."""
+        return self._tracker.start_score
+
+    @score.setter
+    def score(self, score: float) -> None:
+        self._tracker.start_score = score
 
     def look(self, frame: Frame) -> Look:
         """Decide what of this frame is worth an inference."""

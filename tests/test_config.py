@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from edgerun import config
 from edgerun.config import Chosen, Config, text, validation
 from edgerun.errors import ConfigError
+from edgerun.runtime.pipelines import pipeline_for
 from edgerun.secrets import Secret
+from edgerun.tracking import TrackerOptions
 
 CAMERA = "cameras:\n  porch:\n    source: {type: file, path: clip.mp4}\n"
 """Three lines; what a test adds to the camera starts in line 4."""
@@ -421,3 +423,12 @@ def test_no_text_gets_through_unchecked(raw: bytes) -> None:
 def test_no_slip_of_the_pen_gets_through_unchecked(at: int, typed: str) -> None:
     """Nor one wrong key pressed in a good file."""
     survives((CONTRACT[:at] + typed + CONTRACT[at + 1 :]).encode())
+
+
+@pytest.mark.parametrize(("told", "starts"), [(None, 0.3), (0.5, 0.5), (0.2, 0.2)])
+def test_the_models_score_starts_tracks_where_the_tracker_is_not_told(told: float | None, starts: float) -> None:
+    camera = config.CameraOptions(
+        source=config.source("file", path="clip.mp4"), tracker=TrackerOptions(start_score=told)
+    )
+    whole = Config(cameras={"gate": camera}, model=config.ModelChoice(score=0.3))
+    assert pipeline_for(whole, "gate", ("person",), (300, 300)).score == starts

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_process import DaemonProcess
+from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.subscriber import Subscriber
@@ -21,7 +21,7 @@ BASE = "edgerun/pi"
 
 def config(port: int) -> dict[str, Any]:
     mqtt = {"host": "127.0.0.1", "port": port, "home_assistant": True, "commands": True}
-    return {"device": "pi", "mqtt": mqtt, "cameras": {"gate": camera(clip())}}
+    return {"device": "pi", "mqtt": mqtt, "model": {"score": 1}, "cameras": {"gate": camera(clip())}}
 
 
 def test_the_entities_of_home_assistant_work(tmp_path: Path) -> None:
@@ -35,20 +35,28 @@ def test_the_entities_of_home_assistant_work(tmp_path: Path) -> None:
         found = home.wait("homeassistant/device/edgerun_pi/config", 10).json["components"]
         looking, score, event = found["gate_looking"], found["gate_score"], found["gate_alert"]
 
-        home.wait(looking["state_topic"], 10, state="ok", score=0.5)
+        home.wait(looking["state_topic"], 10, state="ok", score=1)
         home.publish(looking["command_topic"], looking["payload_off"].encode())
         paused = home.wait(looking["state_topic"], 10, state="paused").at
         home.publish(looking["command_topic"], looking["payload_on"].encode())
         home.wait(looking["state_topic"], 10, paused, state="ok")
 
+        assert not followed(home), "nobody scores so high"
         home.publish(score["command_topic"], score["command_template"].replace("{{ value }}", "0.35").encode())
         home.wait(score["state_topic"], 10, score=0.35)
+        wait_for(lambda: followed(home), 20, "somebody who is followed")
 
         home.publish(f"{BASE}/cmd/test_alert")
         kind = home.wait(event["state_topic"], 10, rule="test_alert").json["kind"]
         assert kind in event["event_types"]
         assert all(found.json["ok"] for found in home.on("/ack"))
         assert daemon.stop() == 0
+
+
+def followed(home: Subscriber) -> set[int]:
+    """The ids of all tracks that were told of."""
+    ids = {thing["track_id"] for found in home.on("/detections") for thing in found.json["objects"]}
+    return ids - {None}
 
 
 def test_a_stranger_achieves_nothing(tmp_path: Path) -> None:

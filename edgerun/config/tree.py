@@ -164,7 +164,7 @@ class CameraOptions:
     fps: Annotated[float, Interval(gt=0, le=240)] = 5.0
     """Frames looked at per second."""
     priority: Annotated[int, Interval(ge=0, le=10)] = 5
-    """Who is served first when the accelerator is short: a camera with a higher number."""
+    """Who gets more when the accelerator is short: a camera's share goes with its `fps` times `priority` + 1."""
     labels: tuple[str, ...] = ()
     """Labels to keep, of those that the model knows. Default: all."""
     stalled_s: Annotated[float, Interval(gt=0, le=3600)] = 4.0

@@ -42,7 +42,7 @@ class CameraActions:
         """Until the next reload or restart."""
         for one in self._chosen(camera):
             if score is not None:
-                one.outlet.score = score
+                one.set_score(score)
             if fps is not None:
                 one.set_fps(fps)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edgerun.config import Config
 from edgerun.errors import ConfigError
 from edgerun.pipeline import Pipeline, PipelineOptions
-from edgerun.tracking import TrackerOptions
 
 
 def pipeline_for(
@@ -18,9 +15,10 @@ def pipeline_for(
     options = PipelineOptions(
         fps=fps or camera.fps,
         labels=camera.labels,
+        score=config.model.score,
         motion=camera.motion,
         regions=camera.regions,
-        tracker=_tracker(camera.tracker, config.model.score),
+        tracker=camera.tracker,
         zones=camera.zones,
         lines=camera.lines,
         rules=camera.rules,
@@ -31,10 +29,3 @@ def pipeline_for(
         return Pipeline(options, class_names, model_size)
     except ValueError as error:
         raise ConfigError(f"camera {name}: {error}") from error
-
-
-def _tracker(options: TrackerOptions, score: float) -> TrackerOptions:
-    """The model's score starts tracks, unless the tracker was told otherwise."""
-    if options.start_score != TrackerOptions().start_score:
-        return options
-    return replace(options, start_score=max(score, options.low_score))

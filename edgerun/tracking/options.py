@@ -16,8 +16,8 @@ class TrackerOptions:
     """Boxes below this score are ignored."""
     high_score: Annotated[float, Interval(ge=0, le=1)] = 0.65
     """Boxes from this score on are given to tracks first; what is below only helps those that found none."""
-    start_score: Annotated[float, Interval(ge=0, le=1)] = 0.5
-    """Only a box with at least this score begins a new track."""
+    start_score: Annotated[float, Interval(ge=0, le=1)] | None = None
+    """Only a box with at least this score begins a new track. Default: the model's `score`."""
     confirm: Annotated[float, Gt(0)] = 6.0
     """Evidence that confirms a track, of two boxes at least. At 10 fps a box with a score of 0.5 adds 0.4, with 0.7
     1.3, with 0.9 2.6, with 1 4; at fewer frames per second each adds more."""
@@ -27,7 +27,7 @@ class TrackerOptions:
     """How long a track that is not found can be taken up again under its id; at least until the next look."""
 
     def __post_init__(self) -> None:
-        if not self.low_score <= min(self.high_score, self.start_score):
+        if not self.low_score <= min(self.high_score, 1.0 if self.start_score is None else self.start_score):
             raise ValueError("set low_score no higher than high_score and start_score")
         if self.coast_s > self.memory_s:
             raise ValueError("set coast_s no longer than memory_s: a forgotten track cannot be told of")

@@ -70,13 +70,16 @@ class Tracker:
 
     Ids start at 1 for each instance and are never used again, also not after ``reset``. ``fps`` is how often the
     camera is looked at; it stands in for the time between two stamps where that is not above 0.
+    ``start_score`` begins tracks where the options do not say.
     Raises ValueError when ``fps`` is not above 0 and finite.
     """
 
-    def __init__(self, fps: float = 10.0, options: TrackerOptions | None = None) -> None:
+    def __init__(self, fps: float = 10.0, options: TrackerOptions | None = None, *, start_score: float = 0.5) -> None:
         if not 0 < fps < math.inf:
             raise ValueError(f"fps must be above 0 and finite, not {fps}")
         self._options = options or TrackerOptions()
+        self.start_score = start_score if self._options.start_score is None else self._options.start_score
+        """Only a box with at least this score begins a new track; may be set anew at any time."""
         self._usual_s = 1 / fps
         self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
         self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
@@ -248,7 +251,7 @@ class Tracker:
 
     def _start(self, found: Found, taken: Mask, step_s: float) -> None:
         """Begin tracks with good boxes that no track took and that no better one covers."""
-        eligible = ~taken & (found.score >= self._options.start_score)
+        eligible = ~taken & (found.score >= self.start_score)
         if not eligible.any():
             return
         new = np.flatnonzero(eligible)
