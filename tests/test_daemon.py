@@ -107,6 +107,17 @@ def test_the_service_manager_is_told_the_truth(tmp_path: Path) -> None:
         assert not daemon.said("Traceback")
 
 
+def test_it_is_ready_without_a_camera(tmp_path: Path) -> None:
+    """All are out of service; a reload may bring them back."""
+    off = config(1, gate=camera(clip(), enabled=False))
+    with DaemonProcess(tmp_path, {**off, "mqtt": NOBODY}) as daemon:
+        daemon.ready()
+        assert daemon.noted("no camera is enabled")
+        reload(daemon, {**config(1, gate=camera(clip())), "mqtt": NOBODY})
+        wait_for(lambda: "gate" in daemon.health()["cameras"], 10, daemon.log)
+        assert daemon.stop() == 0
+
+
 def test_it_stops_at_once_while_the_model_loads(tmp_path: Path) -> None:
     """A hanging accelerator holds no shutdown up."""
     with DaemonProcess(tmp_path, config(1, gate=camera(clip())), program="tests.faulty_daemon") as daemon:
@@ -268,6 +279,8 @@ def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -
 
         reload(daemon, config(broker.port, left=camera(clip())))
         wait_for(lambda: daemon.health()["cameras"].keys() == {"left"}, 5, daemon.log)
+        reload(daemon, {**config(broker.port, left=camera(clip())), "place": {"timezone": "Asia/Tokyo"}})
+        wait_for(lambda: daemon.said("cameras started again: left") == 1, 5, daemon.log)
         assert daemon.health()["reload_error"] == ""
         wait_for(lambda: subscriber.on("/right/state")[-1].payload == b"", 5, "the retained state taken back")
         assert daemon.stop() == 0

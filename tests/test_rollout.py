@@ -7,14 +7,17 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from edgerun.config import Config
 from edgerun.runtime.detector import Detector
-from edgerun.runtime.rollout import _agreement
+from edgerun.runtime.report import Report
+from edgerun.runtime.rollout import Rollout, _agreement
 from edgerun.schemas import PAYLOADS
 from edgerun.types import Detections
 from tests.daemon_process import CLIP, DaemonProcess, wait_for
@@ -100,6 +103,28 @@ def seen(*rows: tuple[float, int]) -> Detections:
     """Boxes 10 wide at an x, each of a class."""
     xyxy = np.array([(x, 0, x + 10, 10) for x, _ in rows], np.float32).reshape(-1, 4)
     return Detections(xyxy, np.ones(len(rows), np.float32), np.array([kind for _, kind in rows], np.int32))
+
+
+def looked_at(fps: float, after_s: float, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is wrong with a model when a camera of ``fps`` gave no frame for so long after the switch."""
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    rollout = Rollout()
+    rollout.switched("new", None, cast("tuple[Config, bytes]", ("before", b"")))
+    report = SimpleNamespace(
+        detector=SimpleNamespace(dispatcher=SimpleNamespace(workers=[])),
+        cameras={"gate": SimpleNamespace(state="ok", asked_fps=fps, dropped={})},
+    )
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0 + after_s)
+    return rollout.wrong(cast(Report, report), 0)
+
+
+@pytest.mark.parametrize(("fps", "after_s", "wrong"), [(5, 19, ""), (5, 21, "21 s"), (0, 21, "21 s"), (0.1, 25, "")])
+def test_silence_is_wrong_where_frames_should_come(
+    fps: float, after_s: float, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = looked_at(fps, after_s, monkeypatch)
+    assert wrong in said
+    assert bool(wrong) == bool(said)
 
 
 @pytest.mark.parametrize(

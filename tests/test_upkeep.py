@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,6 +27,7 @@ from edgerun.runtime.fallback import StartRecord
 from edgerun.runtime.memory import give_back, rss_mb
 from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.vitals import read
+from edgerun.stages import Source
 from edgerun.types import Frame
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
@@ -53,6 +54,8 @@ class Hanging:
 class Taker:
     """A dispatcher and a pipeline that only look."""
 
+    score = 0.5
+
     def __init__(self) -> None:
         self.taken: list[int] = []
 
@@ -67,6 +70,12 @@ class Taker:
         return Look(frame, ())
 
 
+def looked_after(source: Callable[[], Source], taker: Taker, terms_for: Callable[[float], CameraTerms]) -> Camera:
+    """A camera of 5 fps, whose frames ``taker`` gets."""
+    parts = cast(Pipeline, taker), cast(Outlet, SimpleNamespace(score=0.5)), cast(Dispatcher, taker)
+    return Camera("porch", lambda fps: source(), *parts, terms_for, fps=5, weight=1, lossless=False)
+
+
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
     event = threading.Event()
@@ -77,16 +86,8 @@ def release() -> Iterator[threading.Event]:
 def test_a_capture_that_hangs_is_left_behind_for_a_new_one(release: threading.Event) -> None:
     """A few times; then it is reported as stuck. What was left behind and wakes up does nothing any more."""
     taker = Taker()
-    porch = Camera(
-        "porch",
-        lambda fps: Hanging(release),
-        cast(Pipeline, taker),
-        cast(Outlet, SimpleNamespace(score=0.5)),
-        cast(Dispatcher, taker),
-        CameraTerms(stalled_s=10, frozen_s=0, stuck_s=0.05),
-        fps=5,
-        weight=1,
-        lossless=False,
+    porch = looked_after(
+        lambda: Hanging(release), taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0, stuck_s=0.05)
     )
     porch.start()
     wait_for(lambda: porch.report().stuck, 10, lambda: porch.report())
@@ -112,14 +113,38 @@ def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
         def close(self) -> None: ...
 
     taker = Taker()
-    terms = CameraTerms(stalled_s=10, frozen_s=0)
-    parts = cast(Pipeline, taker), cast(Outlet, SimpleNamespace(score=0.5)), cast(Dispatcher, taker)
-    porch = Camera("porch", lambda fps: Ten(), *parts, terms, fps=5, weight=1, lossless=False)
+    porch = looked_after(Ten, taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
     porch.half_fps = True
     porch.start()
     porch.join(5)
     assert taker.taken == [2, 4, 6, 8, 10]
     assert porch.report().dropped["heat"] == 5
+
+
+def test_a_camera_that_is_told_to_be_slow_is_not_late() -> None:
+    """One frame in ten seconds is what was asked for by command."""
+
+    class Once:
+        def __init__(self) -> None:
+            self.closed = threading.Event()
+
+        def frames(self) -> Iterator[Frame]:
+            yield frame("porch", 1)
+            self.closed.wait()
+
+        def close(self) -> None:
+            self.closed.set()
+
+    taker = Taker()
+    porch = looked_after(Once, taker, lambda fps: CameraTerms(stalled_s=0.5 / fps, frozen_s=0))
+    porch.start()
+    wait_for(lambda: porch.report().state == "stalled", 5, porch.report)
+    porch.set_fps(0.1)
+    wait_for(lambda: taker.taken == [1, 1], 5, porch.report)
+    wait_for(lambda: porch.report().state == "ok", 5, porch.report)
+    time.sleep(0.3)
+    assert porch.report().state == "ok"
+    porch.close()
 
 
 # Which configuration

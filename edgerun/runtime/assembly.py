@@ -48,18 +48,18 @@ def camera_for(config: Config, name: str, detector: Detector, topics: Topics, de
         pipeline_for(config, name, detector.labels, detector.size),
         outlet,
         detector.dispatcher,
-        terms_for(options),
+        partial(terms_for, options),
         fps=options.fps,
         weight=options.fps * (options.priority + 1),
         lossless=not getattr(options.source.options, "pace", True),
     )
 
 
-def terms_for(options: CameraOptions) -> CameraTerms:
+def terms_for(options: CameraOptions, fps: float) -> CameraTerms:
     """A camera that is asked for a frame a minute is not late after four seconds."""
     source = options.source.options
     timeouts_s = sum(getattr(source, part.name) for part in fields(source) if part.name.endswith("timeout_s"))
-    slowest_s = 3 / options.fps
+    slowest_s = 3 / fps
     return CameraTerms(
         stalled_s=max(options.stalled_s, slowest_s),
         frozen_s=options.frozen_s,

@@ -44,7 +44,7 @@ class Camera:
         pipeline: Pipeline,
         outlet: Outlet,
         dispatcher: Dispatcher,
-        terms: CameraTerms,
+        terms_for: Callable[[float], CameraTerms],
         *,
         fps: float,
         weight: float,
@@ -67,7 +67,7 @@ class Camera:
         self._build_source = build_source
         self._pipeline = pipeline
         self._dispatcher = dispatcher
-        self._terms = terms
+        self._terms_for, self._terms = terms_for, terms_for(fps)
         self._asked_fps = fps
         self._lane = Lane(name, weight, self._finish, lossless=lossless)
         self._failed = 0
@@ -99,11 +99,6 @@ class Camera:
         """Frames that went the whole way, with or without an inference."""
         return self._lane.served
 
-    @property
-    def over(self) -> bool:
-        """True once a finite source has been shown to its end."""
-        return not self._thread.is_alive() and not self._closed.is_set() and self._thread.ident is not None
-
     def start(self) -> None:
         self._dispatcher.add(self._lane)
         self._thread.start()
@@ -130,10 +125,14 @@ class Camera:
         """A paused camera stays connected; its frames are not looked at."""
         self._paused = paused
 
+    def set_score(self, score: float) -> None:
+        """Begin tracks with, and tell of, what has at least this score."""
+        self._pipeline.score = self.outlet.score = score
+
     def set_fps(self, fps: float) -> None:
         """Open the source again for another number of frames a second."""
         self._lane.weight *= fps / self._asked_fps if self._asked_fps else 1.0
-        self._asked_fps = fps
+        self._asked_fps, self._terms = fps, self._terms_for(fps)
         source, self._source = self._source, None
         if source is not None:
             source.close()
@@ -156,7 +155,7 @@ class Camera:
             self._asked_fps,
             self._late_fps(now),
             dropped,
-            self.outlet.score,
+            self._pipeline.score,
             max(0, self._opened - 1),
             self._replaced,
             stuck,

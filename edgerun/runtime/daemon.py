@@ -67,6 +67,8 @@ class Daemon:
         self._reload: Reload | None = None
         self._reload_error = ""
         self._crash: BaseException | None = None
+        self._serving = False
+        """The model is loaded and the cameras are started."""
         self._ready = False
         self._started = time.monotonic()
         self._cameras: dict[str, Camera] = {}
@@ -96,6 +98,7 @@ class Daemon:
             self._metrics.apply(self._config.metrics)
             if self._wait_for_model():
                 self._adopt(self._config.cameras, changed=set())
+                self._serving = True
                 gc.freeze()
                 self._supervise()
         except (ConfigError, ModelError):
@@ -221,9 +224,9 @@ class Daemon:
             note_load(self._path, pickle.dumps(self._detector.dispatcher.workers[0].candidate.load))
             log.info("looking: first frame after %.1f s", waited_s)
             return "looking"
-        if self._cameras and waited_s > _READY_ANYWAY_S:
+        if self._serving and (not self._cameras or waited_s > _READY_ANYWAY_S):
             self._ready = True
-            return "no frame from any camera yet"
+            return "no frame from any camera yet" if self._cameras else "no camera is enabled"
         self._notifier.extend(2 * _TICK_S + 10)
         return ""
 
@@ -271,8 +274,10 @@ class Daemon:
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
         self._metrics.attach(self._cameras, self._delivery)
-        everything = reload.detector is not None
-        if (before.mqtt, before.device, before.outbox) != (self._config.mqtt, self._config.device, self._config.outbox):
+        if before.state_dir != self._config.state_dir:
+            log.warning("state_dir is taken over when the daemon is started the next time")
+        everything = reload.detector is not None or before.place != self._config.place
+        if _delivered(before) != _delivered(self._config):
             everything = True
             self._adopt({}, changed=set())
             self._stop_delivering()
@@ -314,6 +319,11 @@ class Daemon:
                 getattr(self, part).close()
         if hasattr(self, "_delivery"):
             self._stop_delivering()
+
+
+def _delivered(config: Config) -> tuple[object, ...]:
+    """What the delivery is made of."""
+    return config.mqtt, config.device, config.outbox, config.stdout
 
 
 def _end(cameras: Iterable[Camera]) -> None:

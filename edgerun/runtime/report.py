@@ -56,7 +56,7 @@ class Report:
     def key(self) -> object:
         """Changes when a reader of the state should hear of it at once."""
         return (
-            {name: (camera.state, camera.reason, camera.overloaded) for name, camera in self.cameras.items()},
+            {name: (camera.state, camera.reason, bool(camera.overloaded)) for name, camera in self.cameras.items()},
             self.detector.model.sha256,
             self.detector.engine,
             self.detector.dispatcher.reasons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -169,7 +170,7 @@ class Rollout:
         failed = sum(camera.dropped.get("engine", 0) for camera in report.cameras.values())
         if failed > _MOST_FAILED:
             return f"{failed} inferences failed"
-        capturing = any(camera.state == "ok" for camera in report.cameras.values())
-        if capturing and now - self._looked_at > _SILENCE_S:
-            return f"no frame was looked at for {_SILENCE_S:g} s"
+        asked = [camera.asked_fps or math.inf for camera in report.cameras.values() if camera.state == "ok"]
+        if asked and now - self._looked_at > max(_SILENCE_S, 3 / max(asked)):
+            return f"no frame was looked at for {now - self._looked_at:.0f} s"
         return ""

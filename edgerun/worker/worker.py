@@ -136,10 +136,6 @@ class Worker:
         return self._mapped[self._served][1]
 
     @property
-    def serving(self) -> bool:
-        return self._process is not None
-
-    @property
     def pid(self) -> int | None:
         process = self._process
         return process.pid if process else None
