@@ -11,6 +11,7 @@ from edgerun.outbox import Entry
 from edgerun.runtime.departures import Departures
 from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.retained import Retained
+from edgerun.stages import Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message
 
@@ -20,9 +21,15 @@ class Desk:
 
     def __init__(self) -> None:
         self.unanswered: list[int] = []
+        self.offered: list[Message] = []
 
     def offer(self, message: Message, token: int, session: int) -> bool:
         self.unanswered.append(token)
+        self.offered.append(message)
+        return True
+
+    def send(self, message: Message) -> bool:
+        self.offered.append(message)
         return True
 
     def body(self, entry: Entry) -> bytes:
@@ -55,3 +62,47 @@ def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
         for token in answered:
             departures.answered(token, "taken", "")
     assert fewest <= widest <= most
+
+
+@pytest.mark.parametrize("verdict", ["taken", "unclaimed"])
+def test_a_topic_is_taken_away_until_the_broker_says_so(verdict: Verdict) -> None:
+    """What was on its way when the connection went is said again; once it was acknowledged, never more."""
+    desk: Any = Desk()
+    retained = Retained()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, Lanes(), retained)
+    gone, kept = Message("edgerun/pi/yard/state", b"", 1, True), Message("edgerun/pi/porch/state", b"{}", 1, True)
+    retained.set(gone)
+    retained.set(kept)
+
+    def session(answer: Verdict | None) -> list[Message]:
+        desk.offered.clear()
+        departures.start(65535, 1)
+        for _ in range(4):
+            departures.fill(0.0)
+            answered, desk.unanswered = desk.unanswered, []
+            for token in answered:
+                if answer is not None:
+                    departures.answered(token, answer, "")
+        departures.stop("lost")
+        return list(desk.offered)
+
+    assert {message.topic for message in [*session(None), *session(None)]} == {gone.topic, kept.topic}
+    assert session("refused") == [gone, kept]
+    assert session(verdict) == [gone, kept]
+    assert session(verdict) == [kept]
+
+
+def test_a_topic_that_is_set_again_is_not_forgotten_for_its_removal() -> None:
+    """The answers to what was said before come late."""
+    retained = Retained()
+    messages = [Message("edgerun/pi/yard/state", payload, 1, True) for payload in (b"", b"{}", b"")]
+    for message in messages:
+        retained.set(message)
+        assert retained.take() is message
+    retained.arrived(messages[0])
+    retained.arrived(messages[1])
+    retained.all_again()
+    assert retained.take() is messages[2]
+    retained.arrived(messages[2])
+    retained.all_again()
+    assert retained.take() is None

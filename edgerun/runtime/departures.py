@@ -35,7 +35,7 @@ class _Flight:
     """Something with QoS 1 that is not acknowledged yet: an alert, or with no entry any other message."""
 
     entry: Entry | None
-    topic: str
+    message: Message
     since: float
 
 
@@ -114,6 +114,8 @@ class Departures:
         sent = self._offer(message, None, now) if message.qos else self._sink.send(message)
         if not sent:
             self._retained.again(message)
+        elif not message.qos:  # all that is known of it
+            self._retained.arrived(message)
         return sent
 
     def _offer_alert(self, now: float) -> bool:
@@ -137,7 +139,7 @@ class Departures:
 
     def _offer(self, message: Message, entry: Entry | None, now: float) -> bool:
         self._token += 1
-        self._flights[self._token] = _Flight(entry, message.topic, now)  # first, as the answer may be fast
+        self._flights[self._token] = _Flight(entry, message, now)  # first, as the answer may be fast
         if not self._sink.offer(message, self._token, self._session):
             del self._flights[self._token]
             return False
@@ -162,9 +164,12 @@ class Departures:
             return
         if verdict == "refused":
             self.refused += 1
-            if (flight.topic, reason) not in self._refusals:
-                self._refusals.add((flight.topic, reason))
-                log.error("the broker does not take what is sent to %s: %s", flight.topic, reason)
+            topic = flight.message.topic
+            if (topic, reason) not in self._refusals:
+                self._refusals.add((topic, reason))
+                log.error("the broker does not take what is sent to %s: %s", topic, reason)
+        else:
+            self._retained.arrived(flight.message)
         if flight.entry is None:
             return
         now = time.monotonic()

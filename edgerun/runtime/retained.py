@@ -32,10 +32,14 @@ class Retained:
             if topic is None:
                 return None
             del self._due[topic]
-            message = self._newest[topic]
-            if not message.payload:  # taking a topic away needs to be said only once
-                del self._newest[topic]
-            return message
+            return self._newest[topic]
+
+    def arrived(self, message: Message) -> None:
+        """The broker has it: taking a topic away need not be said again."""
+        with self._lock:
+            if not message.payload and self._newest.get(message.topic) is message:
+                del self._newest[message.topic]
+                self._due.pop(message.topic, None)
 
     def again(self, message: Message) -> None:
         """Send a message later, unless a newer one has come."""
