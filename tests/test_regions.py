@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -178,6 +179,29 @@ def test_a_parked_car_is_checked_and_not_forgotten() -> None:
             looked += [at] if any(region.xyxy[0] < 700 and region.xyxy[2] > 800 for region in world.regions) else []
     assert np.diff(looked).max() <= 2.5
     assert len(looked) <= 60  # of 600 frames
+
+
+@pytest.mark.parametrize("step", range(20))
+def test_the_oldest_frame_may_be_merged_while_another_is_planned(step: int) -> None:
+    """In another thread, at whatever step of keeping the frame for its own merge."""
+    planner = RegionPlanner(RegionOptions(), MODEL)
+    cars = tracks_of([700, 300, 800, 360])
+    oldest, steps = 0, 0
+
+    def merge_meanwhile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal steps
+        if frame.f_code.co_name == "_hold" and event.startswith("c_"):
+            steps += 1
+            if steps == step:
+                planner.merge([], stamp(oldest / 10))
+
+    for number in range(200):
+        oldest, steps = number - 16, 0
+        sys.setprofile(merge_meanwhile if oldest >= 100 else None)
+        try:
+            planner.plan(STILL, cars, stamp(number / 10))
+        finally:
+            sys.setprofile(None)
 
 
 def test_a_parked_car_that_is_gone_is_noticed() -> None:

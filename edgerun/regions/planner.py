@@ -36,6 +36,8 @@ MARGIN = 0.15
 """Room around an object, as a part of its longer side: for its motion since it was seen, and as context."""
 MOST_INTERESTS = 24
 """Those that count most are considered; it bounds the planner's own cost."""
+_MOST_HELD = 16
+"""Frames that wait for their merge; those dropped on their way never come to it."""
 
 
 class RegionPlanner:
@@ -206,8 +208,8 @@ class RegionPlanner:
             looked = np.array([region.xyxy for region in regions], np.float32)
             held &= containment(tracks.xyxy, looked).max(axis=1) < 0.98
         self._held[seq] = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
-        while len(self._held) > 16:  # frames dropped on their way never come to be merged
-            self._held.pop(next(iter(self._held)))
+        for old in list(self._held)[:-_MOST_HELD]:  # in one step, as ``merge`` takes some of them meanwhile
+            self._held.pop(old, None)
 
 
 def _grown(boxes: F32, part: float) -> F32:
