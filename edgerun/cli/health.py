@@ -61,7 +61,7 @@ def _bundle(path: Path, config: Path, answer: dict[str, Any]) -> None:
 
 
 def _socket(config: Path) -> Path:
-    if _SERVICE_SOCKET.exists():
+    if config.absolute() == DEFAULT_CONFIG and _SERVICE_SOCKET.exists():
         return _SERVICE_SOCKET
     try:
         configured = load(config).state_dir

@@ -1,0 +1,43 @@
+"""``edgerun health``: whom it asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgerun.cli import health, main
+from edgerun.runtime.control import Control
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A configuration with a daemon of its own, beside the machine's service."""
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setattr(health, "_SERVICE_SOCKET", tmp_path / "service.sock")
+    monkeypatch.setattr(health, "DEFAULT_CONFIG", tmp_path / "etc.yaml")
+    config = tmp_path / "own.yaml"
+    config.write_text(f"state_dir: {tmp_path}\ncameras: {{a: {{source: {{type: file, path: x}}}}}}\n")
+    sockets = {"service": tmp_path / "service.sock", "own": tmp_path / "control.sock"}
+    told = {name: {"healthy": True, "wrong": [], "name": name} for name in sockets}
+    controls = [Control(path, lambda name=name: told[name]) for name, path in sockets.items()]  # type: ignore[misc]
+    yield config
+    for control in controls:
+        control.close()
+
+
+def answering(capsys: pytest.CaptureFixture[str], config: Path) -> str:
+    assert main(["health", "--json", "-c", str(config)]) == 0
+    return str(json.loads(capsys.readouterr().out)["name"])
+
+
+def test_the_daemon_of_the_given_configuration_is_asked(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a service runs: that is asked for its own configuration alone, however the file is named."""
+    assert answering(capsys, own) == "own"
+    assert answering(capsys, own.with_name("etc.yaml")) == "service"
+    monkeypatch.chdir(own.parent)
+    assert answering(capsys, Path("etc.yaml")) == "service"
