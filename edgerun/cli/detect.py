@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,7 @@ from edgerun import config
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
 from edgerun.labels import label
-from edgerun.models.catalogue import catalogue
-from edgerun.models.store import folders
+from edgerun.models import is_path
 from edgerun.pipeline import Look
 from edgerun.regions import Region, RegionOptions
 from edgerun.regions.crops import Canvas
@@ -45,9 +46,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def model_choice(args: argparse.Namespace) -> config.ModelChoice:
     """What the model arguments ask for. Raises ConfigError."""
-    is_file = "/" in args.model or Path(args.model).exists() or "." in args.model
-    is_file &= args.model not in catalogue(folders())
-    options = {"path" if is_file else "name": json.dumps(args.model), "engine": args.engine, "head": args.head}
+    kind = "path" if is_path(args.model) else "name"
+    options = {kind: json.dumps(args.model), "engine": args.engine, "head": args.head}
     if args.labels:
         options["labels"] = json.dumps(args.labels)
     return config.model(options, Path.cwd())
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     choice = model_choice(args)
     results = []
     with Session(choice) as session:
-        for number, path in enumerate(args.images):
+        for number, (path, name) in enumerate(zip(args.images, _drawing_names(args.images), strict=True)):
             frame = _read(path, number)
             size = frame.stamp.width, frame.stamp.height
             look = Look(frame, parts_of(size, session.io.size)) if args.regions else Look.whole(frame)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             found = found.take(found.score >= args.score)
             results.append(_described(path, found, session.labels))
             if args.save:
-                _draw(frame, found, results[-1]["objects"], args.save / path.name)
+                _draw(frame, found, results[-1]["objects"], args.save / name)
             if not args.json:
                 _print(results[-1])
     if args.json:
@@ -131,4 +131,13 @@ def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: 
     if found.details is not None:
         draw_details(picture, found.details)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".jpg").write_bytes(jpeg(picture, 90))
+    path.write_bytes(jpeg(picture, 90))
+
+
+def _drawing_names(images: Iterable[Path]) -> list[str]:
+    """Each image's own name as a JPEG's, with a number where another has taken it."""
+    names: list[str] = []
+    for path in images:
+        spares = (f"{path.stem}-{n}.jpg" for n in count(2))
+        names.append(next(name for name in chain([f"{path.stem}.jpg"], spares) if name not in names))
+    return names

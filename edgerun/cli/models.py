@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun.errors import EdgerunError, ModelError
-from edgerun.models import ModelFile, resolve
+from edgerun.models import ModelFile, is_path, resolve
 from edgerun.models.catalogue import CataloguedFile, Entry, catalogue, parts
 from edgerun.models.fetch import Progress
 from edgerun.models.store import find, folders, pull, sha256_of
@@ -117,8 +117,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    is_file = "/" in args.model or Path(args.model).exists()
-    model = resolve("", args.model, args.labels) if is_file else resolve(args.model)
+    model = resolve("", args.model, args.labels) if is_path(args.model) else resolve(args.model)
     engine, io = inspect(model)
     told = _described(model, engine, io)
     if args.json:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgerun.models.labels import from_metadata
-from edgerun.models.resolve import ModelFile, resolve
+from edgerun.models.resolve import ModelFile, is_path, resolve
 
-__all__ = ["ModelFile", "from_metadata", "resolve"]
+__all__ = ["ModelFile", "from_metadata", "is_path", "resolve"]

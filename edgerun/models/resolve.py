@@ -29,6 +29,12 @@ class ModelFile:
     spares: tuple[Path, ...] = ()
 
 
+def is_path(model: str) -> bool:
+    """Whether somebody who writes a model in one word means a file: all that looks like one or is there, but never a
+    name of the catalogue."""
+    return ("/" in model or "." in model or Path(model).exists()) and model not in catalogue(folders())
+
+
 def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     """The model of a path (with an optional labels file), or else of a name in the catalogue.
 

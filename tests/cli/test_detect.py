@@ -114,3 +114,27 @@ def test_an_engine_that_makes_no_sense_is_told(
 ) -> None:
     assert main(["detect", str(red), "--engine", engine]) != 0
     assert words in capsys.readouterr().err
+
+
+def test_images_of_one_name_are_all_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From two folders, or as PNG and JPEG; and none takes the name that another was given for that."""
+    model = pose_model(tmp_path / "pose.onnx")
+    images = [tmp_path / name for name in ("gate.png", "yard/gate.png", "gate.jpg", "gate-2.png")]
+    for path, grey in zip(images, (10, 90, 170, 250), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), np.full((120, 160, 3), grey, np.uint8))
+    drawn = tmp_path / "drawn"
+    seen(capsys, *images, "--model", model, "--engine", "onnx", "--save", drawn)
+    greys = {path.name: cv2.imread(str(path))[0, 0, 0].item() for path in drawn.iterdir()}  # type: ignore[index]
+    assert greys == {"gate.jpg": 10, "gate-2.jpg": 90, "gate-3.jpg": 170, "gate-2-2.jpg": 250}
+
+
+def test_a_file_that_is_not_there_is_missed_in_the_same_words_everywhere(
+    red: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for words in (["models", "info", "x.tflite"], ["detect", str(red), "--model", "x.tflite"]):
+        assert main(words) == 78
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert "x.tflite is not there" in said[0]
