@@ -7,6 +7,7 @@ import json
 import math
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -123,6 +124,26 @@ def test_only_get_only_one_path_only_our_names_only_with_the_token(server: Metri
     for method in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
         assert get(port, method=method, **good)[0] == 501
     assert "s3cret" not in get(port)[1]
+
+
+def test_a_client_that_drips_its_request_is_cut_off(server: Metrics) -> None:
+    """It would hold up other clients, a reload and the end of the daemon for as long as it likes."""
+    server.apply(MetricsOptions(enabled=True, port=0, token=Secret("s3cret-token")))
+    assert server.address is not None
+    port = server.address[1]
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+
+    def is_cut_off() -> bool:
+        try:
+            connection.sendall(b"x")
+        except OSError:
+            return True
+        return False
+
+    wait_for(is_cut_off, 20, "the connection ends")
+    assert get(port)[0] == 401
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ _TIMEOUT_S = 2.0
 
 
 class MetricsServer(HTTPServer):
-    """One request at a time: a scraper comes every few seconds, and nobody can make it start threads."""
+    """One request at a time: a scraper comes every few seconds, and nobody can make it start a thread for each."""
 
     def __init__(self, options: MetricsOptions, page: Callable[[], bytes]) -> None:
         """Raises OSError when it cannot listen there."""
@@ -41,6 +43,16 @@ class MetricsServer(HTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """A request's time is limited as a whole: who drips it byte by byte holds up neither others nor a reload."""
+        limit = threading.Timer(_TIMEOUT_S, _cut, [request])
+        limit.daemon = True
+        limit.start()
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            limit.cancel()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nobody's concern."""
         log.debug("a client of the metrics at %s went away", client_address, exc_info=True)
@@ -48,7 +60,6 @@ class MetricsServer(HTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: MetricsServer
-    timeout = _TIMEOUT_S
     server_version = "edgerun"
     sys_version = ""
 
@@ -75,6 +86,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are not logged: whoever asks must not fill the journal."""
+
+
+def _cut(connection: socket.socket) -> None:
+    """Whoever reads from it or writes to it is woken."""
+    with contextlib.suppress(OSError):  # it is over already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def is_ours(host: str, names: set[str]) -> bool:
