@@ -138,3 +138,17 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Copies(Protocol):
+    """Where copies of all messages go, beside the sink that answers for them. Built as ``X(options, ...)``."""
+
+    def open(self) -> None: ...
+
+    def send(self, message: Message) -> None:
+        """Best effort, from any thread, never blocks."""
+        ...
+
+    def close(self) -> None:
+        """Send what waits, as far as that takes no time."""
+        ...

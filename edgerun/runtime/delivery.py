@@ -22,7 +22,7 @@ from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.meters import AlertMeter
 from edgerun.runtime.retained import Retained
-from edgerun.stages import Request, Sink, Verdict
+from edgerun.stages import Copies, Request, Sink, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Event, Message
 
@@ -62,8 +62,8 @@ class DeliveryCounts:
 class Delivery:
     """Alerts through the outbox, retained state on every connect, detections as they come.
 
-    ``copies`` get every message too, best effort. When ``online`` comes at ``birth_topic``, subscribers are about to
-    return: retained messages go out again, and unclaimed alerts are tried.
+    ``copies`` get every message too, once and best effort. When ``online`` comes at ``birth_topic``, subscribers are
+    about to return: retained messages go out again, and unclaimed alerts are tried.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Delivery:
         outbox_path: Path,
         outbox: OutboxOptions,
         *,
-        copies: Sequence[Sink] = (),
+        copies: Sequence[Copies] = (),
         birth_topic: str = "",
     ) -> None:
         self.commands: SimpleQueue[Request] = SimpleQueue()
@@ -85,7 +85,7 @@ class Delivery:
         self._birth_topic = birth_topic
         self._outbox = Outbox(outbox_path, outbox)
         self._ledger = Ledger(self._outbox, topics.device)
-        self._retained = Retained()
+        self._retained = Retained(self._copy)
         self._lanes = Lanes()
         self._departures = Departures(topics, sink, self._ledger, self._lanes, self._retained)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -100,6 +100,8 @@ class Delivery:
 
     def start(self) -> None:
         """Open the outbox and the sink in the thread; returns at once."""
+        for copy in self._copies:
+            copy.open()
         self._retained.set(messages.status(self._topics, online=True))
         self._thread.start()
 
@@ -115,18 +117,16 @@ class Delivery:
         """Best effort and at once, from any thread: dropped and counted when the connection does not take it."""
         if not self._sink.send(message):
             self._dropped += 1
-        for copy in self._copies:
-            copy.send(message)
+        self._copy(message)
 
     def retain(self, message: Message) -> None:
         """Retained state: sent when it changed, and again on every connect. An empty payload takes it away."""
         if self._retained.set(message):
             self._inbox.put(_nothing)
-        for copy in self._copies:
-            copy.send(message)
 
     def answer(self, message: Message) -> None:
         """An answer to a command: sent once, with its acknowledgement awaited like all others'."""
+        self._copy(message)
         self._inbox.put(partial(self._departures.answer, message))
 
     def replay(self, since_seq: int, camera: str = "") -> None:
@@ -167,6 +167,10 @@ class Delivery:
     def received(self, request: Request) -> None:
         self._inbox.put(partial(self._on_received, request))
 
+    def _copy(self, message: Message) -> None:
+        for copy in self._copies:
+            copy.send(message)
+
     # The thread
 
     def _run(self) -> None:
@@ -178,6 +182,9 @@ class Delivery:
         self._sink.close()
         self._commit(time.monotonic())
         self._outbox.close()
+        self._copy(messages.status(self._topics, online=False))
+        for copy in self._copies:
+            copy.close()
 
     def _guarded_turn(self) -> None:
         """The last line of defence: whatever goes wrong in a turn, the thread goes on."""
@@ -230,8 +237,7 @@ class Delivery:
         for camera, body in self._ledger.newest.items():
             last = messages.last_alert(self._topics, camera, body, published=time.time())
             self._retained.set(last)
-            for copy in self._copies:
-                copy.send(messages.alert(self._topics, camera, body, published=time.time(), replayed=False))
+            self._copy(messages.alert(self._topics, camera, body, published=time.time(), replayed=False))
         self._ledger.newest.clear()
 
     def _open(self, now: float) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from edgerun.types import Message
 
 
 class Retained:
-    """Set from any thread, taken by one."""
+    """Set from any thread, taken by one. ``news`` is called with each message that is not what its topic holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, news: Callable[[Message], None]) -> None:
+        self._news = news
         self._lock = threading.Lock()
         self._newest: dict[str, Message] = {}
         self._due: dict[str, None] = {}
@@ -23,7 +25,8 @@ class Retained:
             self._newest[message.topic] = message
             waits = message.topic in self._due
             self._due[message.topic] = None
-            return not waits
+        self._news(message)
+        return not waits
 
     def take(self) -> Message | None:
         """The message that waits longest; ``again`` it if it could not be sent."""

@@ -4,57 +4,72 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
+import logging
+import os
 import threading
 from dataclasses import dataclass
-from typing import TextIO
+from queue import SimpleQueue
 
-from edgerun.stages import SinkListener
 from edgerun.types import Message
+
+log = logging.getLogger(__name__)
+
+_WAITING = 256
+"""Messages that may wait for the reader."""
+_CLOSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StdoutOptions:
-    """Print every message as one JSON line with its topic and payload."""
+    """Print every message as one JSON line with its topic and payload. What a slow reader does not take is left out."""
 
     detections: bool = True
     """Print detections too, one line a frame."""
 
 
 class StdoutSink:
-    """Built as ``StdoutSink(options, out)``; ``out`` is standard output where not given."""
+    """Built as ``StdoutSink(options, descriptor)``, where lines go to; a thread writes them, as a reader may stall."""
 
-    def __init__(self, options: StdoutOptions, out: TextIO | None = None) -> None:
+    def __init__(self, options: StdoutOptions, descriptor: int = 1) -> None:
         self._options = options
-        self._out = out or sys.stdout
-        self._lock = threading.Lock()
-        self._listener: SinkListener | None = None
+        self._descriptor = descriptor
+        self._queue: SimpleQueue[Message | None] = SimpleQueue()
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._run, name="stdout", daemon=True)
 
-    def open(self, listener: SinkListener) -> None:
-        self._listener = listener
-        listener.connected(1, 1)
+    def open(self) -> None:
+        self._thread.start()
 
-    def send(self, message: Message) -> bool:
+    def send(self, message: Message) -> None:
         if not self._options.detections and message.topic.endswith("/detections"):
-            return True
-        try:
-            with self._lock:
-                print(_line(message), file=self._out, flush=True)
-        except (OSError, ValueError):  # a reader that went away, a closed stream
-            return False
-        return True
-
-    def offer(self, message: Message, token: int, session: int) -> bool:
-        done = self.send(message)
-        if done and self._listener is not None:
-            self._listener.answered(token, "taken", "printed")
-        return done
-
-    def reconnect(self, reason: str) -> None:
-        """There is nothing to connect to."""
+            return
+        if self._queue.qsize() >= _WAITING:
+            self._tell("nobody reads the standard output fast enough; messages are left out")
+        else:
+            self._queue.put(message)
 
     def close(self) -> None:
         """Standard output stays open."""
+        self._queue.put(None)
+        self._thread.join(_CLOSE_S)
+
+    def _run(self) -> None:
+        while message := self._queue.get():
+            self._write(_line(message).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        """Past Python's own buffer, whose lock would hold up the end of the process for as long as a reader stalls."""
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as error:  # the reader went away
+            self._tell(f"the standard output cannot be written: {error.strerror}")
+
+    def _tell(self, trouble: str) -> None:
+        """Once, as every message after it may say the same."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("%s", trouble)
 
 
 def _line(message: Message) -> str:
