@@ -233,7 +233,7 @@ def test_a_damaged_file_never_stops_the_start(
     seed: int,
 ) -> None:
     """It is set aside, what is whole is taken over, what is known to be missing is in the gap record, and new alerts
-    are accepted with new seqs."""
+    are accepted with seqs above all that were, also after the next start."""
     folder, accepted, _ = crashed
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "outbox.db"
@@ -247,15 +247,55 @@ def test_a_damaged_file_never_stops_the_start(
     for entry in waiting:
         assert (entry.camera, entry.seq) in accepted
         assert outbox.body(entry)
-    for camera in outbox.last_seq:
-        highest = max(seq for name, seq in accepted if name == camera)
-        lost = {seq for gap in outbox.gaps.of(camera) for seq in range(gap.first, gap.last + 1)}
-        known = lost | {entry.seq for entry in waiting if entry.camera == camera} | {highest}
-        assert outbox.last_seq[camera] == max(known) or outbox.last_seq[camera] < highest
-    entry = accept(outbox, "porch")
+    lost = {
+        (camera, seq)
+        for camera in outbox.gaps.cameras()
+        for gap in outbox.gaps.of(camera)
+        for seq in range(gap.first, gap.last + 1)
+    }
+    assert lost <= set(accepted) - set(names(waiting))
+    highest = dict(sorted(accepted))
+    first, second = accept(outbox, "porch"), accept(outbox, "porch")
+    assert second.seq == first.seq + 1 > highest["porch"] + 1
     outbox.close()
-    _, waiting = opened(path)
-    assert ("porch", entry.seq) in names(waiting)
+    outbox, waiting = opened(path)
+    assert {("porch", first.seq), ("porch", second.seq)} <= set(names(waiting))
+    assert outbox.next_seq("porch") == second.seq + 1
+    assert outbox.next_seq("yard") > highest["yard"]
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_seq_rises_while_the_file_cannot_be_read(tmp_path: Path, accepts: bool) -> None:
+    """Above all that the file holds; also once it can be read again, by whoever opens it next, and though none of the
+    alerts that had those numbers came to be stored. A camera that had none goes on as if nothing had been."""
+    path = tmp_path / "store" / "outbox.db"
+    outbox, _ = opened(path)
+    known = [accept(outbox, camera) for camera in ("porch", "porch", "yard")]
+    outbox.close()
+    path.parent.rename(tmp_path / "elsewhere")
+    path.parent.write_text("a file where the folder should be")
+    outbox = Outbox(path, OutboxOptions())
+    with pytest.raises(SinkError):
+        outbox.open()
+    seqs = [2, outbox.next_seq("porch"), outbox.next_seq("porch")]
+    path.parent.unlink()
+    (tmp_path / "elsewhere").rename(path.parent)
+    assert names(outbox.open()) == names(known)
+    if accepts:
+        outbox.add([Entry("porch", seqs[-1], body("porch", seqs[-1]))])
+    outbox.close()
+    outbox, _ = opened(path)
+    for _ in range(1000):
+        outbox.settle(accept(outbox, "busy"))
+        outbox.tick()
+    outbox.close()
+    outbox, waiting = opened(path)
+    assert names(waiting) == names(known) + ([("porch", seqs[-1])] if accepts else [])
+    assert all(outbox.body(entry) for entry in waiting)
+    seqs += [accept(outbox, "porch").seq, accept(outbox, "porch").seq]
+    assert seqs == sorted(set(seqs))
+    assert seqs[-1] - seqs[1] == 3
+    assert outbox.next_seq("yard") == 2
 
 
 def test_only_two_damaged_files_are_kept(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ class Index:
         self.waiting: dict[int, None] = {}
         self.delivered: dict[int, None] = {}
         self.newest: dict[str, int] = {}
+        self.last_seq: dict[str, int] = {}
+        """Of the newest row of each camera."""
         self.unmarked: list[int] = []
         self.next_id = MARKS_ID + 1
 
@@ -25,7 +27,9 @@ class Index:
         """A row that waits; rows come by rising id."""
         self.next_id = row.id + 1
         self.waiting[row.id] = None
-        self.newest[row.camera] = row.id
+        if row.seq >= self.last_seq.get(row.camera, 0):
+            self.newest[row.camera] = row.id
+            self.last_seq[row.camera] = row.seq
 
     def found_delivered(self, numbers: Iterable[int]) -> None:
         """What the file itself marks so."""

@@ -19,14 +19,17 @@ Ranges: TypeAlias = tuple[tuple[int, int], ...]
 MARKS_ID = 0
 """The id of the one row that holds no alert but marks: every id below its ``seq`` is settled, and those in ``done``."""
 
+ANY = "*"
+"""In the place of a camera's name: all those that have no row of their own."""
+
 _HEAD = re.compile(
-    rb"\x1e(\d{1,15}) ([a-z0-9_-]{1,32}) (\d{1,15}) (-|\d{1,15}(?:[,-]\d{1,15})*) (\d{1,9}) ([0-9a-f]{8})\n"
+    rb"\x1e(\d{1,15}) ([a-z0-9_-]{1,32}|\*) (\d{1,15}) (-|\d{1,15}(?:[,-]\d{1,15})*) (\d{1,9}) ([0-9a-f]{8})\n"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One alert as it is stored."""
+    """One alert as it is stored; without a body it only keeps the camera's seq."""
 
     id: int
     camera: str

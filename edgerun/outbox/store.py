@@ -2,7 +2,7 @@
 
 An alert is safe once its commit returned (write-ahead log, ``synchronous=FULL``). Delivered ones are deleted in
 batches, because that wears an SD card least; the newest row of a camera never, because the next ``seq`` is told
-from it.
+from it. Where that cannot be, as the file cannot be read or was damaged, ``seq`` leaps to the seconds since 1970.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgerun.outbox.entry import Entry
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
-from edgerun.outbox.rows import MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
+from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
 from edgerun.outbox.salvage import Salvage, rescue, set_aside
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class Outbox:
         self._database: Database | None = None
         self._ring: Ring | None = None
         self._index = Index()
-        self.last_seq: dict[str, int] = {}
+        self.last_seq: dict[str, int] = {ANY: int(time.time())}
+        """The last that was given out; that of ANY is above all that may have been, while nobody can tell."""
         self.gaps = Gaps()
         self.broken = False
         self._ballast_due = 0.0
@@ -78,6 +79,7 @@ class Outbox:
             if not all(os.access(path, os.W_OK) for path in written):
                 raise PermissionError("may not be written")
             entries = self._load_or_salvage()
+            entries = self._caught_up() or entries
         except (OSError, sqlite3.Error) as error:
             self.close()
             self._ballast.release()
@@ -115,6 +117,7 @@ class Outbox:
         database = self._database = Database(self._path, self._max_pages)
         settled = Settled()
         entries: dict[int, Entry] = {}
+        keepers: set[int] = set()
         for number, blob in database.read("SELECT id, row FROM alerts ORDER BY id"):
             packed = cast(bytes, blob)
             row = unpack(packed)
@@ -125,28 +128,34 @@ class Outbox:
                 continue
             entries[row.id] = Entry(row.camera, row.seq, b"", row.id, checksum(packed), offered=True)
             index.put(row)
-            self.last_seq[row.camera] = max(row.seq, self.last_seq.get(row.camera, 0))
+            if not row.body:
+                keepers.add(row.id)
         self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
-        index.found_delivered(settled.among(entries))
+        index.found_delivered(settled.among(entries) | keepers)
         return [entries[number] for number in index.waiting]
 
+    def _caught_up(self) -> list[Entry]:
+        """Keep in the file what was given out while it was not open. What waits, where it had to be read anew."""
+        known = self._index.last_seq
+        least = known.get(ANY, 0)
+        ahead = {name: seq for name, seq in self.last_seq.items() if name != ANY and seq > known.get(name, least)}
+        self.last_seq = known | ahead
+        keepers = [Row(self._index.next_id + n, *one, (), b"") for n, one in enumerate(ahead.items())]
+        return self._load() if keepers and self._write([_insert(keepers)], durable=True) else []
+
     def _adopt(self, salvage: Salvage) -> None:
-        """Put what was saved into the new file, and for each camera a row that keeps its seq."""
-        saved: list[Row] = []
-        for row in salvage.waiting:
-            saved.append(Row(self._index.next_id + len(saved), row.camera, row.seq, (), row.body))
-        keepers = [
-            Row(self._index.next_id + len(saved) + n, camera, seq, (), b"")
-            for n, (camera, seq) in enumerate(salvage.last_seq.items())
-        ]
+        """Put what was saved into the new file. Newer alerts may have been lost without a trace, so all cameras go on
+        above whatever seq they had."""
+        first = self._index.next_id
+        above_all = max([int(time.time()), *salvage.last_seq.values()])
+        saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
         for camera, lost in salvage.lost.items():
             self.gaps.add(camera, lost, "damaged", time.time())
-        marks = Row(MARKS_ID, "-", 0, ranges(row.id for row in keepers), b"")
-        self._opened().write([_insert([*saved, *keepers, marks]), *self.gaps.work()])
+        self._opened().write([_insert([Row(first, ANY, above_all, (), b""), *saved]), *self.gaps.work()])
 
     def next_seq(self, camera: str) -> int:
         """A seq that was never given out before."""
-        self.last_seq[camera] = self.last_seq.get(camera, 0) + 1
+        self.last_seq[camera] = max(self.last_seq.get(camera, 0), self.last_seq.get(ANY, 0)) + 1
         return self.last_seq[camera]
 
     def add(self, entries: Sequence[Entry], busy: Collection[int] = ()) -> set[int]:

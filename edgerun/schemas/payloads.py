@@ -86,7 +86,11 @@ _ALERT = record(
         "schema": _VERSION,
         "id": text("This message's own id, the same however often it is sent (UUID version 7).", **_UUID),
         "alert": text("Ties a start to its end.", **_UUID),
-        "seq": whole("Rises by one with every alert of the camera, also over restarts.", 1),
+        "seq": whole(
+            "Rises by one with every alert of the camera, also over restarts. Where the outbox cannot be read or was "
+            "damaged, so that nobody can tell the last one, it leaps to the seconds since 1970 and goes on from there.",
+            1,
+        ),
         "type": {
             "enum": ["start", "end", "instant"],
             "description": "Of something that lasts, or neither.",
