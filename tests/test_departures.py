@@ -48,7 +48,7 @@ def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
     monkeypatch.setattr("edgerun.runtime.departures.time", clock)
     desk: Any = Desk()
     lanes = Lanes()
-    departures = Departures(Topics("edgerun", "pi"), desk, desk, lanes, Retained(print))
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, lanes, Retained())
     departures.start(65535, 1)
     lanes.add(Entry("porch", seq, b"") for seq in range(1, 2000))
     widest = 0

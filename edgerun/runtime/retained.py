@@ -11,7 +11,7 @@ from edgerun.types import Message
 class Retained:
     """Set from any thread, taken by one. ``news`` is called with each message that is not what its topic holds."""
 
-    def __init__(self, news: Callable[[Message], None]) -> None:
+    def __init__(self, news: Callable[[Message], None] | None = None) -> None:
         self._news = news
         self._lock = threading.Lock()
         self._newest: dict[str, Message] = {}
@@ -25,7 +25,8 @@ class Retained:
             self._newest[message.topic] = message
             waits = message.topic in self._due
             self._due[message.topic] = None
-        self._news(message)
+        if self._news:
+            self._news(message)
         return not waits
 
     def take(self) -> Message | None:
