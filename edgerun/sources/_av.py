@@ -25,6 +25,9 @@ _VIDEO_RANGE, _JPEG_RANGE = 1, 2
 """FFmpeg's colour ranges, by number since their enumeration would need the library at import."""
 _TRIAL_FRAMES = 16
 """Frames decoded in full before some may be skipped: enough to know the stream's own rate."""
+MEGAPIXELS = 50
+"""Larger pictures are not decoded, as a few of them would take all memory; an 8K camera's have 33."""
+_BOUNDS = {"max_pixels": f"{MEGAPIXELS}000000"}
 _NO_PICTURE_S = 30.0
 """A live stream whose packets give no picture for this long is given up; longer than any key frame interval."""
 
@@ -120,7 +123,7 @@ class VideoInput:
             self._container = av.open(
                 opening.url,
                 format=opening.file_format,
-                options=dict(opening.options),
+                options={**opening.options, **_BOUNDS},
                 timeout=(opening.open_timeout_s, opening.read_timeout_s),
             )
         except (av.FFmpegError, ValueError, OSError) as error:
@@ -130,7 +133,7 @@ class VideoInput:
             raise SourceError(f"{opening.name} holds no video", retriable=opening.retriable)
         self._stream = self._container.streams.video[0]
         codec = self._stream.codec_context
-        one_thread(codec)
+        _restrain(codec)
         self._codec = codec
         self._tick = self._stream.time_base or Fraction(0)
         self._frame_s = 1 / float(self._stream.average_rate or 25)
@@ -219,6 +222,9 @@ class VideoInput:
             pictures = self._codec.decode(packet if packet.size else None)
         except (av.InvalidDataError, av.EOFError):
             return []
+        except av.FFmpegError:
+            said = f"sends pictures that are damaged, or have more than {MEGAPIXELS} megapixels"
+            raise SourceError(f"{self._opening.name} {said}", retriable=self._opening.retriable) from None
         return pictures
 
 
@@ -230,11 +236,11 @@ class JpegReader:
 
         av.logging.set_level(None)
         self._codec = av.VideoCodecContext.create("mjpeg", "r")
-        one_thread(self._codec)
+        _restrain(self._codec)
         self._reader = PlaneReader()
 
     def read(self, encoded: bytes) -> Picture | None:
-        """None where it is no JPEG or a damaged one."""
+        """None where it is no JPEG, a damaged one or one that is too large."""
         import av
 
         try:
@@ -244,8 +250,9 @@ class JpegReader:
         return Picture(*self._reader.read(pictures[0])) if pictures else None
 
 
-def one_thread(codec: VideoCodecContext) -> None:
+def _restrain(codec: VideoCodecContext) -> None:
     """Frame threads would hold pictures back, and a thread for each core would cost every other camera."""
+    codec.options = dict(_BOUNDS)
     codec.thread_count = 1
     codec.thread_type = "NONE"
 

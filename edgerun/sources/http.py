@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 from edgerun.errors import SourceError
 from edgerun.limits import Gt
 from edgerun.sources._address import need_scheme, redacted
-from edgerun.sources._av import JpegReader
+from edgerun.sources._av import MEGAPIXELS, JpegReader
 from edgerun.sources._pace import Limiter
 from edgerun.stages import Feed
 from edgerun.types import Frame
@@ -65,7 +65,7 @@ class Http:
             picture = reader.read(encoded)
             damaged = 0 if picture else damaged + 1
             if damaged > _DAMAGED_IN_A_ROW:
-                raise SourceError(f"{self._name} sends something that is not a JPEG picture")
+                raise SourceError(f"{self._name} sends no JPEG picture of {MEGAPIXELS} megapixels at most")
             if picture and not self._closed.is_set():
                 yield picture.frame(self._feed.camera, next(self._seq), time.monotonic(), time.time())
 

@@ -141,6 +141,12 @@ def test_a_clip_that_cannot_be_read_is_told_in_words(tmp_path: Path, content: by
     assert not caught.value.retriable
 
 
+def test_a_clip_whose_pictures_would_take_all_memory_is_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", "mjpeg", count=1, size=(9008, 9008), pixel_format="yuvj420p")
+    with pytest.raises(SourceError, match=r"sends pictures that .* have more than 50 megapixels"):
+        next(unpaced(clip).frames())
+
+
 def test_sound_alone_is_no_camera(tmp_path: Path) -> None:
     clip = tmp_path / "a.wav"
     with av.open(str(clip), "w") as container:

@@ -93,7 +93,17 @@ def test_a_damaged_picture_is_left_out() -> None:
 def test_a_stream_of_rubbish_is_given_up() -> None:
     with (
         HttpCamera(stream([b"no picture"] * 30, then_hang=True)) as camera,
-        pytest.raises(SourceError, match="not a JPEG picture"),
+        pytest.raises(SourceError, match="sends no JPEG picture"),
+    ):
+        next(source(camera.url).frames())
+
+
+def test_pictures_that_would_take_all_memory_are_given_up() -> None:
+    """Less than a megabyte each on the wire."""
+    huge = bytes(cv2.imencode(".jpg", np.zeros((9000, 9000), np.uint8))[1])
+    with (
+        HttpCamera(stream([huge] * 12)) as camera,
+        pytest.raises(SourceError, match="sends no JPEG picture of 50 megapixels at most"),
     ):
         next(source(camera.url).frames())
 
