@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,20 @@ def test_a_bad_configuration_is_not_tried_again() -> None:
     from edgerun.cli import EXIT_CONFIG
 
     assert f"RestartPreventExitStatus={EXIT_CONFIG}" in UNIT.read_text()
+
+
+WHOLE_SAMPLES = [ROOT / "README.md", *sorted((ROOT / "configs").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("sample", WHOLE_SAMPLES, ids=lambda path: path.name)
+def test_the_service_gets_the_secrets_that_the_samples_name(sample: Path) -> None:
+    """It may not read root's files itself: systemd hands over those that the unit names."""
+    text, unit = sample.read_text(), UNIT.read_text()
+    for name in re.findall(r"password: \{file: ([^}]+)\}", text):
+        assert f"\nLoadCredential={name}:/etc/edgerun/{name}\n" in unit
+    if "${CAM_PASSWORD}" in text:
+        (file,) = re.findall(r"(?m)^EnvironmentFile=-(.+)$", unit)
+        assert Path(file).name in text
 
 
 @pytest.mark.skipif(not shutil.which("systemd-sysusers") or os.geteuid() != 0, reason="systemd-sysusers needs root")

@@ -235,7 +235,7 @@ class JpegReader:
         import av
 
         av.logging.set_level(None)
-        self._codec = av.VideoCodecContext.create("mjpeg", "r")
+        self._codec = av.CodecContext.create("mjpeg", "r")
         _restrain(self._codec)
         self._reader = PlaneReader()
 
