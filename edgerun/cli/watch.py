@@ -7,6 +7,7 @@ the alerts, and one who is away would never get them. With ``--json`` everything
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import logging
 import os
@@ -35,8 +36,7 @@ _SHOWN = ("status", "+/state", "+/detections", "+/alerts/last")
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the broker (default: %(default)s)")
     parser.add_argument("--port", type=int, help="default: 1883, with --tls 8883")
-    parser.add_argument("--username", default="")
-    parser.add_argument("--password", default="", help="better given as EDGERUN_MQTT_PASSWORD in the environment")
+    parser.add_argument("--username", default="", help="its password: from $EDGERUN_MQTT_PASSWORD, or asked for")
     parser.add_argument("--tls", action="store_true", help="encrypt the connection")
     parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust; implies --tls")
     parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5", help="MQTT version (embedded broker: 3.1.1)")
@@ -66,19 +66,26 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> MqttOptions:
     tls = TlsOptions(ca=args.ca) if args.tls or args.ca else None
-    password = args.password or os.environ.get("EDGERUN_MQTT_PASSWORD", "")
     try:
         return MqttOptions(
             host=args.host,
             port=args.port or (8883 if tls else 1883),
             username=args.username,
-            password=Secret(password),
+            password=Secret(_password(args.username)),
             tls=tls,
             version=args.mqtt,
             client_id=f"edgerun-watch-{os.getpid()}",
         )
     except ValueError as error:
         raise SinkError(str(error)) from error
+
+
+def _password(username: str) -> str:
+    """Never an argument, which every user of the machine can see."""
+    known = os.environ.get("EDGERUN_MQTT_PASSWORD", "")
+    if known or not username or not sys.stdin.isatty():
+        return known
+    return getpass.getpass(f"Password of {username}: ")
 
 
 class _Inbox:

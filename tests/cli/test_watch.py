@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +66,27 @@ def test_who_only_looks_claims_nothing(tmp_path: Path) -> None:
                 line = reader.stdout.readline()
             reader.terminate()
         delivery.close(1.0)
+
+
+def test_a_password_is_asked_for() -> None:
+    """At a terminal, which does not show it; an argument would be seen by all users of the machine."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "edgerun", "watch", "--port", "1", "--seconds", "0.1", "--username", "me"]
+    environ = {name: value for name, value in os.environ.items() if name != "EDGERUN_MQTT_PASSWORD"}
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
+    ) as asking:
+        os.close(theirs)
+        shown = b""
+        while b"Password of me: " not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, b"s3cret\n")
+        with contextlib.suppress(OSError):  # which is how the terminal of a process ends that is over
+            while more := os.read(ours, 1000):
+                shown += more
+    os.close(ours)
+    assert asking.returncode == 0
+    assert b"s3cret" not in shown and b"nothing listens" in shown
 
 
 def test_no_broker_is_said_once() -> None:
