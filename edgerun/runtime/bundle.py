@@ -42,6 +42,7 @@ def write(path: Path, config: Path, health: Mapping[str, Any], devices: Callable
         "journal.txt": _journal(),
     }
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, 0o600)  # a file that was there keeps the mode it had
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
         for name, text in texts.items():
             content = redactor.hide(text).encode(errors="replace")[-_LARGEST:]

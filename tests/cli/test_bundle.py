@@ -54,3 +54,10 @@ def test_it_has_the_file_its_problems_and_no_password(
     else:
         assert "username: pi" in files["edgerun/config.yaml"]
     assert "canary" not in str(files).replace(str(tmp_path), "")
+
+
+def test_a_file_that_is_written_over_is_for_its_owner_alone_too(tmp_path: Path) -> None:
+    (old := tmp_path / "b.tar.gz").write_text("")
+    old.chmod(0o644)
+    bundle(tmp_path, GOOD)
+    assert old.stat().st_mode & 0o777 == 0o600
