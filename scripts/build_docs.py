@@ -24,11 +24,8 @@ EXAMPLES = {
     ("sources", "gstreamer", "pipeline"): '"videotestsrc is-live=true ! videoconvert"',
     ("sources", "http", "url"): "http://192.168.1.10/video.mjpg",
     ("sources", "images", "path"): "/var/lib/edgerun/pictures",
-    ("sources", "jetson", "uri"): '"csi://0"',
-    ("sources", "jetson", "url"): '"csi://0"',
     ("sources", "rtsp", "url"): '"rtsp://viewer:${CAM_PASSWORD}@192.168.1.10:554/stream2"',
     ("engines", "remote", "url"): "http://192.168.1.20:8000",
-    ("engines", "remote", "model"): "detector",
 }
 """What to write for options without a default."""
 MODEL_FILES = {"onnx": "model.onnx", "openvino": "model.onnx", "tensorrt": "model.onnx", "ncnn": "model.param"}

@@ -47,7 +47,7 @@ class LineOptions:
     """A line to be crossed. Its left and right are those of somebody who stands at `from` and looks to `to`."""
 
     from_: Point
-    """Where the line starts, `[x, y]` in 0-1 of the picture (in the file: `from`)."""
+    """Where the line starts, `[x, y]` in 0-1 of the picture."""
     to: Point
     """Where the line ends, `[x, y]` in 0-1 of the picture."""
     anchor: Anchor = "bottom"
