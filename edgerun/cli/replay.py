@@ -22,7 +22,7 @@ from edgerun.recording import Recording, recording
 from edgerun.runtime.pipelines import pipeline_for
 from edgerun.runtime.session import Session
 from edgerun.stages import Feed
-from edgerun.types import F32
+from edgerun.types import F32, Event, Stamp
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -80,9 +80,19 @@ def replay(
                 kept.add(picture, result.stamp.captured, bool(result.events))
             yield _frame_record(result, session.labels)
             for event in result.events:
-                yield {"type": "event", "t": round(event.stamp.captured, 6), **event_record(event)}
+                yield _event_record(event)
         for event in pipeline.end():
-            yield {"type": "event", "t": round(event.stamp.captured, 6), **event_record(event)}
+            yield _event_record(event)
+
+
+def _event_record(event: Event) -> dict[str, Any]:
+    stamp = event.stamp
+    return {"type": "event", "t": round(stamp.captured, 6), **event_record(event), "frame": _number(stamp)}
+
+
+def _number(stamp: Stamp) -> int:
+    """A frame's place in the clip, from 1."""
+    return stamp.seq + 1
 
 
 def _frame_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:
@@ -99,7 +109,7 @@ def _frame_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:
     ]
     return {
         "type": "frame",
-        "frame": result.stamp.seq + 1,
+        "frame": _number(result.stamp),
         "t": round(result.stamp.captured, 6),
         "inferences": len(result.look.regions),
         "objects": objects,

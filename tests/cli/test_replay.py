@@ -38,6 +38,10 @@ def test_a_replay_is_printed_compared_and_drawn(
     events = [record for record in records if record["type"] == "event"]
     frames = [record for record in records if record["type"] == "frame"]
     assert events
+    assert [record["frame"] for record in frames] == sorted({record["frame"] for record in frames})
+    assert frames[0]["frame"] == 1
+    times = {record["frame"]: record["t"] for record in frames}
+    assert [record["t"] for record in events] == [times[record["frame"]] for record in events]
     assert any(thing["track_id"] for record in frames for thing in record["objects"])
     clip = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
     assert clip.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames)
