@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
+
+from edgerun.messages import SCHEMA, CameraState
 
 Schema: TypeAlias = dict[str, Any]
+
+CAMERA_STATES = list(get_args(CameraState))
+NAME = {"pattern": "^[a-z0-9_-]{1,32}$"}
+UNIT = {"type": "number", "minimum": 0, "maximum": 1}
+_TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 
 
 def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
+
+
+def moment(description: str) -> Schema:
+    return {**_TIME, "description": f"{description} UTC."}
+
+
+def truth(description: str) -> Schema:
+    return {"type": "boolean", "description": description}
 
 
 def whole(description: str, low: int = 0) -> Schema:
@@ -36,3 +51,8 @@ def mapping(description: str, values: Schema) -> Schema:
 
 def array(description: str, items: Schema) -> Schema:
     return {"type": "array", "description": description, "items": items}
+
+
+VERSION = {"const": SCHEMA, "description": "The version of all payloads. It rises when a field changes its meaning."}
+DEVICE = text("The device's name.", **NAME)
+CAMERA = text("The camera's name.", **NAME)
