@@ -112,7 +112,18 @@ def test_two_rules_of_one_name_are_refused() -> None:
         ("sunset-30m-sunrise+15m", "2024-06-22 05:05", True),
         ("sunset-23:30", "2024-06-21 23:00", True),
         ("01:00-03:30", "2024-03-31 03:15", True),  # the hour from 02:00 is not there
+        ("02:00-03:00", "2024-03-31 12:00", False),  # nor is the window of that night
+        ("02:30-03:00", "2024-03-31 12:00", False),
+        ("sun 02:00-03:00", "2024-03-31 12:00", False),
+        ("02:00-03:00", "2024-04-01 02:30", True),
         ("22:00-06:00", "2024-10-27 02:30", True),
+        ("05:30-sunrise", "2024-12-21 07:00", True),
+        ("05:30-sunrise", "2024-06-21 07:00", False),
+        ("22:00-sunrise", "2024-06-21 04:00", True),
+        ("sunset-20:00", "2024-12-21 17:00", True),
+        ("sunset-20:00", "2024-06-21 21:30", False),
+        ("sunset-00:00", "2024-06-21 23:30", True),
+        ("sunrise-00:00", "2024-06-21 23:30", True),
     ],
 )
 def test_schedule_by_the_local_clock(text: str, local: str, awake: bool) -> None:
@@ -159,11 +170,13 @@ def test_sun_is_within_a_minute(day: date, latitude: float, longitude: float, ri
 
 def test_polar_night_is_all_night_and_polar_day_none() -> None:
     tromso = Place(latitude=69.65, longitude=18.96, timezone="Europe/Oslo")
-    night = Schedule("sunset-sunrise", tromso)
+    night, light = Schedule("sunset-sunrise", tromso), Schedule("sunrise-sunset", tromso)
     winter = datetime(2024, 12, 21, tzinfo=timezone.utc).timestamp()
     summer = datetime(2024, 6, 21, tzinfo=timezone.utc).timestamp()
     assert all(night.awake(winter + hour * 3600) for hour in range(48))
     assert not any(night.awake(summer + hour * 3600) for hour in range(48))
+    assert not any(light.awake(winter + hour * 3600) for hour in range(48))
+    assert all(light.awake(summer + hour * 3600) for hour in range(48))
 
 
 def test_place_needs_a_known_zone_and_both_coordinates() -> None:

@@ -6,6 +6,9 @@ separated by ``;``. Days name the day on which a window starts, so ``fri 22:00-0
 A window is a stretch of real time from its start to its end, so it stays in one piece on the nights when the clocks
 change: an hour that comes twice is inside from its first start to its last end, and a time that does not exist counts
 as the same moment told by the old offset (RFC 5545, section 3.3.5).
+
+A window from one time to another that is not later, or from after noon (or sunset) to before noon (or sunrise), ends on
+the next day. Where its end comes before its start all the same, as ``06:00-sunrise`` does in summer, it is empty.
 """
 
 from __future__ import annotations
@@ -67,6 +70,10 @@ class _Moment:
     minutes: int
     sun: str = ""
 
+    @property
+    def is_morning(self) -> bool:
+        return self.sun == "sunrise" or (not self.sun and self.minutes < 720)
+
     def at(self, day: date, place: Place, *, last: bool) -> float:
         """Unix seconds on a local day; of an hour that comes twice the last or the first."""
         if self.sun:
@@ -87,12 +94,17 @@ class _Window:
     end: _Moment
 
     def on(self, day: date, place: Place) -> tuple[float, float]:
-        """Unix seconds of the start and the end of the window that starts on a local day."""
-        start = self.start.at(day, place, last=False)
-        end = self.end.at(day, place, last=True)
-        if end <= start:
-            end = self.end.at(day + timedelta(1), place, last=True)
-        return start, end
+        """Unix seconds of the start and the end of the window that starts on a local day; the end may be the earlier
+        one, the window is empty then."""
+        end_day = day + timedelta(1) if self._over_midnight else day
+        return self.start.at(day, place, last=False), self.end.at(end_day, place, last=True)
+
+    @property
+    def _over_midnight(self) -> bool:
+        """As it is written, not as it comes out: on some days the sun sets before a time, and others lack an hour."""
+        if self.start.sun == self.end.sun:
+            return self.end.minutes <= self.start.minutes
+        return self.end.is_morning and not self.start.is_morning
 
 
 class Schedule:
@@ -144,7 +156,7 @@ def parse(text: str) -> tuple[_Window, ...]:
         start, end = _moment(match["start"]), _moment(match["end"])
         if start == end:
             raise ValueError(f"schedule {text!r}: {part.strip()!r} starts when it ends; for the whole day, 00:00-24:00")
-        windows.append(_Window(days, start, end))
+        windows.append(_Window(days, start, end if end != _Moment(0) else _Moment(1440)))
     return tuple(windows)
 
 
