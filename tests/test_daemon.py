@@ -118,6 +118,29 @@ def test_the_service_manager_is_told_the_truth(tmp_path: Path) -> None:
         assert not daemon.said("Traceback")
 
 
+def test_two_do_not_share_their_state(tmp_path: Path) -> None:
+    """The second one ends before it has touched anything; nobody else may read what is kept there."""
+    wanted = {**config(1, gate=camera(clip())), "mqtt": NOBODY}
+    state = tmp_path / "first" / "state"
+    second_wanted = {**wanted, "device": "other", "state_dir": str(state)}
+    with (
+        DaemonProcess(tmp_path / "first", wanted) as first,
+        DaemonProcess(tmp_path / "second", second_wanted) as second,
+    ):
+        first.ready()
+        before = sorted(path.name for path in state.iterdir())
+        second.start()
+        assert second.wait(20) == 1
+        assert second.said(f"another edgerun keeps its state in {state}: stop it first") == 1
+        assert first.health()["outbox"]["degraded"] is False
+        assert sorted(path.name for path in state.iterdir()) == before
+        assert not [path for path in state.iterdir() if path.stat().st_mode & 0o077]
+        assert first.stop() == 0
+        second.start()
+        wait_for(lambda: second.noted("READY=1"), 30, second.log)
+        assert second.stop() == 0
+
+
 def test_it_is_ready_without_a_camera(tmp_path: Path) -> None:
     """All are out of service; a reload may bring them back."""
     off = config(1, gate=camera(clip(), enabled=False))

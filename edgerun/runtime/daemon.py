@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import pickle
 import signal
 import sys
@@ -33,7 +34,7 @@ from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
 from edgerun.runtime.memory import share_arenas
 from edgerun.runtime.metrics import Metrics
-from edgerun.runtime.places import control_socket, made_state_dir
+from edgerun.runtime.places import claimed, control_socket, made_state_dir
 from edgerun.runtime.reload import Reload, from_file
 from edgerun.runtime.report import Bulletin, Report
 from edgerun.runtime.rollout import Rollout
@@ -80,6 +81,7 @@ class Daemon:
 
         Raises ConfigError or ModelError when the configuration cannot be served at all.
         """
+        os.umask(0o077)  # what alerts tell is nobody else's business
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         share_arenas()
         threading.excepthook = self._thread_died
@@ -87,6 +89,7 @@ class Daemon:
             signal.signal(number, self._on_signal)
         self._set_up(load_isolated(self._path, reader=self._early.reader))
         self._state_dir = made_state_dir(self._config.state_dir)
+        self._claim = claimed(self._state_dir)
         self._upkeep = Upkeep(self._state_dir, self._config.supervision)
         self._set_up(self._upkeep.begin(self._path, self._config))
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
-from edgerun.errors import ConfigError
+from edgerun.errors import ConfigError, EdgerunError
 
 
 def state_dir(configured: str) -> Path:
@@ -25,6 +26,25 @@ def made_state_dir(configured: str) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"the folder {folder} for lasting state may not be written: set another `state_dir`")
     return folder
+
+
+def claimed(folder: Path) -> int:
+    """Keep other daemons out of a folder for lasting state while this descriptor is open; no file is left behind.
+
+    Raises EdgerunError when one is there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise EdgerunError(
+            f"another edgerun keeps its state in {folder}: stop it first, or give this one another `state_dir` and "
+            "another `device`"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return descriptor
 
 
 def cache_dir() -> Path:
