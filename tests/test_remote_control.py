@@ -77,6 +77,8 @@ def test_a_stranger_achieves_nothing(tmp_path: Path) -> None:
         stranger.publish("homeassistant/status", b"\xff" * 9000)
         stranger.wait("/status", 10, began)
         time.sleep(4)  # until the allowance of commands has grown again
+        stranger.publish(f"{BASE}/cmd/pause", retain=True)
+        stranger.publish(f"{BASE}/cmd/pause", b"", retain=True)  # taking it away again is no command, either
         stranger.publish(f"{BASE}/cmd/ping")
         assert stranger.wait("/ack", 10, began, verb="ping").json["ok"]
         refused = [json.loads(found.payload) for found in stranger.on("/ack", began)]

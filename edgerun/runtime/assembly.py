@@ -24,10 +24,9 @@ from edgerun.topics import Topics
 def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
     """To the broker, and as lines to the standard output where that is asked for."""
     birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
-    subscriptions = [topics.status, *filter(None, [birth])]
-    if config.mqtt.verbs:
-        subscriptions.append(topics.command("+"))
-    sink = MqttSink(config.mqtt, config.device, status(topics, online=False), tuple(subscriptions))
+    will, heard = status(topics, online=False), (topics.status, *filter(None, [birth]))
+    commands = (topics.command("+"),) if config.mqtt.verbs else ()
+    sink = MqttSink(config.mqtt, config.device, will, heard, as_published=commands)
     copies = [StdoutSink(config.stdout)] if config.stdout else []
     return Delivery(topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth)
 

@@ -101,10 +101,16 @@ class MqttOptions:
 
 
 class MqttSink:
-    """``will`` is what the broker says when we are gone; ``subscriptions`` are the topics that requests come at."""
+    """``will`` is what the broker says when we are gone; ``subscriptions`` are the topics that requests come at;
+    ``as_published`` more of them, where a request that is to be retained says so at once."""
 
     def __init__(
-        self, options: MqttOptions, device: str, will: Message | None = None, subscriptions: tuple[str, ...] = ()
+        self,
+        options: MqttOptions,
+        device: str,
+        will: Message | None = None,
+        subscriptions: tuple[str, ...] = (),
+        as_published: tuple[str, ...] = (),
     ) -> None:
         self._endpoint = Endpoint(
             host=reachable(options.host) if options.embedded else options.host,
@@ -121,6 +127,7 @@ class MqttSink:
             keepalive_s=options.keepalive_s,
             will=will,
             subscriptions=subscriptions,
+            as_published=as_published,
         )
         if options.version != "5" and not options.embedded:
             log.warning("MQTT 3.1.1: the broker cannot say that it refused an alert, or that nobody listens")

@@ -154,13 +154,19 @@ class Connection:
     def _after_connack(self) -> None:
         if self._up or self._connack is None:
             return
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
         reason, properties = self._connack
         if reason.is_failure:
             raise words.refused(reason.value, str(reason), self._endpoint.v5, self._endpoint.username)
         self._largest = getattr(properties, "MaximumPacketSize", self._largest)
         with self._lock:
-            for topic in self._endpoint.subscriptions:
-                self._client.subscribe(topic, 1)
+            for topics, flagged in ((self._endpoint.subscriptions, False), (self._endpoint.as_published, True)):
+                for topic in topics:
+                    if self._endpoint.v5:
+                        self._client.subscribe(topic, options=SubscribeOptions(1, retainAsPublished=flagged))
+                    else:
+                        self._client.subscribe(topic, 1)
         self._up = True
         self._listener.connected(getattr(properties, "ReceiveMaximum", 65535), self._session)
 

@@ -30,6 +30,9 @@ class Endpoint:
     keepalive_s: int
     will: Message | None
     subscriptions: tuple[str, ...]
+    as_published: tuple[str, ...]
+    """Subscriptions, too: what is published there to be retained says so at once (MQTT 5), not only to who comes
+    later."""
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
