@@ -21,7 +21,7 @@ def describe() -> dict[str, Any]:
         "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
         "governor": _line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
         "machine": platform.machine(),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
         "load_average": [round(one, 2) for one in os.getloadavg()],
