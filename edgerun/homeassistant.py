@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from zlib import crc32
 
 from edgerun import __version__
 from edgerun.messages import to_json
@@ -49,10 +50,7 @@ def discovery(
 ) -> Message:
     """The message for one device. ``verbs`` are the commands that are enabled; ``before`` is what ``platforms`` gave
     for the message before, so that what is gone is taken away."""
-    components = _device_components(topics)
-    for camera, view in cameras.items():
-        components |= _camera_components(topics, camera, view)
-        components |= _controls(topics, camera, verbs)
+    components = _told_apart(_all_components(topics, cameras, verbs))
     for name, component in components.items():
         component["unique_id"] = f"edgerun_{topics.device}_{name}"
         component["default_entity_id"] = f"{component['platform']}.{_entity(f'{topics.device}_{name}')}"
@@ -95,6 +93,29 @@ def platforms(payload: bytes) -> dict[str, str]:
         return {}
 
 
+def _all_components(
+    topics: Topics, cameras: Mapping[str, CameraView], verbs: Collection[str]
+) -> Iterator[dict[str, Component]]:
+    """In groups with names that are unique in each; in another, ``a_b_c`` may be of camera ``a_b`` and not of ``a``."""
+    yield _device_components(topics)
+    for camera, view in cameras.items():
+        yield _camera_components(topics, camera, view)
+        for zone, label in sorted(set(view.counts)):
+            yield _count_components(topics, camera, zone, label)
+        yield _controls(topics, camera, verbs)
+
+
+def _told_apart(groups: Iterable[dict[str, Component]]) -> dict[str, Component]:
+    """All groups as one. Whoever finds its name taken adds a mark of its topic, the same from run to run."""
+    found: dict[str, Component] = {}
+    for name, component in (pair for group in groups for pair in group.items()):
+        if name in found:
+            topic: str = component.get("state_topic") or component["image_topic"]
+            name = f"{name}_{crc32(topic.encode()):08x}"
+        found[name] = component
+    return found
+
+
 def _device_components(topics: Topics) -> dict[str, Component]:
     online = [{"topic": topics.status}]
     return {
@@ -122,7 +143,6 @@ def _device_components(topics: Topics) -> dict[str, Component]:
 
 def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[str, Component]:
     online = [{"topic": topics.status}]
-    looking = [*online, {"topic": topics.camera_state(camera), "value_template": _SERVED}]
     found: dict[str, Component] = {
         f"{camera}_state": {
             "platform": "sensor",
@@ -162,26 +182,34 @@ def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[st
             "value_template": _ATTRIBUTES,
             "availability": online,
         }
-    for zone, label in sorted(set(view.counts)):
-        stem = f"{camera}_{zone}_{_slug(label)}"
-        found[f"{stem}_occupancy"] = {
+    return found
+
+
+def _count_components(topics: Topics, camera: str, zone: str, label: str) -> dict[str, Component]:
+    stem = f"{camera}_{zone}_{_slug(label)}"
+    seen: Component = {
+        "state_topic": topics.occupancy(camera, zone, label),
+        "availability": [
+            {"topic": topics.status},
+            {"topic": topics.camera_state(camera), "value_template": _SERVED},
+        ],
+        "availability_mode": "all",
+    }
+    return {
+        f"{stem}_occupancy": {
             "platform": "binary_sensor",
             "name": f"{camera} {zone} {label}",
             "device_class": "occupancy",
-            "state_topic": topics.occupancy(camera, zone, label),
             "value_template": "{{ 'ON' if value | int(0) > 0 else 'OFF' }}",
-            "availability": looking,
-            "availability_mode": "all",
-        }
-        found[f"{stem}_count"] = {
+            **seen,
+        },
+        f"{stem}_count": {
             "platform": "sensor",
             "name": f"{camera} {zone} {label} count",
             "state_class": "measurement",
-            "state_topic": topics.occupancy(camera, zone, label),
-            "availability": looking,
-            "availability_mode": "all",
-        }
-    return found
+            **seen,
+        },
+    }
 
 
 def _controls(topics: Topics, camera: str, verbs: Collection[str]) -> dict[str, Component]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,37 @@ def test_every_component_is_complete_and_named_once() -> None:
                 assert not set(value) & set("+#")
     assert len({component["unique_id"] for component in found.values()}) == len(found)
     assert found["porch_path_traffic_light_count"]["state_topic"] == "edgerun/porch-pi/porch/path/traffic light"
+
+
+def test_entities_of_like_names_are_told_apart() -> None:
+    """Camera and zone run together in an entity's id, as do labels that differ in a blank. Whoever comes second gets
+    another id, always the same one; all others keep theirs."""
+    cameras = {
+        "a": CameraView({("b_c", "traffic light"), ("b_c", "traffic_light")}, {"enter"}),
+        "a_b": CameraView({("c", "traffic light")}, {"enter"}),
+        "a_last": CameraView((), {"enter"}),
+    }
+
+    def told(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        payload = discovery(TOPICS, "homeassistant", {name: cameras[name] for name in names}, verbs=VERBS).payload
+        found: dict[str, dict[str, Any]] = json.loads(payload)["components"]
+        return found
+
+    found = told(cameras)
+    topics = [one.get("state_topic", one.get("image_topic")) for one in found.values() if "count" in one["name"]]
+    assert sorted(topics) == [
+        "edgerun/porch-pi/a/b_c/traffic light",
+        "edgerun/porch-pi/a/b_c/traffic_light",
+        "edgerun/porch-pi/a_b/c/traffic light",
+    ]
+    assert {found["a_last_alert"]["platform"], "event"} == {"image", "event"}
+    assert [one["name"] for one in found.values() if one["platform"] == "event"] == [
+        f"{name} alert" for name in cameras
+    ]
+    assert len({one["unique_id"] for one in found.values()}) == len(found)
+    assert found.keys() >= told(["a"]).keys()
+    assert told(cameras) == found
+    assert {name for name in told(["a_b"]) if name not in found} == set()
 
 
 def test_switches_and_numbers_come_only_with_their_commands() -> None:
