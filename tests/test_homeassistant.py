@@ -80,7 +80,7 @@ def test_entities_of_like_names_are_told_apart() -> None:
         return found
 
     found = told(cameras)
-    topics = [one.get("state_topic", one.get("image_topic")) for one in found.values() if "count" in one["name"]]
+    topics = [str(one.get("state_topic", one.get("image_topic"))) for one in found.values() if "count" in one["name"]]
     assert sorted(topics) == [
         "edgerun/porch-pi/a/b_c/traffic light",
         "edgerun/porch-pi/a/b_c/traffic_light",
