@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from edgerun.kernel import celsius, text, whole
+
 LIBRARY: Final = "libedgetpu.so.1"
 
 _USB: Final = {("1a6e", "089a"): False, ("18d1", "9302"): True}
@@ -45,14 +47,14 @@ class Listing:
 def corals(root: Path = Path("/")) -> Iterator[Coral]:
     """Every Edge TPU on USB, then on PCIe. ``root`` stands in for the real file system."""
     for vendor in sorted((root / "sys/bus/usb/devices").glob("*/idVendor")):
-        initialised = _USB.get((_text(vendor), _text(vendor.with_name("idProduct"))))
+        initialised = _USB.get((text(vendor), text(vendor.with_name("idProduct"))))
         if initialised is not None:
-            bus, number, speed = (int(_number(vendor.with_name(name))) for name in ("busnum", "devnum", "speed"))
+            bus, number, speed = (whole(vendor.with_name(name)) or 0 for name in ("busnum", "devnum", "speed"))
             node = root / f"dev/bus/usb/{bus:03}/{number:03}"
             yield Coral("usb", vendor.parent.name, node, initialised, speed)
     for node in sorted((root / "dev").glob("apex_*")):
         told = root / "sys/class/apex" / node.name
-        yield Coral("pci", node.name, node, True, 0, _celsius(told / "temp"), _celsius(told / "trip_point0_temp"))
+        yield Coral("pci", node.name, node, True, 0, celsius(told / "temp"), celsius(told / "trip_point0_temp"))
 
 
 def listed(library: str = LIBRARY) -> Listing:
@@ -77,23 +79,3 @@ class _Device(ctypes.Structure):
     """``struct edgetpu_device`` of edgetpu_c.h: 0 is PCIe, 1 is USB."""
 
     _fields_ = (("kind", ctypes.c_int), ("path", ctypes.c_char_p))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(path: Path) -> float:
-    try:
-        return float(_text(path))
-    except ValueError:
-        return 0.0
-
-
-def _celsius(path: Path) -> float | None:
-    """The driver writes thousandths of a degree."""
-    text = _text(path)
-    return int(text) / 1000 if text.lstrip("-").isdecimal() else None

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from edgerun.corals import LIBRARY, Coral, corals, listed
+from edgerun.kernel import text
 
 ROOT = Path("/")
-EDGETPU_LIBRARY = LIBRARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def edge_tpus(root: Path = ROOT) -> Iterator[Finding]:
             remedy = "put systemd/60-edgerun-coral.rules into /etc/udev/rules.d, add the user to plugdev, replug it"
             yield Finding("accelerator", name, False, says, remedy)
         elif not library:
-            says = f"{state}, but {EDGETPU_LIBRARY} is not installed"
+            says = f"{state}, but {LIBRARY} is not installed"
             yield Finding("accelerator", name, False, says, f"install {_LIBEDGETPU}")
         else:
             yield Finding("accelerator", name, True, f"{state}; {library}")
@@ -112,7 +112,7 @@ def _condition(coral: Coral) -> str:
 def edgetpu_library() -> str:
     """What libedgetpu says about itself and the devices it sees; empty without the library."""
     try:
-        listing = listed(EDGETPU_LIBRARY)
+        listing = listed(LIBRARY)
     except (OSError, ValueError):
         return ""
     return f"libedgetpu {listing.version} sees {len(listing.buses)} of them"
@@ -120,8 +120,8 @@ def edgetpu_library() -> str:
 
 def jetson(root: Path = ROOT) -> Finding:
     """An NVIDIA Jetson by its release file and its device tree."""
-    release = _text(root / "etc/nv_tegra_release")
-    model = _text(root / "proc/device-tree/model")
+    release = text(root / "etc/nv_tegra_release")
+    model = text(root / "proc/device-tree/model")
     if not release and "jetson" not in model.lower():
         return Finding("accelerator", "NVIDIA Jetson", False, "this machine is not one")
     major, _, rest = release.removeprefix("# R").partition(" (release), REVISION: ")
@@ -131,8 +131,8 @@ def jetson(root: Path = ROOT) -> Finding:
 
 def nvidia_gpu(root: Path = ROOT) -> Finding:
     """A desktop or server GPU by its kernel driver."""
-    driver = _text(root / "proc/driver/nvidia/version")
-    names = [_text(gpu).partition("\n")[0] for gpu in sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))]
+    driver = text(root / "proc/driver/nvidia/version")
+    names = [text(gpu).partition("\n")[0] for gpu in sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))]
     if not driver:
         remedy = "if a card is in this machine: install NVIDIA's driver"
         return Finding("accelerator", "NVIDIA GPU", False, "no driver of one is loaded", remedy)
@@ -143,14 +143,14 @@ def nvidia_gpu(root: Path = ROOT) -> Finding:
 def processor(root: Path = ROOT) -> Finding:
     """Name, cores, memory, and whether it multiplies 8-bit integers quickly."""
     facts: dict[str, str] = {}
-    for line in _text(root / "proc/cpuinfo").splitlines():
+    for line in text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         facts.setdefault(key.strip().lower(), value.strip())
     flags = set((facts.get("flags") or facts.get("features") or "").split())
-    name = _text(root / "proc/device-tree/model") or facts.get("model name") or os.uname().machine
+    name = text(root / "proc/device-tree/model") or facts.get("model name") or os.uname().machine
     known = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "i8mm": "i8mm", "asimddp": "dot product"}
     quick = [said for flag, said in known.items() if flag in flags]
-    memory = next((line for line in _text(root / "proc/meminfo").splitlines() if line.startswith("MemTotal")), "")
+    memory = next((line for line in text(root / "proc/meminfo").splitlines() if line.startswith("MemTotal")), "")
     gigabytes = f", {int(memory.split()[1]) / 1e6:.1f} GB of memory" if memory else ""
     int8 = f"INT8 instructions: {', '.join(quick)}" if quick else "no INT8 instructions"
     return Finding("processor", name, True, f"{len(os.sched_getaffinity(0))} cores{gigabytes}, {int8}")
@@ -174,7 +174,7 @@ def runtime(engine: str, path: Sequence[str] | None = None) -> Finding:
         says = f"{wanted.purpose}: {' or '.join(wanted.modules)} is not installed"
         return Finding("engine", engine, False, says, wanted.install)
     if engine == "edgetpu" and not edgetpu_library():
-        says = f"{wanted.purpose}: {found} is there, but no {EDGETPU_LIBRARY}"
+        says = f"{wanted.purpose}: {found} is there, but no {LIBRARY}"
         return Finding("engine", engine, False, says, f"with a Coral: install {_LIBEDGETPU}")
     return Finding("engine", engine, True, f"{wanted.purpose}: {found}")
 
@@ -217,10 +217,3 @@ def _version(module: str, folder: Path) -> str:
     part of the daemon's start. Empty for a vendor's own installation."""
     notes = (note for kind in ("dist", "egg") for note in folder.parent.glob(f"{module}-*.{kind}-info"))
     return next((note.stem.split("-")[1] for note in notes), "")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip("\0\n ")
-    except OSError:
-        return ""

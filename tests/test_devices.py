@@ -45,7 +45,7 @@ def test_no_coral() -> None:
 
 def test_a_stick_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found by its numbers, before and after its firmware is loaded; a slow port is told."""
-    monkeypatch.setattr(devices, "EDGETPU_LIBRARY", "libedgetpu-that-is-not-there.so.1")
+    monkeypatch.setattr(devices, "LIBRARY", "libedgetpu-that-is-not-there.so.1")
     stick(tmp_path, "1a6e", "089a", "480")
     (finding,) = devices.edge_tpus(tmp_path)
     assert not finding.present

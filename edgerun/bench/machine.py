@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun import __version__
+from edgerun.kernel import text
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxruntime", "paho-mqtt")
 
@@ -19,7 +20,7 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
-        "governor": _line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
+        "governor": text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
         "machine": platform.machine(),
         "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
@@ -38,7 +39,7 @@ def sentence(machine: dict[str, Any]) -> str:
 
 
 def _cpu() -> str:
-    model = _line(Path("/proc/device-tree/model")).rstrip("\0")  # what a Pi or a Jetson calls itself
+    model = text(Path("/proc/device-tree/model"))  # what a Pi or a Jetson calls itself
     if model:
         return model
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -51,11 +52,4 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return ""
-
-
-def _line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
         return ""

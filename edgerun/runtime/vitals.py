@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun.corals import corals
+from edgerun.kernel import celsius, text, whole
 
 _EVERY_S = 5.0
 _COOLED_BY = 5.0
@@ -98,33 +99,33 @@ def _zones(root: Path) -> Iterator[Temperature]:
     """The kernel's thermal zones; several of one type are numbered."""
     names: dict[str, int] = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*"), key=lambda path: (len(path.name), path)):
-        milli = _whole(zone / "temp")
-        if milli is None or milli <= -40_000:  # a sensor that is switched off
+        degrees = celsius(zone / "temp")
+        if degrees is None or degrees <= -40:  # a sensor that is switched off
             continue
-        name = _text(zone / "type") or zone.name
+        name = text(zone / "type") or zone.name
         names[name] = names.get(name, 0) + 1
         trips = [
-            trip / 1000
+            trip
             for kind in zone.glob("trip_point_*_type")
-            if _text(kind) in _SLOWING_TRIPS
-            and (trip := _whole(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
+            if text(kind) in _SLOWING_TRIPS
+            and (trip := celsius(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
             and trip > 0
         ]
         unique = name if names[name] == 1 else f"{name} {names[name]}"
-        yield Temperature(unique, milli / 1000, min(trips, default=None))
+        yield Temperature(unique, degrees, min(trips, default=None))
 
 
 def _throttled(root: Path) -> Iterator[tuple[str, int]]:
     """Jetson's over-current events, Intel's thermal ones, a Raspberry Pi's flags (bit 0: under-voltage, 1: frequency
     capped, 2: throttled, 3: soft limit; 16 to 19: the same at any time since the start)."""
     for counter in sorted((root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt")):
-        yield counter.name.removesuffix("_event_cnt"), _whole(counter) or 0
+        yield counter.name.removesuffix("_event_cnt"), whole(counter) or 0
     cpus = [
-        _whole(path) or 0 for path in (root / "sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count")
+        whole(path) or 0 for path in (root / "sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count")
     ]
     if cpus:
         yield "cpu", sum(cpus)
-    flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    flags = text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
     if flags:
         yield "raspberry_pi_flags", int(flags, 16)
 
@@ -137,15 +138,3 @@ def _clock_synced(root: Path) -> bool | None:
         return None
     answer = ctypes.CDLL(None).adjtimex((ctypes.c_char * 512)())  # struct timex with modes 0: only asks
     return None if answer < 0 else answer != _TIME_ERROR
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:  # also what a sensor says that cannot be read now
-        return ""
-
-
-def _whole(path: Path) -> int | None:
-    text = _text(path)
-    return int(text) if text.lstrip("-").isdecimal() else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from edgerun.errors import SourceError
+from edgerun.kernel import text
 from edgerun.limits import Ge, Gt, MinLen
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import Limiter
@@ -58,17 +59,10 @@ def list_cameras(classes: Path = _CLASS, by_id: Path = _BY_ID) -> list[Camera]:
     lasting = {link.resolve().name: link.name for link in sorted(by_id.glob("*"))} if by_id.is_dir() else {}
     cameras = []
     for node in sorted(classes.glob("video*"), key=lambda n: (len(n.name), n.name)):
-        if _text(node / "index") not in ("", "0"):
+        if text(node / "index") not in ("", "0"):
             continue
-        cameras.append(Camera(f"/dev/{node.name}", _text(node / "name"), lasting.get(node.name, "")))
+        cameras.append(Camera(f"/dev/{node.name}", text(node / "name"), lasting.get(node.name, "")))
     return cameras
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""
 
 
 class V4l2:
