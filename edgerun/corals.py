@@ -1,8 +1,10 @@
-"""Coral Edge TPUs: where sysfs shows them, and what libedgetpu lists. No device is opened, no package needed."""
+"""Coral Edge TPUs: where sysfs shows them, what libedgetpu lists, and which models are made for them. No device is
+opened, no package needed."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ from typing import Final, Literal
 from edgerun.kernel import celsius, text, whole
 
 LIBRARY: Final = "libedgetpu.so.1"
-
+_CUSTOM_OP: Final = b"edgetpu-custom-op"
+"""The name of the operation that the Edge TPU's compiler leaves in a model."""
 _USB: Final = {("1a6e", "089a"): False, ("18d1", "9302"): True}
 """Vendor and product -> initialised: on its first use a stick loads its firmware and comes back renamed."""
 
@@ -73,6 +76,12 @@ def listed(library: str = LIBRARY) -> Listing:
     if devices:
         give_back(devices)
     return Listing((version() or b"of an unknown version").decode(errors="replace"), tuple(buses))
+
+
+def is_compiled(model: Path) -> bool:
+    """Whether the Edge TPU's compiler made it. Raises OSError, and ValueError for an empty file."""
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return mapped.find(_CUSTOM_OP) >= 0
 
 
 class _Device(ctypes.Structure):

@@ -7,22 +7,18 @@ into the child that the worker keeps.
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from edgerun.corals import LIBRARY, Listing, corals, listed
+from edgerun.corals import LIBRARY, Listing, corals, is_compiled, listed
 from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import MinLen
 from edgerun.types import Array, ModelIO
-
-CUSTOM_OP: Final = b"edgetpu-custom-op"
-"""The name of the operation that the Edge TPU's compiler leaves in a model."""
 
 _WRONG_BUILD: Final = (
     "edgetpu-custom-op",
@@ -92,8 +88,7 @@ class Edgetpu:
 
 def _refuse_plain(model: Path) -> None:
     try:
-        with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            compiled = mapped.find(CUSTOM_OP) >= 0
+        compiled = is_compiled(model)
     except (OSError, ValueError) as error:
         raise ModelError(f"{model}: cannot be read ({one_line(error)}).") from error
     if not compiled:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable
 from pathlib import Path
 
 from edgerun.config.tree import Chosen, engine, head, plugin_tables
+from edgerun.corals import is_compiled
 from edgerun.devices import installed
 from edgerun.errors import ModelError
 from edgerun.models import ModelFile, from_metadata
@@ -26,7 +26,6 @@ _RUN_BY: dict[str, tuple[str, ...]] = {
 """Which engines run a file, by its suffix, those first that are preferred before any trial."""
 PROCESSOR_MEMORY_MB = 4096
 """What the process of an engine on the processor may take: a model made to fill the memory fails instead."""
-_EDGETPU_MARK = b"edgetpu-custom-op"
 
 
 def candidates(model: ModelFile, chosen: Chosen[Engine] | None, *, fallback: bool = False) -> list[Candidate]:
@@ -57,15 +56,13 @@ def _automatic(model: ModelFile) -> list[Candidate]:
 def _engines_for(path: Path) -> tuple[str, ...]:
     suffix = path.suffix.lower()
     known = plugin_tables()["engines"]
-    kinds = ("edgetpu",) if suffix == ".tflite" and _is_compiled(path) else _RUN_BY.get(suffix, ())
+    kinds = ("edgetpu",) if suffix == ".tflite" and _is_for_corals(path) else _RUN_BY.get(suffix, ())
     return tuple(name for name in kinds if name in known)
 
 
-def _is_compiled(path: Path) -> bool:
-    """Whether the Edge TPU's compiler made it."""
+def _is_for_corals(path: Path) -> bool:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return mapped.find(_EDGETPU_MARK) >= 0
+        return is_compiled(path)
     except (OSError, ValueError):  # not there, or empty
         return False
 
