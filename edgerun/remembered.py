@@ -1,8 +1,8 @@
 """What the last start with a configuration file came to, kept so that the next one need not find it out again.
 
 Checking a configuration takes longer than all else at a start, so the checked one is kept, in a file of the user's own,
-with what the engine's process had to load. It counts only for the same file and the same package. Only the standard
-library is imported here, so that it can be asked before the rest is imported.
+with what the engine's process had to load. It counts only for the same file and the same package. Hardly more
+than the standard library is imported here, so that it can be asked before the rest is imported.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+
+from edgerun.folders import cache_dir
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
 _LARGEST = 4 << 20
@@ -106,11 +108,7 @@ def reader_of(path: Path, *beside: Path) -> list[str]:
 
 
 def _place(path: Path) -> Path:
-    """In systemd's cache directory, or else the user's."""
-    given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  raises nothing
-    folder = Path(given) if given else Path(home) / "edgerun"
-    return folder / "starts" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+    return cache_dir() / "starts" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
 
 
 def _is_own(status: os.stat_result) -> bool:

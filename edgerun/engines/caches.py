@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from edgerun.folders import cache_dir
 
 
 def cache_directory(configured: Path | None, engine: str) -> Path:
@@ -11,8 +12,6 @@ def cache_directory(configured: Path | None, engine: str) -> Path:
 
     The folder exists afterwards. Raises OSError when it cannot be made.
     """
-    given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = configured or (Path(given) if given else Path(home) / "edgerun") / engine
+    folder = configured or cache_dir() / engine
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgerun.errors import ModelError
+from edgerun.folders import state_dirs
 from edgerun.models.catalogue import CataloguedFile
 
 if TYPE_CHECKING:
@@ -31,10 +32,9 @@ def folders() -> tuple[Path, ...]:
     """The folders that may hold models, the one to write to first: ``$EDGERUN_MODELS``, the service's state
     directory, the user's own."""
     given = [Path(name) for name in os.environ.get("EDGERUN_MODELS", "").split(os.pathsep) if name]
-    state = [Path(name) / "models" for name in os.environ.get("STATE_DIRECTORY", "").split(":") if name]
-    home = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-    installed = [SERVICE_STATE / "models"] if SERVICE_STATE.is_dir() else []
-    return tuple(dict.fromkeys([*given, *state, *installed, home / "edgerun" / "models"]))
+    *of_service, of_user = state_dirs()
+    installed = [SERVICE_STATE] if SERVICE_STATE.is_dir() else []
+    return tuple(dict.fromkeys([*given, *(state / "models" for state in (*of_service, *installed, of_user))]))
 
 
 def find(file: CataloguedFile) -> Path | None:

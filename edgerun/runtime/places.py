@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 
 from edgerun.errors import ConfigError, EdgerunError
+from edgerun.folders import state_dirs
 
 
 def state_dir(configured: str) -> Path:
     """Lasting state: as configured, or systemd's state directory, or the user's own."""
-    given = configured or os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    home = Path(os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state")
-    return Path(given) if given else home / "edgerun"
+    return Path(configured) if configured else state_dirs()[0]
 
 
 def made_state_dir(configured: str) -> Path:
@@ -45,13 +44,6 @@ def claimed(folder: Path) -> int:
     except OSError:
         pass  # a file system without locks
     return descriptor
-
-
-def cache_dir() -> Path:
-    """For what can be found out again: systemd's cache directory, or the user's own."""
-    given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
-    home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
-    return Path(given) if given else home / "edgerun"
 
 
 def control_socket(state: Path) -> Path:

@@ -14,8 +14,8 @@ from typing import Any
 
 from edgerun.corals import corals
 from edgerun.devices import installed, processor
+from edgerun.folders import cache_dir
 from edgerun.models import ModelFile
-from edgerun.runtime.places import cache_dir
 from edgerun.runtime.trial import Verdict, ranking, try_out
 from edgerun.stages import Head
 from edgerun.types import ModelIO
