@@ -322,6 +322,53 @@ def test_kills_in_a_burst_lose_and_disorder_nothing(tmp_path: Path, broker: Mosq
     subscriber.close()
 
 
+BEGINS = """
+import sys, time
+from pathlib import Path
+from tests.test_delivery import counts, deliver, event
+delivery = deliver(Path(sys.argv[1]), int(sys.argv[2]))
+for n in (1, 2, 3):
+    delivery.accept(event(n, phase="start"))
+delivery.accept(event(2, phase="end"))
+counts(delivery, delivered=4)
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_kill_leaves_open_is_ended_at_the_next_start(tmp_path: Path, broker: Mosquitto) -> None:
+    """Each start has one end, also after another start of the daemon."""
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    program = [sys.executable, "-c", BEGINS, str(tmp_path), str(broker.port)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.kill()
+    for _ in range(2):
+        delivery = deliver(tmp_path, broker.port)
+        delivery.accept(event(1))
+        counts(delivery, connected=True, depth=0)
+        until(lambda: subscriber.alerts()[-1]["type"] == "instant", "the newest one")
+        delivery.close(2.0)
+    alerts = subscriber.alerts()
+    ends = [alert for alert in alerts if alert["type"] == "end"]
+    assert sorted(end["alert"] for end in ends) == sorted(a["alert"] for a in alerts if a["type"] == "start")
+    assert subscriber.seqs() == list(range(1, 9))
+    for end in ends:
+        Draft202012Validator(PAYLOADS["alert"]).validate(end)
+        assert (end["rule"], end["zone"]) == ("visitor", "path")
+    subscriber.close()
+
+
+@pytest.mark.parametrize("text", [b"", b"[{]", b"[1]", b'[{"alert": 1}]', b"\xff"])
+def test_a_damaged_list_of_what_is_open_is_none(tmp_path: Path, broker: Mosquitto, text: bytes) -> None:
+    (tmp_path / "outbox.db.open").write_bytes(text)
+    delivery = deliver(tmp_path, broker.port)
+    delivery.accept(event(1, phase="start"))
+    counts(delivery, connected=True, accepted=1)
+    delivery.close(2.0)
+
+
 def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto) -> None:
     """Alerts are delivered from memory, the state says so, and what was not delivered is committed later. Their seqs
     rise by one, from where no earlier run can have been, and go on so after the next start."""

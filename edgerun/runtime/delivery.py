@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from edgerun import messages
 from edgerun.outbox import Outbox, OutboxOptions
 from edgerun.runtime.departures import GOODBYE_S, Departures
+from edgerun.runtime.episodes import Episodes
 from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.meters import AlertMeter
@@ -84,7 +85,8 @@ class Delivery:
         self._copies = copies
         self._birth_topic = birth_topic
         self._outbox = Outbox(outbox_path, outbox)
-        self._ledger = Ledger(self._outbox, topics.device)
+        episodes = Episodes(outbox_path.with_name(outbox_path.name + ".open"))
+        self._ledger = Ledger(self._outbox, topics.device, episodes)
         self._retained = Retained(self._copy)
         self._lanes = Lanes()
         self._departures = Departures(topics, sink, self._ledger, self._lanes, self._retained)

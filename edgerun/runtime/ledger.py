@@ -12,6 +12,7 @@ from uuid import UUID
 from edgerun.errors import SinkError
 from edgerun.messages import alert_body
 from edgerun.outbox import Entry, Outbox
+from edgerun.runtime.episodes import Episodes
 from edgerun.runtime.meters import AlertMeter
 from edgerun.types import Event
 
@@ -19,16 +20,15 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _UNSAVED = 1000
-_EPISODES = 4096
 
 
 class Ledger:
     """The outbox's book-keeper. ``trouble`` says in words why alerts are only in memory; empty while all is well."""
 
-    def __init__(self, outbox: Outbox, device: str) -> None:
+    def __init__(self, outbox: Outbox, device: str, episodes: Episodes) -> None:
         self._outbox = outbox
         self._device = device
-        self._episodes: dict[tuple[str, int], str] = {}
+        self._episodes = episodes
         self._fresh: list[Entry] = []
         self._unsaved: deque[Entry] = deque()
         self._retry_at = 0.0
@@ -50,6 +50,8 @@ class Ledger:
             return None
         self._retry_at = 0.0
         self.evicted = self._outbox.gaps.evicted
+        for event in self._episodes.left_open():
+            self.take(event)
         return found + list(self._unsaved)
 
     def wants_opening(self, now: float) -> bool:
@@ -64,22 +66,11 @@ class Ledger:
         camera = event.stamp.camera
         seq = self._outbox.next_seq(camera)
         uid = uuid7(time.time())
-        body = alert_body(self._device, event, uid=uid, alert=self._alert_of(event, uid), seq=seq)
+        body = alert_body(self._device, event, uid=uid, alert=self._episodes.alert_of(event, uid), seq=seq)
         self.newest[camera] = body
         self._fresh.append(Entry(camera, seq, body))
         if self.meter is not None:
             self.meter.taken(camera, seq, event.stamp.captured)
-
-    def _alert_of(self, event: Event, uid: str) -> str:
-        """The id that an episode's start and end share: that of its first message."""
-        key = event.stamp.camera, event.episode
-        if event.phase == "end":
-            return self._episodes.pop(key, uid)
-        if event.phase == "start":
-            self._episodes[key] = uid
-            while len(self._episodes) > _EPISODES:  # of rule books that went without ending theirs
-                del self._episodes[next(iter(self._episodes))]
-        return uid
 
     def commit(self, busy: Collection[Entry], now: float) -> tuple[list[Entry], set[int], set[str]]:
         """Write what was taken, in one go.
@@ -117,6 +108,7 @@ class Ledger:
             if self.meter is not None:
                 self.meter.was_accepted(entry.camera, entry.seq)
         self._unsaved.clear()
+        self._episodes.save()
         self._retry_at = 0.0
         self._say("")
 
