@@ -12,12 +12,14 @@ import hashlib
 import os
 import pickle
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from edgerun.children import deaf
 from edgerun.folders import cache_dir
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
@@ -102,9 +104,11 @@ def note_load(path: Path, load: bytes) -> None:
         remember(path, key, Remembered(found.config, load))
 
 
-def reader_of(path: Path, *beside: Path) -> list[str]:
-    """The command that checks a configuration in a process of its own (see ``config.load_isolated``)."""
-    return [sys.executable, "-m", "edgerun.config", *map(str, (path, *beside))]
+def start_reader(path: Path, *beside: Path) -> subprocess.Popen[bytes]:
+    """Begins to check a configuration in a process of its own (see ``config.load_isolated``)."""
+    with deaf():
+        command = [sys.executable, "-m", "edgerun.config", *map(str, (path, *beside))]
+        return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
 def _place(path: Path) -> Path:

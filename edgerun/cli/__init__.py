@@ -5,13 +5,12 @@ Each command's module has ``configure(parser)`` and ``run(args) -> exit status``
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from edgerun import __version__
+from edgerun.cli.ending import FAILED, end_well_on_signals, ended, heed_signals
 from edgerun.errors import ConfigError, EdgerunError, ModelError
 
 COMMANDS = {
@@ -30,17 +29,26 @@ COMMANDS = {
 
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h; the unit does not restart on it."""
-EXIT_FAILED = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors are one line on stderr, never a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"]:
+        end_well_on_signals()
+    else:
+        heed_signals()
+    return ended(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["--version"]:
         print(f"edgerun {__version__}")
         return 0
     if not words or words[0] not in COMMANDS:
         return _usage(words)
+    import argparse  # only now, as signals are to be heeded first
+
     command = importlib.import_module(f"edgerun.cli.{words[0]}")
     parser = argparse.ArgumentParser(prog=f"edgerun {words[0]}", description=COMMANDS[words[0]])
     command.configure(parser)
@@ -50,12 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from edgerun.logs import hide_urls  # not before the command has begun what takes long
 
         print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
-        return EXIT_CONFIG if isinstance(error, ConfigError | ModelError) else EXIT_FAILED
-    except BrokenPipeError:  # the reader has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
+        return EXIT_CONFIG if isinstance(error, ConfigError | ModelError) else FAILED
 
 
 def _usage(words: list[str]) -> int:

@@ -12,10 +12,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from edgerun.children import die_with_parent
 from edgerun.errors import EdgerunError, SinkError
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
         config = Path(folder) / "demo.yaml"
         config.write_text(_CONFIG.format(folder=folder, port=port, clip=ASSETS / "demo.mp4"), encoding="utf-8")
         print(f"starting the daemon with a broker of its own on port {port}", file=sys.stderr)
-        daemon = subprocess.Popen([sys.executable, "-m", "edgerun", "run", "-c", str(config)])
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "edgerun", "run", "-c", str(config)],
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # safe, as there is no thread yet
+        )
         try:
             _subscribe(port, arrived, daemon)
             _show(arrived, seen, show, daemon, args.seconds)

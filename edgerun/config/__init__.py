@@ -28,7 +28,7 @@ from edgerun.config.tree import (
     source,
 )
 from edgerun.errors import ConfigError, EdgerunError
-from edgerun.remembered import Remembered, key_of, reader_of, recall, remember
+from edgerun.remembered import Remembered, key_of, recall, remember, start_reader
 
 if TYPE_CHECKING:
     from edgerun.config.text import Node, Problem
@@ -105,7 +105,7 @@ def load_isolated(path: Path, beside: Path | None = None, reader: subprocess.Pop
         if found is not None:
             remembered: Config = pickle.loads(found.config)
             return remembered
-        reader = subprocess.Popen(reader_of(path, *([beside] if beside else [])), stdout=subprocess.PIPE)
+        reader = start_reader(path, *([beside] if beside else []))
     try:
         said, _ = reader.communicate(timeout=ISOLATED_S)
     except subprocess.TimeoutExpired as error:

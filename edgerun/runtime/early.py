@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgerun.remembered import reader_of, recall
+from edgerun.remembered import recall, start_reader
 from edgerun.worker.nurse import Child, early_child
 
 
@@ -22,5 +22,5 @@ class Early:
 def begin(path: Path) -> Early:
     found = recall(path)
     if found is None:
-        return Early(reader=subprocess.Popen(reader_of(path), stdout=subprocess.PIPE))
+        return Early(reader=start_reader(path))
     return Early(engine=early_child(found.load) if found.load else None)

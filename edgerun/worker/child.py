@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgerun.children import die_with_parent
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.stages import Engine
 from edgerun.worker import PROCESS_NAME
-from edgerun.worker.forking import Errand, die_with_parent, forked
+from edgerun.worker.forking import Errand, forked
 from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
 
 

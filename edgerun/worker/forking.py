@@ -8,7 +8,6 @@ end of that line is the child's death.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import pickle
@@ -18,12 +17,12 @@ import socket
 import sys
 from dataclasses import dataclass
 
+from edgerun.children import die_with_parent
 from edgerun.errors import EdgerunError
 from edgerun.stages import Preloading
 from edgerun.worker import NUMBER
 from edgerun.worker.wire import Load
 
-_PR_SET_PDEATHSIG = 1
 _LARGEST_LOAD = 1 << 18
 _UNPREPARED = "unprepared"
 
@@ -42,8 +41,6 @@ class Errand:
 def forked(arguments: list[str]) -> Errand:
     """Returns in the forked processes only. The nurse itself waits, and ends with the daemon."""
     die_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a signal to the group is the daemon's to answer
     daemon = socket.socket(fileno=int(arguments[0]))
     if _UNPREPARED not in arguments:
         _prepare(pickle.loads(daemon.recv(_LARGEST_LOAD)))
@@ -52,12 +49,6 @@ def forked(arguments: list[str]) -> Errand:
     gc.freeze()  # the collector writes to each object that it looks at
     daemon.send(b"ready")
     return _tend(daemon)
-
-
-def die_with_parent() -> None:
-    """Even while an inference hangs."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _prepare(load: Load) -> None:

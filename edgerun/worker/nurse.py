@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from edgerun.children import deaf
 from edgerun.worker import NUMBER
 
 _FORKING_S = 0.2
@@ -154,7 +155,7 @@ class Nurse:
             one.end()
             self._processes.remove(one)
         line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, deaf():
             # An interpreter of its own, since the daemon has threads, and so must not be forked.
             process = subprocess.Popen(
                 [sys.executable, "-m", "edgerun.worker.child", str(theirs.fileno())],

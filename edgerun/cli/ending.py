@@ -1,0 +1,84 @@
+"""How a command ends that is told to, or whose output nobody takes: quietly or with a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+FAILED = 1
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM; whatever was begun is taken down on its way up. ``status`` is what a shell expects."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+def heed_signals() -> None:
+    """SIGTERM ends a command as Ctrl-C does. What was ignored from the start, as in a script's background, still is."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def end_well_on_signals() -> None:
+    """For the daemon, until it has handlers of its own: nothing is begun that would have to be taken down, as its first
+    children end with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the file is about to be read anyway
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):  # `timeout` sends it twice, and the end is not to be ended
+        signal.signal(other, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def ended(command: Callable[[], int]) -> int:
+    """The exit status of a command, or of what ended it."""
+    _write_all_characters()
+    try:
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()  # here it can still be told that it cannot be written
+    except Stopped as stopped:
+        return stopped.status
+    except OSError as error:
+        return _refused(error)
+
+
+def _refused(error: OSError) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left, when Python ends
+    if isinstance(error, BrokenPipeError):
+        return 0  # the reader has seen enough, as `head` does
+    where = f"{error.filename}: " if error.filename else ""
+    print(f"edgerun: {where}{error.strerror or error}", file=sys.stderr)
+    return FAILED
+
+
+def _write_all_characters() -> None:
+    """Characters that an output has no code for are written as JSON does, which is right in text and in JSON."""
+    codecs.register_error("as-in-json", _as_in_json)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="as-in-json")
+
+
+def _as_in_json(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unwritable = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    units = (unwritable[at : at + 2].hex() for at in range(0, len(unwritable), 2))
+    return "".join(f"\\u{unit}" for unit in units), error.end

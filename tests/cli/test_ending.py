@@ -1,0 +1,144 @@
+"""Commands that are told to end, or cannot write: quiet or a sentence, the exit status that shells expect, and nothing
+left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.daemon_process import wait_for
+from tests.test_config import CAMERA
+
+SIGNALLED = """
+import importlib.abc, os, signal, sys
+
+class Signal(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+            sys.meta_path.remove(self)
+
+sys.meta_path.insert(0, Signal())
+from edgerun.cli import main
+sys.exit(main(sys.argv[3:]))
+"""
+"""edgerun, that gets a signal when a module of its own is imported."""
+
+
+def signalled(number: signal.Signals, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", SIGNALLED, module, str(int(number)), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", ["edgerun.cli.run", "edgerun.runtime.early", "edgerun.runtime.daemon"])
+def test_the_daemon_is_stopped_while_it_starts(tmp_path: Path, number: signal.Signals, module: str) -> None:
+    """Status 0, as at any other time."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA)
+    done = signalled(number, module, "run", "-c", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reload_asked_for_while_the_daemon_starts() -> None:
+    """Does not end it."""
+    done = signalled(signal.SIGHUP, "edgerun.runtime.early", "run", "-c", "/nowhere.yaml")
+    assert done.returncode == 78
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("edgerun.pipeline", ["detect", "a.jpg"]),
+        ("edgerun.recording", ["replay", "--camera", "porch", "--video", "a.mp4"]),
+        ("edgerun.devices", ["devices"]),
+        ("edgerun.cli.demo", ["demo"]),
+        ("paho.mqtt.client", ["demo"]),
+    ],
+)
+def test_ctrl_c_at_the_start_of_a_command(module: str, words: list[str]) -> None:
+    """Nothing is said, and the shell is told that it was Ctrl-C."""
+    done = signalled(signal.SIGINT, module, *words)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert signalled(signal.SIGTERM, module, *words).returncode == 143
+
+
+def demo(folder: Path) -> subprocess.Popen[str]:
+    environ = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgerun", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environ,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline(), "nothing was printed"
+    return process
+
+
+def daemons_of(folder: Path) -> list[int]:
+    """The processes that run on a configuration below ``folder``."""
+    table = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in table.splitlines() if f"{folder}/edgerun-demo" in line]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_demo_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
+    """By ``timeout`` or Ctrl-C: it takes its daemon and its files with it."""
+    with demo(tmp_path) as process:
+        assert daemons_of(tmp_path)
+        process.send_signal(number)
+        process.communicate()
+    assert not daemons_of(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_is_killed(tmp_path: Path) -> None:
+    """Its daemon ends all the same."""
+    with demo(tmp_path) as process:
+        assert daemons_of(tmp_path)
+        process.kill()
+        process.communicate()
+    wait_for(lambda: not daemons_of(tmp_path), 30)
+
+
+@pytest.mark.parametrize("words", [["check", "{}"], ["check", "{}", "--json"], ["schema"], ["models"], ["--version"]])
+def test_a_full_disk(tmp_path: Path, words: list[str]) -> None:
+    """A sentence, and no success."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA)
+    command = [sys.executable, "-m", "edgerun", *(word.format(path) for word in words)]
+    for buffered in ("", "1"):
+        environ = {**os.environ, "PYTHONUNBUFFERED": buffered}
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environ)
+        assert (done.returncode, done.stderr) == (1, "edgerun: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    """As ``head`` does: no complaint."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgerun", "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_output_without_these_characters(tmp_path: Path) -> None:
+    """They are escaped: as text, and as JSON that is read back as it was."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA + "    fsp€😀: 1\n")
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for more in ([], ["--json"]):
+        command = [sys.executable, "-m", "edgerun", "check", str(path), *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+        assert (done.returncode, done.stderr) == (78, "")
+        assert "fsp\\u20ac\\ud83d\\ude00" in done.stdout
+    assert json.loads(done.stdout)["problems"][0]["path"] == "cameras.porch.fsp€😀"
