@@ -109,27 +109,6 @@ def cross(origin: Array, a: Array, b: Array) -> F64:
     return product
 
 
-def inside(points: npt.ArrayLike, polygon: npt.ArrayLike) -> Mask:
-    """Which of N points lie in a polygon of K corners (even-odd rule), bool (N,).
-
-    The border belongs to the polygon, or a person cut off by the frame's lower edge would stand outside a zone that
-    reaches down to it. A point counts as on the border within a millionth of the polygon's extent.
-    """
-    p = np.asarray(points, np.float64)[:, None, :]
-    start = np.asarray(polygon, np.float64)[None]
-    end = np.roll(start, -1, axis=1)
-    turn = cross(start, end, p)
-    spans = (start[..., 1] > p[..., 1]) != (end[..., 1] > p[..., 1])
-    # a ray to the right meets the edge when the point is left of it: the turn's sign, told by the edge's direction
-    meets = spans & ((turn > 0) == (end[..., 1] < start[..., 1]))
-    slack = 1e-6 * np.ptp(start, axis=1).max()
-    length = np.maximum(np.hypot(*np.moveaxis(end - start, -1, 0)), 1e-300)
-    within = np.all((p >= np.minimum(start, end) - slack) & (p <= np.maximum(start, end) + slack), axis=-1)
-    on_border = np.any(within & (np.abs(turn) <= slack * length), axis=1)
-    result: Mask = (np.count_nonzero(meets, axis=1) % 2 == 1) | on_border
-    return result
-
-
 def segments_touch(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike, d: npt.ArrayLike) -> Mask:
     """Whether the segments a-b and c-d have a point in common, broadcast over all but the last axis."""
     p, q, r, s = (np.asarray(point, np.float64) for point in (a, b, c, d))
@@ -161,17 +140,3 @@ def is_simple(polygon: npt.ArrayLike) -> bool:
     nxt = np.roll(after, -1, axis=0)
     back = np.sum((corners - after) * (nxt - after), axis=1) > 0
     return not np.any((cross(after, corners, nxt) == 0) & back)
-
-
-def crossings(start: npt.ArrayLike, end: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike) -> I32:
-    """How N points that moved from ``start`` to ``end`` crossed the line from ``a`` to ``b``, i32 (N,).
-
-    1: from its left to its right, as seen on the screen when looking from a to b; -1: from right to left; 0: not at
-    all. A point on the line counts as right of it, so a stop on the line is no second crossing.
-    """
-    p, q, first, last = (np.asarray(point, np.float64) for point in (start, end, a, b))
-    was_right, is_right = cross(first, last, p) >= 0, cross(first, last, q) >= 0
-    between = np.sign(cross(p, q, first)) * np.sign(cross(p, q, last)) <= 0
-    change = is_right.astype(np.int32) - was_right.astype(np.int32)
-    result: I32 = np.where(between, change, 0).astype(np.int32)
-    return result

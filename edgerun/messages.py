@@ -263,8 +263,8 @@ def snapshot(topics: Topics, camera: str, jpeg: bytes) -> Message:
     return Message(topics.snapshot(camera), jpeg, retain=True)
 
 
-def ack(topic: str, verb: str, *, error: str = "", correlation: bytes = b"", **more: object) -> Message:
+def ack(topic: str, verb: str, *, error: str = "", correlation: bytes = b"") -> Message:
     """The answer to a command, to the request's response topic or to ``Topics.ack``. ``error`` is empty when it
     went well."""
-    payload = {"schema": SCHEMA, "verb": verb, "ok": not error, "error": error, **more}
+    payload = {"schema": SCHEMA, "verb": verb, "ok": not error, "error": error}
     return Message(topic, to_json(payload), qos=1, correlation=correlation)

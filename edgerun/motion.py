@@ -123,8 +123,6 @@ class MotionGate:
 
     def update(self, luma: U8, stamp: Stamp) -> Motion:
         """Look at one luma plane ``(H,W)``."""
-        if not self._options.enabled:
-            return Motion(NOTHING, True)
         now = stamp.captured
         step = max(1, -(-luma.shape[0] // self._options.height_px))
         rows = np.ascontiguousarray(luma[step // 2 :: step])  # rows first: memory is read in order, which is faster

@@ -17,16 +17,10 @@ class Notifier:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if self._address else None
         if self._socket is not None:
             self._socket.setblocking(False)
-        self.watchdog_interval_s = _watchdog_interval_s(environ)
-        """How long systemd waits for a ``watchdog`` before it kills the daemon; 0 if it does not. Send two in it."""
 
     def ready(self, status: str = "") -> None:
         """Started, or reloaded: what depends on the daemon may start."""
         self._send("READY=1", *_status(status))
-
-    def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send(*_status(text))
 
     def watchdog(self) -> None:
         """All internal loops advance."""
@@ -43,10 +37,6 @@ class Notifier:
     def extend(self, seconds: float) -> None:
         """Start or stop takes at least this much longer."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
-
-    def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
 
     def _send(self, *lines: str) -> None:
         if self._socket is None:
@@ -66,11 +56,3 @@ def _address(path: str) -> str:
 
 def _status(text: str) -> tuple[str, ...]:
     return (f"STATUS={' '.join(text.split())}",) if text else ()
-
-
-def _watchdog_interval_s(environ: Mapping[str, str]) -> float:
-    """sd_watchdog_enabled(3): ``$WATCHDOG_USEC``, unless ``$WATCHDOG_PID`` means somebody else."""
-    interval, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not interval.isdecimal() or (pid and pid != str(os.getpid())):
-        return 0.0
-    return int(interval) / 1e6

@@ -1,4 +1,4 @@
-"""The seams of the house: what a source, an engine, a head, a rule and a sink must do.
+"""The seams of the house: what a source, an engine, a head and a sink must do.
 
 Constructors are part of each seam (see ``plugins``): every plugin takes its own frozen options first.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from edgerun.types import Array, Detections, Event, Fit, Frame, InputLayout, Message, ModelIO, Stamp, Tracks
+from edgerun.types import Array, Detections, Fit, Frame, InputLayout, Message, ModelIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,6 @@ class FixedInputs(Protocol):
     def extra_inputs(self, io: ModelIO) -> Sequence[Array]:
         """The values of ``io.inputs[1:]``, in that order. Raises ValueError for inputs that it does not know."""
         ...
-
-
-class Rule(Protocol):
-    """A condition over tracks; never sees the picture. Forgets ids that are gone."""
-
-    def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]: ...
 
 
 Verdict: TypeAlias = Literal["taken", "unclaimed", "refused"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgerun.boxes import containment, crossings, inside, iou, is_simple, nms, segments_touch, sound
+from edgerun.boxes import containment, iou, is_simple, nms, segments_touch, sound
 from edgerun.types import F32
 
 edge = st.floats(-100, 900, width=32)
@@ -72,33 +72,6 @@ SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.float32)
 HOOK = np.array([[0, 0], [10, 0], [10, 10], [5, 5], [0, 10]], np.float32)
 
 
-def test_the_border_belongs_to_the_polygon() -> None:
-    points = np.array([[5, 5], [0, 0], [10, 10], [5, 10], [10, 3], [5, 10.1], [-0.1, 5]], np.float32)
-    assert inside(points, SQUARE).tolist() == [True] * 5 + [False] * 2
-
-
-def test_a_notch_is_outside() -> None:
-    points = np.array([[5, 8], [5, 5], [5, 4.9], [1, 8], [9.5, 9]], np.float32)
-    assert inside(points, HOOK).tolist() == [False, True, True, True, True]
-
-
-@given(st.lists(st.tuples(st.floats(-20, 20), st.floats(-20, 20)), min_size=1, max_size=20), st.integers(0, 4))
-def test_inside_does_not_depend_on_where_the_polygon_starts_or_how_it_turns(
-    points: list[tuple[float, float]], shift: int
-) -> None:
-    p = np.array(points)
-    expected = inside(p, HOOK)
-    assert np.array_equal(inside(p, np.roll(HOOK, shift, axis=0)), expected)
-    assert np.array_equal(inside(p, HOOK[::-1]), expected)
-
-
-@given(hnp.arrays(np.float64, (8, 2), elements=st.floats(-5, 15)))
-def test_a_square_holds_what_its_bounds_hold(points: F32) -> None:
-    expected = np.all((points >= 0) & (points <= 10), axis=1)
-    clear = np.all(np.minimum(np.abs(points), np.abs(points - 10)) > 1e-4, axis=1)
-    assert np.array_equal(inside(points, SQUARE)[clear], expected[clear])
-
-
 def test_polygons_that_touch_or_cross_themselves() -> None:
     assert is_simple(SQUARE)
     assert is_simple(HOOK)
@@ -125,21 +98,6 @@ def test_segments() -> None:
     a, b = np.array([0, 0]), np.array([10, 0])
     others = np.array([[[5, -5], [5, 5]], [[5, 1], [5, 5]], [[10, 0], [12, 3]], [[3, 0], [4, 0]], [[11, 0], [12, 0]]])
     assert segments_touch(a, b, others[:, 0], others[:, 1]).tolist() == [True, False, True, True, False]
-
-
-def test_crossings_tell_the_direction_and_keep_to_the_line_s_length() -> None:
-    a, b = (0, 0), (10, 0)  # looking right on the screen: below the line is to the right
-    start = np.array([[5, -5], [5, 5], [5, -5], [20, -5], [5, 5]])
-    end = np.array([[5, 5], [5, -5], [5, -1], [20, 5], [6, 6]])
-    assert crossings(start, end, a, b).tolist() == [1, -1, 0, 0, 0]
-    assert crossings(end, start, a, b).tolist() == [-1, 1, 0, 0, 0]
-
-
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(-3, 3)), min_size=2, max_size=20))
-def test_a_walk_s_crossings_add_up_to_its_change_of_side(walk: list[tuple[int, int]]) -> None:
-    path = np.array(walk)
-    found = crossings(path[:-1], path[1:], (0, 0), (10, 0))
-    assert found.sum() == int(path[-1, 1] >= 0) - int(path[0, 1] >= 0)
 
 
 def test_boxes_that_no_one_could_stand_in_are_not_sound() -> None:

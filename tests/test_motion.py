@@ -213,11 +213,6 @@ def test_moving_is_held() -> None:
     assert 6.9 <= min(after) <= 8.0
 
 
-def test_off_means_always_moving() -> None:
-    gate = MotionGate(MotionOptions(enabled=False), FPS)
-    assert gate.update(taken(scenery()), stamp(0)).moving
-
-
 def test_another_picture_size_starts_anew() -> None:
     gate = MotionGate(MotionOptions(), FPS)
     for _ in watch(lambda _: scenery(), 3, gate):

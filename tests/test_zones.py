@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun import boxes
 from edgerun.zones import Ground, GroundOptions, LineOptions, ZoneOptions, Zones
+from tests.geometry import crossing, inside
 
 SIZE = (640, 480)
 SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
@@ -89,8 +89,8 @@ def test_without_inertia_inside_is_the_polygon(feet: list[tuple[float, float]], 
         corners = np.array(polygon) * SIZE
         near = np.zeros(len(feet), np.bool_)  # rounding may decide within a hair of the border
         for dx, dy in ((1e-3, 0), (-1e-3, 0), (0, 1e-3), (0, -1e-3)):
-            near |= boxes.inside(points + np.array([dx, dy]), corners) != boxes.inside(points, corners)
-        assert ((zones.inside[:, column] == boxes.inside(points, corners)) | near).all()
+            near |= inside(points + np.array([dx, dy]), corners) != inside(points, corners)
+        assert ((zones.inside[:, column] == inside(points, corners)) | near).all()
 
 
 def test_box_cut_off_by_the_picture_is_inside_a_zone_that_ends_there() -> None:
@@ -144,8 +144,7 @@ def test_pass_needs_the_lines_own_length(
     line = LineOptions(from_=(0.3, 0.5), to=(0.7, 0.4), inertia_s=0, margin=0)
     told = "".join(track(Zones({}, {"l": line}), [a, a, b, b, a, a]))
     from_, to = np.array(line.from_) * SIZE, np.array(line.to) * SIZE
-    way = int(boxes.crossings(np.array([a]), np.array([b]), from_, to)[0])
-    assert told == {0: "", 1: "RL", -1: "LR"}[way]
+    assert told == {0: "", 1: "RL", -1: "LR"}[crossing(a, b, from_, to)]
     assert track(Zones({}, {"l": line}), [c] * 4) == [""] * 4
 
 

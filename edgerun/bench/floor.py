@@ -60,7 +60,6 @@ class _Work:
 
     def __init__(self, model: Path, clip: Path) -> None:
         self._model = model
-        self._clip = clip
         self._runs: dict[int, Run] = {}
         found = ModelFile(model.stem, model, "")
         load = candidates(found, None)[0].load

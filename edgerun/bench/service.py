@@ -46,7 +46,6 @@ class Setup:
     workers: int = 1
     spare: bool = False
     motion: bool = False
-    frozen_s: float = 0.0
     labels: Path | None = None
 
     def text(self, folder: Path, port: int, embedded: bool) -> str:
@@ -57,7 +56,7 @@ class Setup:
             "fps": self.fps,
             "motion": {"enabled": self.motion},
             "regions": {"mode": "off"},
-            "frozen_s": self.frozen_s,
+            "frozen_s": 0,
             **_ZONES,
         }
         # a held daemon must not look hung when it is let go

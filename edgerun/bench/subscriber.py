@@ -61,9 +61,6 @@ class Subscriber:
         """What came after the first ``count`` messages."""
         return self._arrivals[count:]
 
-    def clear(self) -> None:
-        self._arrivals.clear()
-
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

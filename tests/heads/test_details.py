@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerun.boxes import inside
 from edgerun.heads import HEADS
 from edgerun.heads.recognise import recognise
 from edgerun.outlines import MOST_CORNERS
 from edgerun.quant import dequantize, quantize
 from edgerun.types import F32, Array, Detail, Detections, Fit, ModelIO, TensorSpec
+from tests.geometry import inside
 from tests.heads import published
 from tests.heads.test_parity import CLASSES, LEAST, H, W, blazeface_outputs, cells, model, rare, seen, yolov8_output
 
