@@ -23,6 +23,8 @@ from edgerun.children import deaf
 from edgerun.folders import cache_dir
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
+MAX_BYTES = 256 * 1024
+"""Of a configuration."""
 _LARGEST = 4 << 20
 _MOST = 16
 """Files, one for each configuration's path, of which the oldest go."""
@@ -36,13 +38,18 @@ class Remembered:
     load: bytes = b""
 
 
-def key_of(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """The text of a configuration file, or as much of it as shows that it is too large. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def key_of(path: Path, text: bytes) -> bytes:
     """A digest of all that a checked configuration depends on: the file, the package, Python, and the host's name.
 
-    Raises OSError when the file cannot be read. A text that names secrets or the environment depends on more; such a
-    configuration is never remembered.
+    A text that names secrets or the environment depends on more; such a configuration is never remembered.
     """
-    digest = hashlib.sha256(path.read_bytes())
+    digest = hashlib.sha256(text)
     digest.update(repr((str(path.absolute()), sys.version, socket.gethostname(), os.geteuid())).encode())
     for line in _modules(_PACKAGE):
         digest.update(line.encode())
@@ -61,8 +68,9 @@ def _modules(folder: str) -> Iterator[str]:
             yield from _modules(entry.path)
 
 
-def recall(path: Path) -> Remembered | None:
-    """What is remembered of the file as it is now; None when nothing is, or when others could have written it."""
+def recall(path: Path, text: bytes | None = None) -> Remembered | None:
+    """What is remembered of the file as it is now, or of its ``text`` where that was read; None when nothing is, or
+    when others could have written it."""
     try:
         place = _place(path)
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -70,7 +78,10 @@ def recall(path: Path) -> Remembered | None:
             if not _is_own(os.fstat(descriptor)) or not _is_own(place.parent.stat()):
                 return None
             head, body = file.read(64), file.read(_LARGEST)
-        if head[:32] != key_of(path) or head[32:] != hashlib.sha256(head[:32] + body).digest():
+        if (
+            head[:32] != key_of(path, content(path) if text is None else text)
+            or head[32:] != hashlib.sha256(head[:32] + body).digest()
+        ):
             return None
         config, load = pickle.loads(body)
     except (OSError, ValueError, EOFError, TypeError, pickle.UnpicklingError):
@@ -79,7 +90,7 @@ def recall(path: Path) -> Remembered | None:
 
 
 def remember(path: Path, key: bytes, remembered: Remembered) -> None:
-    """Keep it for the next start. ``key`` was taken before the file was read. A disk that refuses is no harm."""
+    """Keep it for the next start. ``key`` was taken before the text was checked. A disk that refuses is no harm."""
     body = pickle.dumps((remembered.config, remembered.load))
     content = key + hashlib.sha256(key + body).digest() + body
     place = _place(path)
@@ -97,11 +108,12 @@ def remember(path: Path, key: bytes, remembered: Remembered) -> None:
 def note_load(path: Path, load: bytes) -> None:
     """What serves the remembered configuration was loaded by this."""
     try:
-        key, found = key_of(path), recall(path)
+        text = content(path)
     except OSError:
         return
+    found = recall(path, text)
     if found is not None and found.load != load:
-        remember(path, key, Remembered(found.config, load))
+        remember(path, key_of(path, text), Remembered(found.config, load))
 
 
 def start_reader(path: Path, *beside: Path) -> subprocess.Popen[bytes]:

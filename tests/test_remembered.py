@@ -78,7 +78,7 @@ def test_only_some_are_kept_and_only_for_their_user(tmp_path: Path, cache: Path)
     for number in range(20):
         file = tmp_path / f"{number}.yaml"
         file.write_text(CONFIG)
-        remember(file, key_of(file), Remembered(b"config"))
+        remember(file, key_of(file, CONFIG.encode()), Remembered(b"config"))
     kept = list(cache.iterdir())
     assert len(kept) == 16
     assert {file.stat().st_mode & 0o777 for file in kept} == {0o600}

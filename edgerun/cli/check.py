@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgerun.cli import EXIT_CONFIG
-from edgerun.remembered import recall
+from edgerun.remembered import content, recall
 
 if TYPE_CHECKING:
     from edgerun.config.text import Problem
@@ -21,16 +21,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _problems(path: Path) -> list[Problem]:
+    """Reads the file once; what is known to be good is not checked again."""
+    try:
+        text = content(path)
+    except OSError:
+        text = None  # why, is told as all that is wrong with a file
+    if text is not None and recall(path, text) is not None:
+        return []
     from edgerun.config import problems
 
-    return problems(path)
+    return problems(path, text)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 for a good file, 78 for a bad one. What only this machine lacks, such as an environment variable, is told on
     stderr and does not count."""
     file = str(args.file)
-    found = [] if recall(args.file) is not None else _problems(args.file)
+    found = _problems(args.file)
     wrong = [problem for problem in found if not problem.missing_here]
     lacking = [problem for problem in found if problem.missing_here]
     if args.json:

@@ -8,7 +8,6 @@ This package is the only one that reads the plugin tables; a ``Chosen`` plugin c
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import subprocess
 from collections.abc import Mapping
@@ -59,7 +58,12 @@ ISOLATED_S = 60.0
 def load(path: Path, beside: Path | None = None) -> Config:
     """The file's Config. ``beside``: where the files that it names are looked for, when that is not its own folder.
     Raises ConfigError with one line per problem."""
-    return _good(path, *_examine(path, beside)[:2])
+    from edgerun.config import text
+
+    try:
+        return _good(path, *_examined(text.read(path), beside or path.absolute().parent)[:2])
+    except text.RefusedError as refused:
+        return _good(path, None, [refused.problem])
 
 
 def load_and_remember(path: Path) -> Config:
@@ -67,10 +71,10 @@ def load_and_remember(path: Path) -> Config:
     return _good(path, *_examine_and_remember(path))
 
 
-def problems(path: Path) -> list[Problem]:
-    """Everything that is wrong with a file, in the order of its lines. Touches nothing but the file and the secrets
-    it names, and remembers one that is good."""
-    return _examine_and_remember(path)[1]
+def problems(path: Path, content: bytes | None = None) -> list[Problem]:
+    """Everything that is wrong with a file, or with its ``content`` where that was read, in the order of its lines.
+    Touches nothing but the file and the secrets it names, and remembers one that is good."""
+    return _examine_and_remember(path, content)[1]
 
 
 def model(options: Mapping[str, str], folder: Path) -> ModelChoice:
@@ -128,29 +132,23 @@ def _good(path: Path, config: Config | None, found: list[Problem]) -> Config:
     return config
 
 
-def _examine_and_remember(path: Path) -> tuple[Config | None, list[Problem]]:
-    key = b""
-    with contextlib.suppress(OSError):
-        key = key_of(path)
-    config, found, alone = _examine(path)
-    # a text that was changed meanwhile is not the one that was found good
-    if config is not None and not found and alone and key == key_of(path):
+def _examine_and_remember(path: Path, content: bytes | None = None) -> tuple[Config | None, list[Problem]]:
+    """Reads the file once, as a pipe gives its text only once."""
+    from edgerun.config import text
+
+    try:
+        content = text.content(path) if content is None else content
+        key = key_of(path, content)
+        config, found, alone = _examined(text.parse(content), path.absolute().parent)
+    except text.RefusedError as refused:
+        return None, [refused.problem]
+    if config is not None and not found and alone and path.is_file():
         remember(path, key, Remembered(pickle.dumps(config)))
     return config, found
 
 
-def _examine(path: Path, beside: Path | None = None) -> tuple[Config | None, list[Problem], bool]:
-    """The last tells whether all of it stands in the file, with nothing from the environment or other files."""
-    from edgerun.config import text
-
-    try:
-        root = text.read(path)
-    except text.RefusedError as refused:
-        return None, [refused.problem], False
-    return _examined(root, beside or path.absolute().parent)
-
-
 def _examined(root: Node, folder: Path) -> tuple[Config | None, list[Problem], bool]:
+    """The last tells whether all of it stands in the file, with nothing from the environment or other files."""
     from edgerun.config import text, validation
 
     outside = text.fill_in(root, folder)

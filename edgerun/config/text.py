@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 
 import yaml
 
-MAX_BYTES = 256 * 1024
+from edgerun import remembered
+from edgerun.remembered import MAX_BYTES
+
 MAX_DEPTH = 32
 MAX_SECRET_BYTES = 64 * 1024
 
@@ -99,12 +101,15 @@ class RefusedError(Exception):
 
 def read(path: Path) -> Node:
     """The file's tree. Raises RefusedError."""
+    return parse(content(path))
+
+
+def content(path: Path) -> bytes:
+    """The file's text, or more than may be parsed. Raises RefusedError."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        return remembered.content(path)
     except OSError as error:
         raise RefusedError(1, f"cannot be read: {error.strerror or error}") from error
-    return parse(raw)
 
 
 def parse(raw: bytes) -> Node:

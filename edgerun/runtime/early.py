@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgerun.errors import ConfigError
 from edgerun.remembered import recall, start_reader
 from edgerun.worker.nurse import Child, early_child
 
@@ -20,6 +21,9 @@ class Early:
 
 
 def begin(path: Path) -> Early:
+    """Raises ConfigError for what is no plain file, and so could be read only once, or without end."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no plain file; the daemon needs one, as every reload reads it again")
     found = recall(path)
     if found is None:
         return Early(reader=start_reader(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,37 @@ def test_it_loads_no_vendor_library(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("content", [CAMERA, CAMERA + "    fps: 0\n"])
+def test_from_a_pipe(content: str) -> None:
+    """As ``envsubst <template | edgerun check /dev/stdin``: read once, with the same answer at the second time."""
+    command = [sys.executable, "-m", "edgerun", "check", "/dev/stdin"]
+    for _ in range(2):
+        done = subprocess.run(command, input=content, capture_output=True, text=True, check=False)
+        expected = "/dev/stdin:4: cameras.porch.fps: must be greater than 0" if "fps" in content else "/dev/stdin: ok"
+        assert done.stdout.startswith(expected)
+
+
+def test_from_a_named_pipe(tmp_path: Path) -> None:
+    """As ``edgerun check <(envsubst <template)``."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    command = [sys.executable, "-m", "edgerun", "check", str(pipe)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        pipe.write_text(CAMERA)
+        assert process.communicate(timeout=60)[0] == f"{pipe}: ok\n"
+
+
+def test_what_never_ends() -> None:
+    """No more is read than what shows that it is too large."""
+    done = check(Path("/dev/zero"))
+    assert (done.returncode, done.stdout) == (78, "/dev/zero:1: file: is larger than 256 KB\n")
+
+
+def test_the_daemon_needs_a_plain_file(tmp_path: Path) -> None:
+    """Which it can read again."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    command = [sys.executable, "-m", "edgerun", "run", "-c", str(pipe)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith(f"edgerun: {pipe} is no plain file")
