@@ -55,7 +55,7 @@ class PlaneReader:
         from av.video.reformatter import Interpolation, VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self._how: dict[str, Any] = {"format": "yuv420p", "interpolation": Interpolation.FAST_BILINEAR}
+        self._how: dict[str, Any] = {"interpolation": Interpolation.FAST_BILINEAR}
         if int(av.__version__.split(".")[0]) >= 17:  # older ones have no threads, newer ones start some for each frame
             self._how["threads"] = 1
         self._no_colour = np.empty((0, 0), np.uint8)
@@ -68,7 +68,8 @@ class PlaneReader:
             return self._views(picture, kind), full
         full = full and not picture.format.is_rgb
         color_range = _JPEG_RANGE if full else _VIDEO_RANGE
-        how = {**self._how, "src_color_range": color_range, "dst_color_range": color_range}
+        kind = "yuvj420p" if full else "yuv420p"  # before PyAV 17 the range alone is not heeded
+        how = {**self._how, "format": kind, "src_color_range": color_range, "dst_color_range": color_range}
         return self._views(self._reformatter.reformat(picture, **how), "yuv420p"), full
 
     def _views(self, picture: av.VideoFrame, kind: str) -> tuple[U8, U8, U8]:
