@@ -55,13 +55,15 @@ def printed(folder: Path, options: StdoutOptions) -> list[dict[str, Any]]:
     reader, writer = os.pipe()
     copies = [StdoutSink(options, writer)]
     delivery = Delivery(TOPICS, NoBroker(), folder / "outbox.db", OutboxOptions(), copies=copies)
-    delivery.start()
     person = TrackedObject(1, "person", 0.9, (1.0, 2.0, 300.0, 400.0))
     stamp = Stamp("porch", 1, time.monotonic(), time.time(), 640, 480)
+    alert = Event("enter", "visitor", "instant", 1, stamp, "path", objects=(person,), count=1)
+    for _ in range(2):  # both at once
+        delivery.accept(alert, lambda: b"\xff")
+    delivery.start()
     delivery.publish(Message("edgerun/pi/porch/detections", b'{"objects":[]}'))
     for _ in range(2):
         delivery.retain(occupancy(TOPICS, "porch", "path", "person", 1))
-    delivery.accept(Event("enter", "visitor", "instant", 1, stamp, "path", objects=(person,), count=1), lambda: b"\xff")
     delivery.answer(Message("edgerun/pi/ack", b"not JSON", 1))
     delivery.close(2.0)
     os.close(writer)
@@ -77,6 +79,7 @@ def test_every_message_is_printed_once(tmp_path: Path) -> None:
     assert [lines[0]["payload"], lines[-1]["payload"]] == ["online", "offline"]
     assert sorted(topics[1:-1]) == [
         "edgerun/pi/ack",
+        "edgerun/pi/porch/alerts",
         "edgerun/pi/porch/alerts",
         "edgerun/pi/porch/alerts/last",
         "edgerun/pi/porch/detections",

@@ -236,11 +236,11 @@ class Delivery:
             self._lanes.drop(lambda entry: entry.row in evicted or not (entry.row or entry.body))
         for camera in gaps:
             self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
-        for camera, body in self._ledger.newest.items():
-            last = messages.last_alert(self._topics, camera, body, published=time.time())
-            self._retained.set(last)
+        for camera, body in dict(self._ledger.taken).items():
+            self._retained.set(messages.last_alert(self._topics, camera, body, published=time.time()))
+        for camera, body in self._ledger.taken if self._copies else ():
             self._copy(messages.alert(self._topics, camera, body, published=time.time(), replayed=False))
-        self._ledger.newest.clear()
+        self._ledger.taken.clear()
 
     def _open(self, now: float) -> None:
         """Read the outbox, at the start and after the disk failed it: what waits is offered from its beginning."""

@@ -32,8 +32,8 @@ class Ledger:
         self._fresh: list[Entry] = []
         self._unsaved: deque[Entry] = deque()
         self._retry_at = 0.0
-        self.newest: dict[str, bytes] = {}
-        """The newest alert's body of each camera, where there was one since it was last looked at."""
+        self.taken: list[tuple[str, bytes]] = []
+        """Cameras and bodies of the alerts since this was last cleared."""
         self.accepted = 0
         self.evicted = 0
         self.trouble = ""
@@ -67,7 +67,7 @@ class Ledger:
         seq = self._outbox.next_seq(camera)
         uid = uuid7(time.time())
         body = alert_body(self._device, event, uid=uid, alert=self._episodes.alert_of(event, uid), seq=seq)
-        self.newest[camera] = body
+        self.taken.append((camera, body))
         self._fresh.append(Entry(camera, seq, body))
         if self.meter is not None:
             self.meter.taken(camera, seq, event.stamp.captured)
