@@ -58,7 +58,8 @@ def _run(words: list[str]) -> int:
         from edgerun.logs import hide_urls  # not before the command has begun what takes long
 
         print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
-        return EXIT_CONFIG if isinstance(error, ConfigError | ModelError) else FAILED
+        unusable = isinstance(error, ConfigError | ModelError) and not error.retriable
+        return EXIT_CONFIG if unusable else FAILED
 
 
 def _usage(words: list[str]) -> int:

@@ -66,3 +66,16 @@ def test_pull_from_a_folder_then_verify_then_damage(
 def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "pull", "nothing-like-it"]) == 78
     assert "Known are: " in capsys.readouterr().err
+
+
+def test_a_network_that_is_away_is_no_fault_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 1, as the same command may well go through later; 78 is for what never will."""
+    file = {"name": "door.onnx", "sha256": "0" * 64, "size": 4, "source": "https://127.0.0.1:1/door.onnx"}
+    words = {"task": "detection", "good_for": "doors", "input": "8x8", "licence": "none", "labels": ["door"]}
+    (tmp_path / "catalogue.json").write_text(json.dumps({"door": {**words, "files": [file]}}))
+    monkeypatch.setenv("EDGERUN_MODELS", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert main(["models", "pull", "door"]) == 1
+    assert "Run the same command again" in capsys.readouterr().err
