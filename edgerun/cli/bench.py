@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgerun.cli.arguments import above_zero
 from edgerun.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="a model file (default: the bundled one)")
     parser.add_argument("--labels", type=Path, help="its labels")
     parser.add_argument("--repeats", type=int, metavar="N", help=f"rounds (default: {_FULL[0]}, short: {_SHORT[0]})")
-    parser.add_argument("--seconds", type=float, metavar="S", help="length of one measurement in a round")
+    parser.add_argument("--seconds", type=above_zero, metavar="S", help="length of one measurement in a round")
     parser.add_argument("--starts", type=int, default=0, metavar="N", help="with start: so many more, counted")
     parser.add_argument("--peer-python", type=Path, metavar="PYTHON", help="a Python with roboflow's trackers")
     parser.add_argument(

@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from edgerun.children import die_with_parent
+from edgerun.cli.arguments import above_zero
 from edgerun.errors import EdgerunError, SinkError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _STOP_S = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=0.0, metavar="N", help="end after N seconds (default: Ctrl-C)")
+    parser.add_argument("--seconds", type=above_zero, metavar="N", help="end after N seconds (default: Ctrl-C)")
     parser.add_argument("--json", action="store_true", help='one line per message: {"topic","payload"}')
 
 
@@ -111,7 +112,7 @@ def _show(
     seen: Counter[str],
     show: Callable[[str, Any], None],
     daemon: subprocess.Popen[bytes],
-    seconds: float,
+    seconds: float | None,
 ) -> None:
     until = time.monotonic() + seconds if seconds else float("inf")
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgerun import config
+from edgerun.cli.arguments import spare
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
 from edgerun.labels import label
@@ -57,9 +58,14 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.score <= 1:
         raise ConfigError(f"--score is {args.score}; it goes from 0 to 1")
     choice = model_choice(args)
+    names = _drawing_names(args.images)
+    if args.save:
+        args.save.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            spare(args.images, args.save / name)
     results = []
     with Session(choice) as session:
-        for number, (path, name) in enumerate(zip(args.images, _drawing_names(args.images), strict=True)):
+        for number, (path, name) in enumerate(zip(args.images, names, strict=True)):
             frame = _read(path, number)
             size = frame.stamp.width, frame.stamp.height
             look = Look(frame, parts_of(size, session.io.size)) if args.regions else Look.whole(frame)
@@ -130,7 +136,6 @@ def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: 
     picture = draw(to_bgr(frame), found.xyxy, captions)
     if found.details is not None:
         draw_details(picture, found.details)
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg(picture, 90))
 
 

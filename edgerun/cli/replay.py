@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from edgerun.cli.arguments import above_zero, spare
 from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import Config, load, source
 from edgerun.drawing import Painter, draw_details
@@ -29,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
     parser.add_argument("--camera", required=True, metavar="NAME", help="whose zones and rules apply")
     parser.add_argument("--video", required=True, type=Path, metavar="CLIP")
-    parser.add_argument("--fps", type=float, metavar="F", help="frames looked at per second (default: the camera's)")
+    parser.add_argument(
+        "--fps", type=above_zero, metavar="F", help="frames looked at per second (default: the camera's)"
+    )
     parser.add_argument("--detections", action="store_true", help="also print every frame's objects")
     parser.add_argument(
         "--save",
@@ -44,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     config = load(args.config)
     if args.camera not in config.cameras:
         raise ConfigError(f"{args.config} has no camera {args.camera!r}; it has {', '.join(config.cameras)}")
+    if args.save:
+        spare([args.video, args.config, *([args.expect] if args.expect else [])], args.save)
     events = []
     with recording(args.save) if args.save else nullcontext() as kept:
         for record in replay(config, args.camera, args.video, args.fps, kept):

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgerun.errors import SinkError
+from edgerun.cli.arguments import above_zero, port
+from edgerun.errors import ConfigError
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
 from edgerun.stages import Request, Verdict
@@ -35,14 +36,14 @@ _SHOWN = ("status", "+/state", "+/detections", "+/alerts/last")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the broker (default: %(default)s)")
-    parser.add_argument("--port", type=int, help="default: 1883, with --tls 8883")
+    parser.add_argument("--port", type=port, help="default: 1883, with --tls 8883")
     parser.add_argument("--username", default="", help="its password: from $EDGERUN_MQTT_PASSWORD, or asked for")
     parser.add_argument("--tls", action="store_true", help="encrypt the connection")
     parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust; implies --tls")
     parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5", help="MQTT version (embedded broker: 3.1.1)")
     parser.add_argument("--prefix", default="edgerun")
-    parser.add_argument("--device", default="+", help="one device (default: all)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
+    parser.add_argument("--device", type=_device, default="+", help="one device (default: all)")
+    parser.add_argument("--seconds", type=above_zero, metavar="S", help="end after so long")
     parser.add_argument("--json", action="store_true", help='one line per message: {"topic","payload"}; claims alerts')
 
 
@@ -64,6 +65,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _device(text: str) -> str:
+    if text != "+" and (not text or any(sign in text for sign in "/+#\0")):
+        raise argparse.ArgumentTypeError(f"must be the name of a device, not {text!r}")
+    return text
+
+
 def _options(args: argparse.Namespace) -> MqttOptions:
     tls = TlsOptions(ca=args.ca) if args.tls or args.ca else None
     try:
@@ -74,10 +81,11 @@ def _options(args: argparse.Namespace) -> MqttOptions:
             password=Secret(_password(args.username)),
             tls=tls,
             version=args.mqtt,
+            prefix=args.prefix,
             client_id=f"edgerun-watch-{os.getpid()}",
         )
     except ValueError as error:
-        raise SinkError(str(error)) from error
+        raise ConfigError(f"the connection asked for {error}") from error
 
 
 def _password(username: str) -> str:

@@ -138,3 +138,31 @@ def test_a_file_that_is_not_there_is_missed_in_the_same_words_everywhere(
         said.append(capsys.readouterr().err)
     assert said[0] == said[1]
     assert "x.tflite is not there" in said[0]
+
+
+@pytest.mark.parametrize("other", ["gate.jpg", "link.jpg"])
+def test_originals_are_never_drawn_over(tmp_path: Path, capsys: pytest.CaptureFixture[str], other: str) -> None:
+    """Not under the name of another image, and not through a link."""
+    yard = tmp_path / "yard"
+    yard.mkdir()
+    original = tmp_path / "gate.jpg"
+    cv2.imwrite(str(original), np.full((120, 160, 3), 90, np.uint8))
+    before = original.read_bytes()
+    (tmp_path / "link.jpg").symlink_to(original)
+    images = [original, yard / other]
+    cv2.imwrite(str(images[1]), np.full((120, 160, 3), 90, np.uint8))
+    assert main(["detect", *map(str, images), "--save", str(tmp_path)]) == 78
+    assert f"would write over {original}" in capsys.readouterr().err
+    assert original.read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["file", "/proc/drawn", "file/below"])
+def test_a_folder_that_cannot_be_made(
+    red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    """Is told in a sentence, before any work is done."""
+    (tmp_path / "file").write_text("")
+    assert main(["detect", str(red), "--save", str(tmp_path / folder)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"edgerun: {tmp_path / folder}: ")
+    assert said.out == ""

@@ -75,3 +75,23 @@ def test_parts_cover_the_image_within_bounds(size: tuple[int, int], model: tuple
     if crops:
         corners = {(x, y) for x in (0, size[0]) for y in (0, size[1])}
         assert corners <= {(x, y) for x1, y1, x2, y2 in crops for x in (x1, x2) for y in (y1, y2)}
+
+
+def test_what_is_read_is_never_written_over(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The clip itself, also through a link, and the configuration."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(CLIP.read_bytes())
+    (tmp_path / "again.mp4").symlink_to(clip)
+    for name in ("clip.mp4", "again.mp4", config.name):
+        words = ["replay", "-c", str(config), "--camera", "door", "--video", str(clip)]
+        assert main([*words, "--save", str(tmp_path / name)]) == 78
+        assert "would write over" in capsys.readouterr().err
+    assert clip.read_bytes() == CLIP.read_bytes()
+
+
+@pytest.mark.parametrize("fps", ["0", "-1", "inf", "five"])
+def test_no_frames_per_second(fps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Are not taken for the camera's own."""
+    with pytest.raises(SystemExit):
+        main(["replay", "--camera", "door", "--video", "a.mp4", f"--fps={fps}"])
+    assert f"--fps: must be a number above 0, not '{fps}'" in capsys.readouterr().err

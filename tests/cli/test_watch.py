@@ -71,7 +71,7 @@ def test_who_only_looks_claims_nothing(tmp_path: Path) -> None:
 def test_a_password_is_asked_for() -> None:
     """At a terminal, which does not show it; an argument would be seen by all users of the machine."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "edgerun", "watch", "--port", "1", "--seconds", "0.1", "--username", "me"]
+    command = [sys.executable, "-m", "edgerun", "watch", "--port", "1", "--seconds", "3", "--username", "me"]
     environ = {name: value for name, value in os.environ.items() if name != "EDGERUN_MQTT_PASSWORD"}
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
@@ -108,3 +108,22 @@ def test_schemas_are_printed(document: str) -> None:
     printed = json.loads(done.stdout)
     if document != "asyncapi":
         Draft202012Validator.check_schema(printed)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--port", "99999"], "argument --port: must be a port, 1 to 65535, not '99999'"),
+        (["--seconds", "0"], "argument --seconds: must be a number above 0, not '0'"),
+        (["--seconds", "nan"], "argument --seconds: must be a number above 0, not 'nan'"),
+        (["--device", "a/b"], "argument --device: must be the name of a device, not 'a/b'"),
+        (["--prefix", "a/#"], "the connection asked for has a prefix that is no topic"),
+        (["--prefix", ""], "the connection asked for has a prefix that is no topic"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_at_once(words: list[str], why: str) -> None:
+    command = [sys.executable, "-m", "edgerun", "watch", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (2, 78)
+    assert why in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
