@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from edgerun.runtime.session import Session
 from edgerun.stages import Feed
 from edgerun.types import F32, Event, Stamp
 
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
@@ -32,6 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", required=True, type=Path, metavar="CLIP")
     parser.add_argument(
         "--fps", type=above_zero, metavar="F", help="frames looked at per second (default: the camera's)"
+    )
+    parser.add_argument(
+        "--recorded-at",
+        type=datetime.fromisoformat,
+        default=_EPOCH,
+        metavar="TIME",
+        help="when the clip began, for schedules: 2026-11-22T18:30 by this machine's clock, or with +01:00",
     )
     parser.add_argument("--detections", action="store_true", help="also print every frame's objects")
     parser.add_argument(
@@ -51,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         spare([args.video, args.config, *([args.expect] if args.expect else [])], args.save)
     events = []
     with recording(args.save) if args.save else nullcontext() as kept:
-        for record in replay(config, args.camera, args.video, args.fps, kept):
+        for record in replay(config, args.camera, args.video, args.fps, kept, args.recorded_at.timestamp()):
             if record["type"] == "event":
                 events.append(json.dumps(record))
                 print(events[-1])
@@ -61,15 +71,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def replay(
-    config: Config, camera: str, video: Path, fps: float | None = None, kept: Recording | None = None
+    config: Config,
+    camera: str,
+    video: Path,
+    fps: float | None = None,
+    kept: Recording | None = None,
+    recorded_at_s: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """One record per frame looked at, each followed by its events; ``kept`` gets each frame with all of it drawn.
+    Schedules take the clip to have begun at ``recorded_at_s``, in Unix seconds.
 
     Raises SourceError for a clip that cannot be read, and what loading the model raises.
     """
     options = config.cameras[camera]
     feed = Feed(camera, fps or options.fps)
-    clip = source("file", path=str(video), loop=False, pace=False).build(feed)
+    clip = source("file", path=str(video), loop=False, pace=False, recorded_at_s=recorded_at_s).build(feed)
     with Session(config.model) as session:
         pipeline = pipeline_for(config, camera, session.labels, session.io.size, fps)
         painter = Painter(options.zones, options.lines, session.labels)

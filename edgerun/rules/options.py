@@ -93,7 +93,7 @@ class RuleOptions:
     """After an alert of this rule about a track, the time in which it gives no other about the same track."""
     schedule: str = ""
     """When the rule is awake, such as `22:00-06:00`, `mon-fri 08:00-18:00; sat,sun`, `sunset-30m-sunrise`; always where
-    empty. A day is the one on which the window starts."""
+    empty. A day is the one on which the window starts. A replay is told the time with `--recorded-at`."""
     silent: bool = False
     """No alerts of its own: the rule only serves an `all`."""
 

@@ -52,6 +52,21 @@ def test_a_replay_is_printed_compared_and_drawn(
     assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
 
 
+def test_schedules_go_by_the_time_of_the_recording(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = json.loads(config.read_text())
+    text["cameras"]["door"]["rules"][0]["schedule"] = "22:00-06:00"
+    config.write_text(json.dumps(text | {"place": {"timezone": "Europe/Vienna"}}))
+    words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP), "--recorded-at"]
+    found = []
+    for time in ("2026-11-22T12:00+01:00", "2026-11-22T23:00+01:00"):
+        assert main([*words, time]) == 0
+        found.append(len(capsys.readouterr().out.splitlines()))
+    assert found[0] == 0 < found[1]
+    with pytest.raises(SystemExit):
+        main([*words, "tonight"])
+    assert "--recorded-at" in capsys.readouterr().err
+
+
 def test_detect_finds_no_less_in_parts_than_in_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, frame in enumerate(File(FileOptions(path=str(CLIP), loop=False, pace=False), Feed("c", 1)).frames()):
         if number == 4:
