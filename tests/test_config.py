@@ -25,6 +25,8 @@ from edgerun.tracking import TrackerOptions
 
 CAMERA = "cameras:\n  porch:\n    source: {type: file, path: clip.mp4}\n"
 """Three lines; what a test adds to the camera starts in line 4."""
+OWN_MODEL = "model: {path: own.tflite}\n"
+"""Whose labels are known only when it is loaded."""
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -112,7 +114,7 @@ def test_text_stays_text(tmp_path: Path) -> None:
     """YAML 1.1's surprises do not happen: the schema decides what a scalar means."""
     rule = "{name: no, when: count, zone: on, labels: [off, 12, yes], at_least: 2, schedule: 22:00-06:00}"
     zones = "    zones: {on: {polygon: [[0, 0], [1, 0], [1, 1]]}}\n    enabled: no\n"
-    camera = config.load(write(tmp_path, CAMERA + f"    rules: [{rule}]\n" + zones)).cameras["porch"]
+    camera = config.load(write(tmp_path, CAMERA + f"    rules: [{rule}]\n" + zones + OWN_MODEL)).cameras["porch"]
     assert camera.rules[0].name == "no"
     assert camera.rules[0].labels == ("off", "12", "yes")
     assert camera.rules[0].schedule == "22:00-06:00"
@@ -188,6 +190,13 @@ BAD: list[tuple[str | bytes, str]] = [
     (RULE + "{name: v, when: all, all: [x, y], seconds: 3}", PORCH + "rules[0].all[0]: this camera has no rule 'x'"),
     # models
     (CAMERA + "model: {name: a, path: b}", ":4: model: has both a name and a path"),
+    (CAMERA + "model: {name: person-ssdlite-int8, path: b}", ":4: model: has both a name and a path"),
+    (CAMERA + "model: {name: person-ssdlite}",
+     ":4: model.name: no model is called 'person-ssdlite'; did you mean person-ssdlite-int8? (there are: "),
+    (CAMERA + "    labels: [person, persn]",
+     ":4: cameras.porch.labels[1]: the model does not know the label 'persn'; did you mean person?"),
+    (RULE_IN_ZONE + "{name: v, when: enter, zone: a, labels: [dog]}",
+     ":6: cameras.porch.rules[0].labels[0]: the model does not know the label 'dog' (there are: person)"),
     (CAMERA + "model: {labels: b}", ":4: model: has labels without a path"),
     (CAMERA + "model: {engine: tflight}", ":4: model.engine: has no type 'tflight': one of auto, "),
     # the file itself

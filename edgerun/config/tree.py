@@ -147,8 +147,6 @@ class ModelChoice:
     """The longest that loading the model may take."""
 
     def __post_init__(self) -> None:
-        if self.path and self.name != DEFAULT_MODEL:
-            raise ValueError("has both a name and a path; give the one that is meant")
         if self.labels and not self.path:
             raise ValueError("has labels without a path; models of the catalogue bring their own labels")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -10,15 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from edgerun.config.references import hint, references
 from edgerun.config.text import Loc, Node, Problem, dotted
 from edgerun.config.tree import Config
 from edgerun.rules.schedule import Schedule
 from edgerun.secrets import Secret
-
-CAMERA_TOPICS = ("status", "state", "cmd", "ack")
-"""What stands beside the cameras under a device's topic."""
-ZONE_TOPICS = ("state", "detections", "alerts", "snapshot")
-"""What stands beside the zones under a camera's topic."""
 
 _SHOWN = 60
 _TOLD = 100
@@ -47,7 +42,7 @@ def json_schema() -> dict[str, Any]:
 def validate(root: Node) -> tuple[Config | None, list[Problem]]:
     """The Config, unless there are problems; the problems in the order of the lines."""
     config = None
-    problems = list(_references(root))
+    problems = list(references(root))
     try:
         config = _adapter().validate_python(root.plain())
     except ValidationError as error:
@@ -59,44 +54,6 @@ def validate(root: Node) -> tuple[Config | None, list[Problem]]:
         more = Problem(problems[_TOLD].line, "file", f"and {len(problems) - _TOLD} more like these")
         problems[_TOLD:] = [more]
     return (None if problems else config), problems
-
-
-def _references(root: Node) -> Iterator[Problem]:
-    """What types alone cannot see: names that stand for topics, and rules that point to nothing."""
-    cameras = root.get("cameras")
-    for name, camera in _items(cameras):
-        here: Loc = ("cameras", name)
-        if name in CAMERA_TOPICS:
-            yield _taken(camera, here, CAMERA_TOPICS)
-        for zone, node in _items(camera.get("zones")):
-            if zone in ZONE_TOPICS:
-                yield _taken(node, (*here, "zones", zone), ZONE_TOPICS)
-        yield from _rule_references(camera, here)
-
-
-def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
-    rules = camera.get("rules")
-    written = rules.value if rules and isinstance(rules.value, list) else []
-    names = [name.value for rule in written if (name := rule.get("name")) and isinstance(name.value, str)]
-    seen: set[str] = set()
-    for index, rule in enumerate(written):
-        for kind in ("zone", "line"):
-            pointer = rule.get(kind)
-            there = dict(_items(camera.get(f"{kind}s")))
-            if pointer and isinstance(pointer.value, str) and pointer.value not in there:
-                message = f"this camera has no {kind} {pointer.value!r}{_hint(pointer.value, there)}"
-                yield Problem(pointer.line, dotted((*here, "rules", index, kind)), message)
-        others = rule.get("all")
-        for position, other in enumerate(others.value if others and isinstance(others.value, list) else []):
-            if isinstance(other.value, str) and other.value not in names:
-                message = f"this camera has no rule {other.value!r}{_hint(other.value, names)}"
-                yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
-        name = rule.get("name")
-        if name and isinstance(name.value, str):
-            if name.value in seen:
-                message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
-                yield Problem(name.line, dotted((*here, "rules", index, "name")), message)
-            seen.add(name.value)
 
 
 def _contradictions(config: Config, root: Node) -> Iterator[Problem]:
@@ -113,14 +70,6 @@ def _contradictions(config: Config, root: Node) -> Iterator[Problem]:
                     Schedule(rule.schedule, config.place)
             except ValueError as error:
                 yield Problem(node.line, dotted((*loc, "schedule")), f"{error}; write them into place")
-
-
-def _items(node: Node | None) -> Iterable[tuple[str, Node]]:
-    return node.value.items() if node and isinstance(node.value, dict) else ()
-
-
-def _taken(node: Node, loc: Loc, names: Iterable[str]) -> Problem:
-    return Problem(node.line, dotted(loc), f"this name is taken by a topic; any but {', '.join(names)} will do")
 
 
 def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
@@ -201,7 +150,7 @@ def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
         return str(context["error"])
     if kind == "unexpected_keyword_argument":
         allowed = [key for variant in _variants(root, loc) for key in variant.get("properties", ())]
-        return f"unknown key{_hint(str(one['loc'][-1]), allowed)}"
+        return f"unknown key{hint(str(one['loc'][-1]), allowed)}"
     if kind not in _SAYS:
         return str(one["msg"]).replace("Input should", "must").replace("Value should", "must")
     if kind.startswith("union_tag"):
@@ -253,10 +202,3 @@ def _children(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
             yield schema[key]
-
-
-def _hint(wrong: str, allowed: Iterable[str]) -> str:
-    names = list(dict.fromkeys(allowed))
-    near = difflib.get_close_matches(wrong, names, n=1)
-    guess = f"; did you mean {near[0]}?" if near else ""
-    return f"{guess} (there are: {', '.join(names)})" if names else f"{guess} (there are none)"

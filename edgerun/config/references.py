@@ -1,0 +1,108 @@
+"""What types alone cannot see: names that stand for topics, rules that point to nothing, models and labels that nobody
+knows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Generator, Iterable, Iterator
+
+from edgerun.config.text import Loc, Node, Problem, dotted
+from edgerun.config.tree import DEFAULT_MODEL
+from edgerun.models.catalogue import catalogue
+from edgerun.models.store import folders
+
+CAMERA_TOPICS = ("status", "state", "cmd", "ack")
+"""What stands beside the cameras under a device's topic."""
+ZONE_TOPICS = ("state", "detections", "alerts", "snapshot")
+"""What stands beside the zones under a camera's topic."""
+
+
+def references(root: Node) -> Iterator[Problem]:
+    """What a tree of nodes names and is not there."""
+    labels: tuple[str, ...] = ()
+    model = root.get("model") or Node(1, {})
+    path, named = model.get("path"), model.get("name")
+    if path is None or not path.value:
+        labels = yield from _catalogued(named)
+    elif named is not None and named.value is not None:
+        yield Problem(model.line, "model", "has both a name and a path; give the one that is meant")
+    for name, camera in _items(root.get("cameras")):
+        here: Loc = ("cameras", name)
+        if name in CAMERA_TOPICS:
+            yield _taken(camera, here, CAMERA_TOPICS)
+        for zone, node in _items(camera.get("zones")):
+            if zone in ZONE_TOPICS:
+                yield _taken(node, (*here, "zones", zone), ZONE_TOPICS)
+        yield from _rule_references(camera, here)
+        if labels:
+            yield from _unknown_labels(camera, here, labels)
+
+
+def _catalogued(named: Node | None) -> Generator[Problem, None, tuple[str, ...]]:
+    """The labels of the model that is named, or else of the default; none where they are not known."""
+    entries = catalogue(folders())
+    if named is None or named.value is None:
+        return entries[DEFAULT_MODEL].labels
+    if not isinstance(named.value, str) or named.unknown:
+        return ()
+    if named.value not in entries:
+        yield Problem(named.line, "model.name", f"no model is called {_unknown(named, sorted(entries))}")
+        return ()
+    return entries[named.value].labels
+
+
+def _unknown_labels(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterator[Problem]:
+    places = [((*here, "rules", index), rule) for index, rule in enumerate(_entries(camera.get("rules")))]
+    for loc, place in [(here, camera), *places]:
+        for index, label in enumerate(_entries(place.get("labels"))):
+            if isinstance(label.value, str) and not label.unknown and label.value not in labels:
+                message = f"the model does not know the label {_unknown(label, labels)}"
+                yield Problem(label.line, dotted((*loc, "labels", index)), message)
+
+
+def _unknown(node: Node, there: Iterable[str]) -> str:
+    """What is written, which may not be repeated where it stands elsewhere, and what may have been meant."""
+    return f"{'this one' if node.outside else repr(node.value)}{hint(str(node.value), there)}"
+
+
+def _entries(node: Node | None) -> list[Node]:
+    return node.value if node is not None and isinstance(node.value, list) else []
+
+
+def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
+    written = _entries(camera.get("rules"))
+    names = [name.value for rule in written if (name := rule.get("name")) and isinstance(name.value, str)]
+    seen: set[str] = set()
+    for index, rule in enumerate(written):
+        for kind in ("zone", "line"):
+            pointer = rule.get(kind)
+            there = dict(_items(camera.get(f"{kind}s")))
+            if pointer and isinstance(pointer.value, str) and pointer.value not in there:
+                message = f"this camera has no {kind} {pointer.value!r}{hint(pointer.value, there)}"
+                yield Problem(pointer.line, dotted((*here, "rules", index, kind)), message)
+        for position, other in enumerate(_entries(rule.get("all"))):
+            if isinstance(other.value, str) and other.value not in names:
+                message = f"this camera has no rule {other.value!r}{hint(other.value, names)}"
+                yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
+        name = rule.get("name")
+        if name and isinstance(name.value, str):
+            if name.value in seen:
+                message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
+                yield Problem(name.line, dotted((*here, "rules", index, "name")), message)
+            seen.add(name.value)
+
+
+def _items(node: Node | None) -> Iterable[tuple[str, Node]]:
+    return node.value.items() if node and isinstance(node.value, dict) else ()
+
+
+def _taken(node: Node, loc: Loc, names: Iterable[str]) -> Problem:
+    return Problem(node.line, dotted(loc), f"this name is taken by a topic; any but {', '.join(names)} will do")
+
+
+def hint(wrong: str, allowed: Iterable[str]) -> str:
+    """What may have been meant, and what there is."""
+    names = list(dict.fromkeys(allowed))
+    near = difflib.get_close_matches(wrong, names, n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return f"{guess} (there are: {', '.join(names)})" if names else f"{guess} (there are none)"
