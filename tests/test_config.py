@@ -197,6 +197,8 @@ BAD: list[tuple[str | bytes, str]] = [
      ":4: cameras.porch.labels[1]: the model does not know the label 'persn'; did you mean person?"),
     (RULE_IN_ZONE + "{name: v, when: enter, zone: a, labels: [dog]}",
      ":6: cameras.porch.rules[0].labels[0]: the model does not know the label 'dog' (there are: person)"),
+    (CAMERA + "mqtt: {host: '10.0.0.1:1883'}", ":4: mqtt: has a host that is more than a name or an address"),
+    (CAMERA + "mqtt: {host: 'mqtt://10.0.0.1'}", ":4: mqtt: has a host that is more than a name or an address"),
     (CAMERA + "model: {labels: b}", ":4: model: has labels without a path"),
     (CAMERA + "model: {engine: tflight}", ":4: model.engine: has no type 'tflight': one of auto, "),
     # the file itself

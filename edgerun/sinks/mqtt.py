@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import random
 import socket
@@ -83,6 +84,10 @@ class MqttOptions:
     give them, so set the broker's access rules first."""
 
     def __post_init__(self) -> None:
+        if "/" in self.host or (":" in self.host and not _is_ipv6(self.host)):
+            raise ValueError(
+                "has a host that is more than a name or an address; write host and port apart, without mqtt://"
+            )
         for name in ("prefix", "discovery_prefix"):
             text: str = getattr(self, name)
             if any(sign in text for sign in "+#\0") or not all(text.split("/")) or text.startswith("$"):
@@ -98,6 +103,13 @@ class MqttOptions:
         if isinstance(self.commands, bool):
             return Verb.__args__ if self.commands else ()  # type: ignore[attr-defined]  # Literal's runtime attribute
         return self.commands
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 class MqttSink:
