@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 
 FAILED = 1
+_arrived: list[int] = []
+"""The signal that told this process to end, once it did."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -39,6 +41,7 @@ def end_well_on_signals() -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     for other in (signal.SIGINT, signal.SIGTERM):  # `timeout` sends it twice, and the end is not to be ended
         signal.signal(other, signal.SIG_IGN)
+    _arrived.append(number)
     raise Stopped(number)
 
 
@@ -52,6 +55,10 @@ def ended(command: Callable[[], int]) -> int:
             sys.stdout.flush()  # here it can still be told that it cannot be written
     except Stopped as stopped:
         return stopped.status
+    except ImportError:  # what a library that is stopped in its own import may make of it
+        if _arrived:
+            return 128 + _arrived[0]
+        raise
     except OSError as error:
         return _refused(error)
 

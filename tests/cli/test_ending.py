@@ -69,6 +69,21 @@ def test_ctrl_c_at_the_start_of_a_command(module: str, words: list[str]) -> None
     assert signalled(signal.SIGTERM, module, *words).returncode == 143
 
 
+def test_ctrl_c_while_a_library_is_imported(tmp_path: Path) -> None:
+    """Some make an error of their own of it, as numpy may: it is Ctrl-C all the same."""
+    (tmp_path / "cv2.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except BaseException as error:\n    raise ImportError('cannot be imported') from None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "edgerun", "detect", "a.jpg"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def demo(folder: Path) -> subprocess.Popen[str]:
     environ = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(
