@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import socket
+
 from edgerun.secrets import hide_parameters
 
 
@@ -26,3 +29,20 @@ def need_scheme(url: str, *schemes: str) -> None:
         wanted = " or ".join(f"{s}://" for s in schemes)
         found = f"this one begins with {scheme[:10]}://" if separator else "this one has no scheme"
         raise ValueError(f"the URL must begin with {wanted} and name a host; {found}")
+    port = re.search(r":(\d+)$", _authority(url))
+    if port and not 1 <= int(port[1]) <= 65535:
+        raise ValueError("the URL has a port that cannot be; they go from 1 to 65535")
+
+
+def resolves(url: str) -> bool:
+    """Whether the URL's host, if it has one, is known. Asks the name servers, which takes a while."""
+    host = re.sub(r":\d*$", "", _authority(url).rpartition("@")[2]).strip("[]")
+    try:
+        return not host or bool(socket.getaddrinfo(host, None))
+    except (socket.gaierror, UnicodeError):
+        return False
+
+
+def _authority(url: str) -> str:
+    """``user:password@host:port``, as FFmpeg finds it."""
+    return re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]

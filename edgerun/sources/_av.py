@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgerun.errors import SourceError
+from edgerun.sources._address import resolves
 from edgerun.sources._pace import Limiter
 from edgerun.types import U8, Frame, Stamp
 
@@ -307,5 +309,8 @@ def _failure(doing: str, opening: Opening, error: Exception, waited_s: float) ->
     ):
         if isinstance(error, kinds):
             return SourceError(f"{opening.name} {words}", retriable=opening.retriable)
+    if getattr(error, "errno", 0) == errno.EIO and not resolves(opening.url):
+        words = "has a host name that cannot be resolved; check the URL and the network's DNS"
+        return SourceError(f"{opening.name} {words}", retriable=opening.retriable)
     reason = getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"cannot {doing} {opening.name}: {reason}", retriable=opening.retriable)

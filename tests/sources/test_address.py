@@ -30,6 +30,20 @@ def test_no_password_survives(password: str) -> None:
     assert f":{password}@" not in redacted(f"rtsp://cam:{password}@host/x") or password == "***"
 
 
+@pytest.mark.parametrize("url", ["rtsp://10.0.0.5:99999/x", "rtsp://cam:s3cret@host:0/x", "rtsp://[::1]:65536"])
+def test_a_port_that_cannot_be(url: str) -> None:
+    with pytest.raises(ValueError, match="a port that cannot be; they go from 1 to 65535") as caught:
+        need_scheme(url, "rtsp", "rtsps")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["rtsp://[::1]/x", "rtsp://cam:99999@host/x", "rtsp://host:554?b=:99999", "rtsp://h/:99999"]
+)
+def test_what_is_no_port(url: str) -> None:
+    need_scheme(url, "rtsp", "rtsps")
+
+
 @pytest.mark.parametrize("url", ["cam:s3cret@10.0.0.5", "http://cam:s3cret@host/", "rtsp://", "file:///etc/passwd", ""])
 def test_a_wrong_address_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(ValueError, match="must begin with rtsp:// or rtsps:// and name a host") as caught:

@@ -134,3 +134,9 @@ def test_a_clip_goes_round_and_round() -> None:
     with RtspServer(SHARED / "media" / "bottle-detection.mp4") as server:
         frames = list(itertools.islice(source(server.url, fps=5).frames(), 5))
     assert {(f.stamp.width, f.stamp.height) for f in frames} == {(640, 360)}
+
+
+def test_a_host_that_nobody_knows() -> None:
+    """Is told as such; FFmpeg calls it an input or output error."""
+    said = refusal(source("rtsp://cam:s3cret@nowhere.invalid/x"))
+    assert said.startswith("rtsp://cam:***@nowhere.invalid/x has a host name that cannot be resolved")
