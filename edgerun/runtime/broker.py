@@ -12,6 +12,7 @@ import threading
 import time
 from typing import IO
 
+from edgerun.children import deaf
 from edgerun.sinks.mqtt import MqttOptions, reachable
 
 log = logging.getLogger(__name__)
@@ -72,9 +73,11 @@ class EmbeddedBroker:
     def _serve(self) -> str:
         """Run one process to its end; why it ended."""
         command = [sys.executable, "-m", "edgerun.runtime.broker_process"]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
+        pipe = subprocess.PIPE
+        with (
+            deaf(),
+            subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True) as process,
+        ):
             self._process = process
             assert process.stdin is not None and process.stderr is not None
             with contextlib.suppress(BrokenPipeError):

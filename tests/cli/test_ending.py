@@ -85,13 +85,13 @@ def test_ctrl_c_while_a_library_is_imported(tmp_path: Path) -> None:
 
 
 def demo(folder: Path) -> subprocess.Popen[str]:
-    environ = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(
         [sys.executable, "-m", "edgerun", "demo"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        env=environ,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline(), "nothing was printed"
@@ -109,8 +109,10 @@ def test_the_demo_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None
     """By ``timeout`` or Ctrl-C: it takes its daemon and its files with it."""
     with demo(tmp_path) as process:
         assert daemons_of(tmp_path)
-        process.send_signal(number)
-        process.communicate()
+        os.killpg(process.pid, number)  # as `timeout` and a terminal do
+        _, log = process.communicate()
+    assert "ERROR" not in log
+    assert "frames of detections" in log
     assert not daemons_of(tmp_path)
     assert not list(tmp_path.iterdir())
 
