@@ -36,7 +36,7 @@ class Mosquitto:
         lines = [f"listener {self.port} 127.0.0.1", f"user {getpass.getuser()}", settings]
         if persistent:
             lines += ["persistence true", f"persistence_location {folder}/", "autosave_interval 1"]
-            lines += ["autosave_on_changes true", "max_queued_messages 0"]
+            lines += ["autosave_on_changes true", "max_queued_messages 0", "max_inflight_messages 0"]
         self._config = folder / "mosquitto.conf"
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
