@@ -155,7 +155,8 @@ class DaemonProcess:
     def _collect_notes(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                self.notes.append((time.monotonic(), self._notify.recv(4096).decode()))
+                text = self._notify.recv(4096).decode()
+                self.notes.append((time.monotonic(), text))
 
     def _collect_lines(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
