@@ -32,4 +32,4 @@ def spare(inputs: Iterable[Path], target: Path) -> None:
     """Raises ConfigError where writing ``target`` would replace what is read, under whatever name."""
     for path in inputs:
         if target.exists() and path.exists() and target.samefile(path):
-            raise ConfigError(f"--save would write over {path}; save it elsewhere")
+            raise ConfigError(f"that would write over {path}; save it elsewhere")

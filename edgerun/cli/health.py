@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgerun.cli.arguments import spare
 from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import load, plugin_tables
 from edgerun.devices import look_around
@@ -31,10 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    until = time.monotonic() + args.wait
+    if args.bundle:
+        spare([args.config], args.bundle)
+    until, folder = time.monotonic() + args.wait, _folder(args.config)
     while True:
         try:
-            answer = ask(_socket(args.config))
+            answer = ask(_socket(args.config, folder))
         except EdgerunError as error:
             answer = {"healthy": False, "wrong": [str(error)]}
         if answer["healthy"] or time.monotonic() >= until:
@@ -60,14 +63,24 @@ def _bundle(path: Path, config: Path, answer: dict[str, Any]) -> None:
     print(f"{path} written; look through it before you give it away", file=sys.stderr)
 
 
-def _socket(config: Path) -> Path:
+def _folder(config: Path) -> Path:
+    """Where the daemon keeps its state. Raises ConfigError for a file that was named and is not there."""
+    if config.absolute() == DEFAULT_CONFIG and not config.exists():
+        return state_dir("")
+    try:
+        return state_dir(load(config).state_dir)
+    except ConfigError as error:
+        if not config.exists():
+            raise
+        usual = state_dir("")  # a daemon may well run on the configuration before
+        print(f"{error}\nasking the daemon that keeps its state in {usual}", file=sys.stderr)
+        return usual
+
+
+def _socket(config: Path, folder: Path) -> Path:
     if config.absolute() == DEFAULT_CONFIG and _SERVICE_SOCKET.exists():
         return _SERVICE_SOCKET
-    try:
-        configured = load(config).state_dir
-    except ConfigError:  # a daemon may well run on the configuration before
-        configured = ""
-    return control_socket(state_dir(configured))
+    return control_socket(folder)
 
 
 def _print(answer: dict[str, Any]) -> None:

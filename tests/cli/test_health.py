@@ -41,3 +41,19 @@ def test_the_daemon_of_the_given_configuration_is_asked(
     assert answering(capsys, own.with_name("etc.yaml")) == "service"
     monkeypatch.chdir(own.parent)
     assert answering(capsys, Path("etc.yaml")) == "service"
+
+
+def test_a_configuration_that_is_not_there_or_is_bad_is_told(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that runs on the one before is asked all the same."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(own.parent))
+    assert main(["health", "-c", str(own.with_name("none.yaml"))]) == 78
+    assert "none.yaml" in capsys.readouterr().err
+    own.write_text("cameras: {}\n")
+    assert main(["health", "--json", "-c", str(own)]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["name"] == "own"
+    assert f"asking the daemon that keeps its state in {own.parent}" in told.err
+    assert main(["health", "-c", str(own), "--bundle", str(own)]) == 78
+    assert own.read_text() == "cameras: {}\n"
