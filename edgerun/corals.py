@@ -7,11 +7,11 @@ import ctypes
 import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from edgerun.kernel import celsius, text, whole
+from edgerun.records import dataclass
 
 LIBRARY: Final = "libedgetpu.so.1"
 _CUSTOM_OP: Final = b"edgetpu-custom-op"

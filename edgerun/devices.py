@@ -9,12 +9,12 @@ import importlib.machinery
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgerun.corals import LIBRARY, Coral, corals, listed
 from edgerun.kernel import text
+from edgerun.records import dataclass
 
 ROOT = Path("/")
 

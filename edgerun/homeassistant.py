@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 from zlib import crc32
 
 from edgerun import __version__
 from edgerun.messages import to_json
+from edgerun.records import dataclass
 from edgerun.topics import Topics
 from edgerun.types import Message
 

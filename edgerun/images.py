@@ -8,13 +8,13 @@ size. Chroma is taken as centred between its luma samples; the quarter pixel by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 
 from edgerun.quant import pixel_table
+from edgerun.records import dataclass
 from edgerun.types import F32, U8, Array, Fit, FitMode, Frame, InputLayout, ModelIO
 
 cv2.setNumThreads(1)  # cameras and workers are the parallelism; OpenCV's own threads cost more CPU than they save

@@ -12,11 +12,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal, TextIO
 from urllib.parse import quote
 
+from edgerun.records import dataclass
 from edgerun.secrets import hide_parameters
 
 _URL_USER = re.compile(r"(?<=://)[^\s/?#'\"<>]*@")

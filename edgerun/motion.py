@@ -9,13 +9,13 @@ anew. Pure: time comes from the stamps.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import cv2
 import numpy as np
 
 from edgerun.limits import Ge, Gt, Interval, Len
+from edgerun.records import dataclass
 from edgerun.types import F32, U8, Array, Mask, Stamp
 
 Polygon: TypeAlias = Annotated[tuple[tuple[float, float], ...], Len(3)]

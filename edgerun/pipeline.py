@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgerun.boxes import likeness
 from edgerun.images import luma
 from edgerun.motion import MotionGate, MotionOptions
+from edgerun.records import dataclass
 from edgerun.regions import Region, RegionOptions, RegionPlanner
 from edgerun.rules import Place, RuleBook, RuleOptions
 from edgerun.tracking import Tracker, TrackerOptions

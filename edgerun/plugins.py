@@ -8,9 +8,10 @@ configuration names and nothing else. Vendor libraries are imported later still,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Generic, TypeVar
+
+from edgerun.records import dataclass
 
 P = TypeVar("P", covariant=True)
 

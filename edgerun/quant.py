@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgerun.records import dataclass
 from edgerun.types import F32, Array, InputLayout, TensorSpec
 
 PixelKind: TypeAlias = Literal["identity", "xor", "lut", "float"]

@@ -15,12 +15,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from edgerun.children import deaf
 from edgerun.folders import cache_dir
+from edgerun.records import dataclass
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
 MAX_BYTES = 256 * 1024

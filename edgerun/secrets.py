@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import unquote
+
+from edgerun.records import dataclass
 
 _PASSWORD = re.compile(r"://[^\s/?#:]*:([^\s/?#'\"<>]+)@")
 _PARAMETER = re.compile(

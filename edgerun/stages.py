@@ -6,9 +6,9 @@ Constructors are part of each seam (see ``plugins``): every plugin takes its own
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, Frame, InputLayout, Message, ModelIO
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from edgerun.records import dataclass
 
 _FORBIDDEN = str.maketrans({"+": "_", "#": "_", "/": "_", "\0": "_"})
 

@@ -6,12 +6,14 @@ Boxes are always ``x1 y1 x2 y2`` in pixels of the original frame, unless a name 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from edgerun.records import dataclass
 
 Array: TypeAlias = npt.NDArray[Any]
 """A tensor whose dtype a TensorSpec tells."""

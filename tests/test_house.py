@@ -13,6 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgerun"
 
 RANKS = {
+    # how values are made
+    "records": -1,
     # values and exceptions; what all stand on
     "__init__": 0, "types": 0, "errors": 0, "secrets": 0, "limits": 0, "kernel": 0, "folders": 0, "children": 0,
     # seams, and arithmetic without state
@@ -116,6 +118,8 @@ def violations(package: Path) -> list[str]:
             other = rest.split(".")[0] if rest.split(".")[0] in RANKS else "__init__"
             if other != one.room and RANKS[other] >= RANKS.get(one.room, 99):
                 found.append(f"{where} (rank {RANKS.get(one.room)}) imports {other} (rank {RANKS[other]})")
+        elif one.target == "dataclasses.dataclass" and one.room != "records":
+            found.append(f"{where} imports {one.target}; edgerun.records has a faster one")
         elif top not in sys.stdlib_module_names and top not in EVERYWHERE:
             if one.room not in VENDORS.get(top, set()):
                 found.append(f"{where} imports {top}, which lives in {sorted(VENDORS.get(top, set()))}")
@@ -152,6 +156,7 @@ def test_the_house_stands() -> None:
         ("engines/new.py", "import onnxruntime", "imports onnxruntime at the top"),
         ("runtime/new.py", "from edgerun.sources import SOURCES", "runtime reads SOURCES; only config does"),
         ("cli/new.py", "from edgerun import heads\nheads.HEADS", "cli reads HEADS; only config does"),
+        ("zones.py", "from dataclasses import dataclass", "edgerun.records has a faster one"),
         ("helpers.py", "", "the room helpers has no rank"),
     ],
 )

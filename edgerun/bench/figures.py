@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from statistics import median
 from typing import Any
 
 import numpy as np
+
+from edgerun.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
+from edgerun.records import dataclass
 from edgerun.runtime.footprint import processes, pss_mb
 
 _PROC = Path("/proc")

@@ -10,9 +10,10 @@ import json
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+
+from edgerun.records import dataclass
 
 _CONNECT = b"\x10\x15\x00\x04MQTT\x04\x02\x00\x00\x00\x09edgebench"
 _PUBLISH = 3

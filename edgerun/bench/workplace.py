@@ -6,13 +6,13 @@ import compileall
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgerun.bench.clips import retimed
 from edgerun.bench.floor import Floor
 from edgerun.bench.service import Broker, Setup
 from edgerun.models import resolve
+from edgerun.records import dataclass
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ASSETS = PACKAGE / "assets"

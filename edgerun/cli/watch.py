@@ -15,12 +15,13 @@ import queue
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgerun.cli.arguments import above_zero, port
 from edgerun.errors import ConfigError
+from edgerun.records import dataclass
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
 from edgerun.stages import Request, Verdict

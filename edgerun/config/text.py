@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
 
 from edgerun import remembered
+from edgerun.records import dataclass
 from edgerun.remembered import MAX_BYTES
 
 MAX_DEPTH = 32

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from edgerun.config.upkeep import MetricsOptions, SupervisionOptions
@@ -19,6 +19,7 @@ from edgerun.logs import LogOptions
 from edgerun.motion import MotionOptions
 from edgerun.outbox import OutboxOptions
 from edgerun.plugins import Plugin
+from edgerun.records import dataclass
 from edgerun.regions import RegionOptions
 from edgerun.rules import Place, RuleOptions
 from edgerun.secrets import Secret, passwords_in

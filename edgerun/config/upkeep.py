@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Annotated
 
 from edgerun.limits import Interval
+from edgerun.records import dataclass
 from edgerun.secrets import NO_SECRET, Secret
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -18,6 +17,7 @@ from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import MinLen
+from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO
 
 _WRONG_BUILD: Final = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +14,7 @@ from edgerun.engines.exported import read_exported
 from edgerun.engines.shapes import USUAL_SIZE, picture_first, settle_output, told_size, trial_tensors
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge
+from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)

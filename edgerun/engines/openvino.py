@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -23,6 +22,7 @@ from edgerun.engines.shapes import (
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge, MinLen
+from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
 SUFFIXES: Final = (".xml", ".onnx", ".tflite")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +16,7 @@ from edgerun.engines.shapes import picture_first, refuse_unscaled, settle_input,
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge, Gt, Le
+from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)

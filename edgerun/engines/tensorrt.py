@@ -6,7 +6,6 @@ Versions 10 and 11. An engine file is native code and fits one version and GPU, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge
+from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import mmap
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,6 +18,7 @@ from edgerun.engines.caches import cache_directory
 from edgerun.engines.shapes import OPEN, settle_input
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.records import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge, Le, MinLen
+from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
 _ZIP_END_BYTES = 22 + (1 << 16)

@@ -11,7 +11,6 @@ mouth, right and left ear. Overlapping faces are averaged by their scores, key p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from edgerun.boxes import iou
 from edgerun.heads.candidates import cells, chosen, corners, described, sigmoid
 from edgerun.limits import Interval
 from edgerun.quant import dequantize
+from edgerun.records import dataclass
 from edgerun.types import F32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 GRIDS: Final = {896: ((16, 2), (8, 6)), 2304: ((48, 1),)}

@@ -8,13 +8,13 @@ with ``regions``. MobileNet, EfficientNet-Lite and the like (TensorFlow's and Co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 
 from edgerun.heads.candidates import described, sigmoid
 from edgerun.quant import dequantize
+from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
 Pixels = Literal["auto", "bytes", "unit", "signed", "imagenet"]

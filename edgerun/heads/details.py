@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from edgerun.limits import Interval
 from edgerun.outlines import outline
 from edgerun.quant import dequantize
+from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detail, Fit, ModelIO, TensorSpec
 
 Keypoints: TypeAlias = tuple[Annotated[int, Interval(ge=1, le=1000)], Annotated[int, Interval(ge=2, le=3)]]

@@ -8,7 +8,6 @@ picture; objectness and classes come out as probabilities. Weights: BSD-3-Clause
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from edgerun.heads.candidates import best_class, corners, described, sigmoid, suppressed, to_pixels
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 
 

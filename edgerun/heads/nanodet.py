@@ -9,7 +9,6 @@ Weights: Apache-2.0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from edgerun.heads.candidates import (
 )
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 
 STRIDES: Final = (8, 16, 32, 64)

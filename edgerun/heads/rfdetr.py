@@ -9,13 +9,13 @@ XL and 2XL have a licence of their own (PML 1.0).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from edgerun.heads.candidates import chosen, corners, described, sigmoid, to_pixels
 from edgerun.quant import dequantize
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 
 _MOST: Final = 300

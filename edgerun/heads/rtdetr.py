@@ -9,11 +9,11 @@ x1 y1 x2 y2; no suppression needed. Weights: Apache-2.0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgerun.heads.candidates import chosen, described
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, FitMode, InputLayout, ModelIO
 
 

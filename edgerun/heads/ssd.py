@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from edgerun.heads.candidates import chosen, to_pixels
 from edgerun.quant import dequantize
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
 

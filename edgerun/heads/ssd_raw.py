@@ -8,7 +8,6 @@ TensorFlow's object detection models at 300x300. The usual weights are under Apa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from edgerun.heads.candidates import suppressed, to_pixels
 from edgerun.limits import Gt, Le, Lt
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
 RATIOS = (1.0, 2.0, 0.5, 3.0, 1 / 3)

@@ -9,13 +9,13 @@ Weights: AGPL-3.0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgerun.heads.candidates import chosen, described, is_relative, output_of_rank, to_pixels
 from edgerun.heads.details import Keypoints, keypoint_shape, prototypes
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 

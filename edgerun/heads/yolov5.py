@@ -9,7 +9,6 @@ have the anchors that come with YOLOv5 (models/yolov5s.yaml). Weights: AGPL-3.0 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from edgerun.heads.candidates import best_class, corners, described, is_relative, sigmoid, suppressed, to_pixels
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
 _ANCHORS: Final[dict[int, tuple[tuple[int, int], ...]]] = {

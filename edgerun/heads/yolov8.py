@@ -9,7 +9,6 @@ Weights: AGPL-3.0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -26,6 +25,7 @@ from edgerun.heads.candidates import (
 from edgerun.heads.details import Keypoints, keypoint_shape, prototypes
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 

@@ -8,7 +8,6 @@ score = objectness * class, both already sigmoids. Weights: Apache-2.0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from edgerun.heads.candidates import best_class, cell_count, cells, corners, described, suppressed
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
+from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
 
 STRIDES: Final = (8, 16, 32)

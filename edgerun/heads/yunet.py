@@ -9,7 +9,6 @@ right and left corner of the mouth. Weights: MIT (OpenCV model zoo) or BSD-3-Cla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from edgerun.heads.candidates import cell_count, cells, corners, described, suppressed
 from edgerun.limits import Interval
 from edgerun.quant import dequantize
+from edgerun.records import dataclass
 from edgerun.types import F32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO
 
 STRIDES: Final = (8, 16, 32)

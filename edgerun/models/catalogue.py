@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgerun.errors import ModelError
 from edgerun.models.labels import parse_labels
+from edgerun.records import dataclass
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

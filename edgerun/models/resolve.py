@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgerun.errors import ModelError
 from edgerun.models.catalogue import catalogue, parts
 from edgerun.models.labels import read_labels
 from edgerun.models.store import find, folders, is_pickle, sha256_of
+from edgerun.records import dataclass
 
 MOST_BYTES = 4 << 30
 _COMPILED = "_edgetpu.tflite"

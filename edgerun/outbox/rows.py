@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from mmap import mmap
 from typing import TypeAlias
 from zlib import crc32
+
+from edgerun.records import dataclass
 
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Ids as ranges, both ends included."""

@@ -7,10 +7,11 @@ import mmap
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from edgerun.outbox.rows import MARKS_ID, Row, Settled, Trace, scan, unpack
+from edgerun.records import dataclass
 
 _KEPT = 2
 _LIMIT_S = 2.0

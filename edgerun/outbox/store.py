@@ -12,7 +12,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast
@@ -27,6 +26,7 @@ from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
 from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
 from edgerun.outbox.salvage import Salvage, rescue, set_aside
+from edgerun.records import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgerun.records import dataclass
 from edgerun.types import F64, Index, Mask
 
 Box: TypeAlias = tuple[int, int, int, int]

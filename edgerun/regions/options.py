@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from edgerun.limits import Gt, Interval
+from edgerun.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

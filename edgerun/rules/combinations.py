@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from edgerun.records import dataclass
 from edgerun.rules.ledger import Ledger
 from edgerun.types import Event, Stamp, TrackedObject
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgerun.labels import label
+from edgerun.records import dataclass
 from edgerun.rules.filters import Filters
 from edgerun.rules.memory import Memory
 from edgerun.rules.options import RuleOptions

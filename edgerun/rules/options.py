@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated, Literal, TypeAlias
 
 from edgerun.limits import Ge, Gt, Interval, MinLen
+from edgerun.records import dataclass
 from edgerun.rules.schedule import parse
 
 Kind: TypeAlias = Literal["enter", "exit", "dwell", "cross", "count", "absent", "speed", "stationary", "removed", "all"]

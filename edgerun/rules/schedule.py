@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Annotated
 
 from edgerun.limits import Interval
+from edgerun.records import dataclass
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = r"(?:\d{1,2}:\d{2}|(?:sunrise|sunset)(?:[+-]\d{1,3}m)?)"

@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.messages import occupancy
+from edgerun.records import dataclass
 from edgerun.runtime.delivery import Delivery
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.topics import Topics

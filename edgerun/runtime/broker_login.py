@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 
 from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
+
+from edgerun.records import dataclass
 
 
 class Login(BaseAuthPlugin):  # type: ignore[misc]  # amqtt has no type hints

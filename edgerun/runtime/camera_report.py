@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from edgerun.messages import CameraState
+from edgerun.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgerun import messages
 from edgerun.errors import EdgerunError
+from edgerun.records import dataclass
 from edgerun.runtime.delivery import Delivery
 from edgerun.stages import Request
 from edgerun.topics import Topics

@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from edgerun import messages
 from edgerun.outbox import Outbox, OutboxOptions
+from edgerun.records import dataclass
 from edgerun.runtime.departures import GOODBYE_S, Departures
 from edgerun.runtime.episodes import Episodes
 from edgerun.runtime.lanes import Lanes

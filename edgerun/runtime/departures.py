@@ -6,11 +6,11 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from edgerun import messages
 from edgerun.errors import SinkError
 from edgerun.outbox import Entry
+from edgerun.records import dataclass
 from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.retained import Retained

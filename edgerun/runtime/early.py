@@ -4,10 +4,10 @@ loading the model. Imports nothing that takes time."""
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgerun.errors import ConfigError
+from edgerun.records import dataclass
 from edgerun.remembered import recall, start_reader
 from edgerun.worker.nurse import Child, early_child
 

@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from edgerun.records import dataclass
 from edgerun.types import Event, EventKind, Stamp
 
 log = logging.getLogger(__name__)

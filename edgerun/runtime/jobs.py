@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from edgerun.images import TensorWriter
 from edgerun.pipeline import Look
+from edgerun.records import dataclass
 from edgerun.regions import Region
 from edgerun.stages import Head
 from edgerun.types import Detections, Fit, InputLayout, ModelIO

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from edgerun import __version__
 from edgerun.messages import camera_state, iso, state
+from edgerun.records import dataclass
 from edgerun.runtime.camera_report import CameraReport
 from edgerun.runtime.delivery import Delivery, DeliveryCounts
 from edgerun.runtime.detector import Detector

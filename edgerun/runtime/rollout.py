@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -15,6 +14,7 @@ from edgerun.boxes import likeness
 from edgerun.config import Config
 from edgerun.errors import EngineError
 from edgerun.pipeline import Look
+from edgerun.records import dataclass
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.inquiry import Inquiry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from edgerun.boxes import likeness
 from edgerun.errors import EdgerunError
 from edgerun.pipeline import Look
+from edgerun.records import dataclass
 from edgerun.runtime.dispatch import Dispatcher, Job
 from edgerun.runtime.inquiry import Inquiry, soon_loaded
 from edgerun.stages import Head

@@ -6,12 +6,13 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from edgerun.corals import corals
 from edgerun.kernel import celsius, text, whole
+from edgerun.records import dataclass
 
 _EVERY_S = 5.0
 _COOLED_BY = 5.0

@@ -9,11 +9,11 @@ import random
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from edgerun.errors import SinkError
 from edgerun.limits import Interval, MinLen
+from edgerun.records import dataclass
 from edgerun.secrets import NO_SECRET, Secret
 from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_connection import Connection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from edgerun.records import dataclass
 from edgerun.types import Message
 
 _DEAD_LINK_MS = 5000

@@ -7,9 +7,9 @@ import json
 import logging
 import os
 import threading
-from dataclasses import dataclass
 from queue import SimpleQueue
 
+from edgerun.records import dataclass
 from edgerun.types import Message
 
 log = logging.getLogger(__name__)

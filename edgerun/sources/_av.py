@@ -6,13 +6,14 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgerun.errors import SourceError
+from edgerun.records import dataclass
 from edgerun.sources._address import resolves
 from edgerun.sources._pace import Limiter
 from edgerun.types import U8, Frame, Stamp

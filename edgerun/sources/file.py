@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from edgerun.errors import SourceError
 from edgerun.limits import Ge, MinLen
+from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed

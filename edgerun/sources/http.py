@@ -12,11 +12,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 
 from edgerun.errors import SourceError
 from edgerun.limits import Gt
+from edgerun.records import dataclass
 from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import MEGAPIXELS, JpegReader
 from edgerun.sources._pace import Limiter

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from edgerun.errors import SourceError
 from edgerun.limits import Ge, Gt, MinLen
+from edgerun.records import dataclass
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed
 from edgerun.types import Frame, Stamp

@@ -9,13 +9,14 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from edgerun.errors import SourceError
 from edgerun.limits import Ge, Gt, MinLen
+from edgerun.records import dataclass
 from edgerun.sources._address import redacted
 from edgerun.sources._pace import Limiter
 from edgerun.stages import Feed

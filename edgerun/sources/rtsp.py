@@ -6,11 +6,12 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
 
 from edgerun.errors import SourceError
 from edgerun.limits import Gt
+from edgerun.records import dataclass
 from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import Limiter

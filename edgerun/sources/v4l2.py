@@ -8,13 +8,13 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from edgerun.errors import SourceError
 from edgerun.kernel import text
 from edgerun.limits import Ge, Gt, MinLen
+from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import Limiter
 from edgerun.stages import Feed

@@ -15,10 +15,10 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import dataclass
 
 from edgerun.children import die_with_parent
 from edgerun.errors import EdgerunError
+from edgerun.records import dataclass
 from edgerun.stages import Preloading
 from edgerun.worker import NUMBER
 from edgerun.worker.wire import Load

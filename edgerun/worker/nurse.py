@@ -15,9 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 
 from edgerun.children import deaf
+from edgerun.records import dataclass
 from edgerun.worker import NUMBER
 
 _FORKING_S = 0.2

@@ -7,9 +7,9 @@ import os
 import select
 import signal
 from collections import deque
-from dataclasses import dataclass
 
 from edgerun.errors import EdgerunError, EngineError
+from edgerun.records import dataclass
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child
 from edgerun.worker.wire import REPLY, SLOT, Loaded, read_exactly, receive

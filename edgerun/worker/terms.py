@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from edgerun.records import dataclass
 from edgerun.worker.wire import Load
 
 IN_FLIGHT = 2

@@ -18,7 +18,7 @@ import os
 import pickle
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from edgerun.errors import EngineError
+from edgerun.records import dataclass
 from edgerun.stages import Engine
 from edgerun.types import Array, ModelIO, TensorSpec
 

@@ -10,10 +10,10 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from edgerun.errors import EdgerunError, EngineError
+from edgerun.records import dataclass
 from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Child, Nurse

@@ -6,13 +6,13 @@ touches the ground.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 
 from edgerun import boxes
 from edgerun.limits import Interval, Len
+from edgerun.records import dataclass
 
 Unit: TypeAlias = Annotated[float, Interval(ge=0, le=1)]
 Point: TypeAlias = tuple[Unit, Unit]
