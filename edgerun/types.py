@@ -227,7 +227,7 @@ class Tracks:
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
-        if self.xyxy.shape != (n, 4) or any(len(a) != n for a in (self.score, self.class_id, self.seen)):
+        if self.xyxy.shape != (n, 4) or not len(self.score) == len(self.class_id) == len(self.seen) == n:
             raise ValueError("the arrays of Tracks differ in length")
 
     def __len__(self) -> int:

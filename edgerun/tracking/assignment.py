@@ -21,11 +21,11 @@ def heaviest_pairs(weight: F64) -> tuple[Index, Index]:
     """
     if not weight.size:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    column, best = weight.argmax(axis=1), weight.max(axis=1)
+    column, best = weight.argmax(axis=1), np.maximum.reduce(weight, axis=1)
     rows = (best > 0).nonzero()[0]
     column = column.take(rows)
     # when no two rows want the same column, each one's best is also the best together
-    if np.count_nonzero(np.bincount(column)) == len(rows):
+    if len(set(column.tolist())) == len(rows):
         return rows, column
     return _settle(weight, best)
 

@@ -26,7 +26,9 @@ def found(detections: Detections, least_score: float) -> Found:
     np.minimum(detections.score, 1, out=table[4])
     class_id, score = detections.class_id, table[4]
     if np.count_nonzero(score[1:] < score[:-1]) < len(score) - 1:  # else they come in order, without a tie
-        order = np.lexsort((class_id, *table[:4], -score))
+        order = (-score).argsort()
+        if len(set(score.tolist())) < len(score):
+            order = np.lexsort((class_id, *table[:4], -score))
         table, class_id = table.take(order, axis=1), class_id.take(order)
     kept = sound(table[:4].T)
     kept &= table[4] >= least_score

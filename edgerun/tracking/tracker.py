@@ -161,7 +161,7 @@ class Tracker:
             if self._missing:
                 left &= self._unseen_s() <= LOW_SCORE_S + step_s
             rest = left.nonzero()[0]
-            rows, columns = heaviest_pairs(likeness[rest, high:] - LEAST_LIKENESS_LOW)
+            rows, columns = heaviest_pairs(likeness[:, high:].take(rest, axis=0) - LEAST_LIKENESS_LOW)
             columns += high
             column[rest.take(rows)], taken[columns] = columns, True
         lost = ((column < 0) & (self._id > 0)).nonzero()[0]
@@ -187,7 +187,7 @@ class Tracker:
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
         """IoU of all tracks with all boxes (M, N); -1 where their classes differ."""
         likeness = iou(ours, theirs)
-        if np.count_nonzero(class_id != class_id[0]) or np.count_nonzero(self._class_id != class_id[0]):
+        if len({*class_id.tolist(), *self._class_id.tolist()}) > 1:
             likeness[self._class_id[:, None] != class_id] = -1
         return likeness
 
@@ -273,8 +273,8 @@ class Tracker:
         """Confirmed tracks that are seen, or coast within the picture, and for which there is evidence."""
         boxes, shown = self._flight.edges, self._log[1] >= HIDING_EVIDENCE
         if not (self._missing or self._trials) and np.count_nonzero(shown) == len(shown):  # as most often
-            seen, score = np.ones(len(shown), np.bool_), self._log[0].astype(np.float32)
-            return Tracks(boxes.T.astype(np.float32, order="C"), score, self._class_id, self._id.copy(), seen)
+            score = self._log[0].astype(np.float32)  # and all are seen: so does ``shown`` say
+            return Tracks(boxes.T.astype(np.float32, order="C"), score, self._class_id, self._id.copy(), shown)
         unseen_s = self._unseen_s()
         shown &= self._id > 0
         if self._missing:
