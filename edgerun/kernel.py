@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -23,3 +24,10 @@ def celsius(path: Path) -> float | None:
     """A temperature, which drivers write in thousandths of a degree."""
     found = whole(path)
     return None if found is None else found / 1000
+
+
+def idle_s(place: Path = Path("/proc/stat")) -> float | None:
+    """The seconds for which cores of this machine were idle since its start, all together (proc(5): the fourth figure,
+    and the fifth, in which they waited for a disk)."""
+    figures = text(place).partition("\n")[0].split()[4:6]
+    return sum(map(int, figures)) / os.sysconf("SC_CLK_TCK") if len(figures) == 2 else None

@@ -37,6 +37,8 @@ class FakeEngine:
         self._calls = 0
         if options.fault == "load":
             raise EngineError("this accelerator is not plugged in", retriable=True)
+        if options.fault == "load again" and not self._is_due():
+            raise EngineError("there is no memory left", retriable=True)
         if options.fault == "wrong model":
             raise ModelError("this is a poem, not a model")
         if options.fault == "crash on load":

@@ -8,14 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from edgerun.cli import main
-from edgerun.runtime import detector, watch
+from edgerun.runtime import crew, detector, watch
 from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.engines import candidates
 from edgerun.worker.wire import Load
+from tests.slow_engines import Hanging, Slow
 
 
 def deadlock_in_delivery() -> None:
@@ -35,21 +35,24 @@ def deadlock_in_delivery() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: deadlocked.set())
 
 
-class Hanging:
-    """An engine whose accelerator does not answer."""
+def engine(build: Any) -> None:
+    """The models are served by this one, and by no other."""
 
-    def __init__(self, options: Any, model: Path) -> None:
-        time.sleep(600)
+    def only(*arguments: Any, **options: Any) -> Any:
+        one = candidates(*arguments, **options)[0]
+        return [type(one)(one.name, Load(build, one.load.options, one.load.model, one.load.slots))]
+
+    setattr(detector, "candidates", only)  # noqa: B010  this is the fault, which no type can allow
 
 
 def hang_while_loading() -> None:
-    def hanging(*arguments: Any, **options: Any) -> Any:
-        return [
-            type(one)(one.name, Load(Hanging, one.load.options, one.load.model, one.load.slots))  # type: ignore[arg-type]
-            for one in candidates(*arguments, **options)
-        ]
+    engine(Hanging)
 
-    setattr(detector, "candidates", hanging)  # noqa: B010  this is the fault, which no type can allow
+
+def slow_engine() -> None:
+    """And there is little patience with it, however busy the machine is."""
+    crew.PATIENCE_S, crew.LEAST_IDLE = 2.0, 0.0
+    engine(Slow)
 
 
 def jumping_clock() -> None:
@@ -69,6 +72,7 @@ def jumping_clock() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     "deadlock in delivery": deadlock_in_delivery,
     "hang while loading": hang_while_loading,
+    "slow engine": slow_engine,
     "jumping clock": jumping_clock,
 }
 

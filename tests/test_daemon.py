@@ -157,10 +157,27 @@ def test_it_stops_at_once_while_the_model_loads(tmp_path: Path) -> None:
     with DaemonProcess(tmp_path, config(1, gate=camera(clip())), program="tests.faulty_daemon") as daemon:
         daemon.environ["FAULT"] = "hang while loading"
         daemon.start()
-        wait_for(lambda: daemon.noted("WATCHDOG=1"), 20, daemon.log)
+        wait_for(lambda: daemon.noted("WATCHDOG=1") and daemon.engines(), 20, daemon.log)
+        assert [worker["reason"] for worker in daemon.health()["workers"]] == ["starting"]
         assert daemon.stop(5) == 0
         assert not daemon.noted("READY=1")
         assert not daemon.said("Traceback")
+
+
+def test_one_more_worker_comes_where_one_does_not_keep_up(tmp_path: Path) -> None:
+    """And the next start begins with both."""
+    asked = {**config(1, gate=camera(clip(), fps=10, regions={"mode": "off"})), "mqtt": NOBODY}
+    with DaemonProcess(tmp_path, asked, program="tests.faulty_daemon") as daemon:
+        daemon.environ |= {"FAULT": "slow engine", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        daemon.ready()
+        assert len(daemon.health()["workers"]) == 1
+        wait_for(lambda: daemon.health()["cameras"]["gate"]["overloaded"], 30, daemon.log)
+        wait_for(lambda: [one["serving"] for one in daemon.health()["workers"]] == [True, True], 30, daemon.log)
+        wait_for(lambda: not daemon.health()["cameras"]["gate"]["overloaded"], 40, daemon.log)
+        assert daemon.health()["healthy"] or daemon.health()["wrong"][0].startswith("not connected")
+        assert daemon.stop() == 0
+        daemon.ready()
+        assert len(daemon.health()["workers"]) == 2
 
 
 def test_a_deadlocked_loop_stops_the_pings(tmp_path: Path) -> None:

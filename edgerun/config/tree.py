@@ -132,7 +132,8 @@ class ModelChoice:
     score: Annotated[float, Interval(ge=0, le=1)] = 0.5
     """Detections below this score start no track and are not published."""
     workers: Annotated[int, Interval(ge=0, le=16)] = 0
-    """Processes that run the model side by side. 0: as many as the engine and the cores call for."""
+    """Processes that run the model side by side. 0: as few as keep up; one more comes where frames are passed over
+    while cores are idle."""
     fallback: bool = True
     """The processor takes over while the chosen accelerator or server is gone, with the plain file of the same model
     where it needs another one (`x.tflite` beside `x_edgetpu.tflite`)."""

@@ -211,6 +211,7 @@ class Daemon:
         if not self._latest.stalled_loops:
             self._notifier.watchdog()
         sound = self._ready and not self._latest.stalled_loops and not any(self._detector.dispatcher.reasons)
+        self._detector.keep_up(any(camera.overloaded for camera in self._latest.cameras.values()))
         self._upkeep.tick(self._cameras.values(), self._detector.dispatcher.workers, sound=sound)
         self._bulletin.tell(self._latest)
         if self._ready:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import time
 
 from edgerun.config import Config, ModelChoice
-from edgerun.corals import corals
 from edgerun.errors import EngineError
 from edgerun.models import ModelFile, resolve
+from edgerun.runtime.crew import Crew
 from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.runtime.preference import Preference
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child
-from edgerun.worker.worker import Candidate, Terms
+from edgerun.worker.worker import Terms
 
 
 class Detector:
@@ -27,10 +27,12 @@ class Detector:
         self.preference = Preference(self.model, engines, automatic=choice.engine is None)
         engines = [engines[number] for number in self.preference.order]
         head_for = head_chooser(self.model, choice.head)
+        self._order: tuple[int, ...] = tuple(range(len(engines)))
+        self._crew = Crew(choice.workers, engines[0], asked_fps, self.model.sha256)
         self.dispatcher = Dispatcher(
             engines,
             Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
-            choice.workers or _workers_for(asked_fps, engines[0]),
+            self._crew.count,
             head_for,
             early,
         )
@@ -38,6 +40,7 @@ class Detector:
         self.preference.find_out(lambda: self._io is not None, head_for, self._prefer)
 
     def _prefer(self, order: tuple[int, ...]) -> None:
+        self._order = order
         for worker in self.dispatcher.workers:
             worker.prefer(order)
 
@@ -70,6 +73,14 @@ class Detector:
         """The engine that serves, or is being tried."""
         return self.dispatcher.workers[0].candidate.name
 
+    def keep_up(self, overloaded: bool) -> None:
+        """One step of seeing to it that there are enough workers. ``overloaded``: a camera is not served as asked."""
+        serving = len(self.dispatcher.workers)
+        if serving > self._crew.count:
+            self._crew.grew(serving)
+        if self._crew.is_short(overloaded and not any(self.dispatcher.reasons), time.monotonic()):
+            self.dispatcher.grow(self._order)
+
     def close(self) -> None:
         self.preference.close()
         self.dispatcher.close()
@@ -81,17 +92,3 @@ def asked_fps(config: Config) -> float:
     if any(not getattr(camera.source.options, "pace", True) for camera in cameras):
         return 0.0
     return sum(camera.fps for camera in cameras)
-
-
-_FPS_OF_ONE_WORKER = 30.0
-
-
-def _workers_for(asked_fps: float, engine: Candidate) -> int:
-    """One worker while it can be expected to keep up: each further one costs its memory. 0 fps: as fast as it goes.
-
-    An accelerator has one, since only one process can have it; but there may be several Edge TPUs."""
-    if engine.detachable:
-        return max(1, sum(1 for _ in corals())) if engine.name == "edgetpu" else 1
-    if asked_fps and asked_fps <= _FPS_OF_ONE_WORKER:
-        return 1
-    return max(1, min(4, len(os.sched_getaffinity(0))))

@@ -8,6 +8,7 @@ Cameras are served by stride scheduling, so that in overload every rate falls in
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -25,6 +26,8 @@ from edgerun.worker.wire import Slots
 from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
 
 __all__ = ["Dispatcher", "Job", "Lane"]
+
+log = logging.getLogger(__name__)
 
 _MOST_TRIES = 2
 """A picture that two engines died of is given up."""
@@ -62,41 +65,61 @@ class Dispatcher:
         early: Child | None = None,
     ) -> None:
         self._head_for = head_for
+        self._candidates, self._terms = tuple(candidates), terms
         self._state = threading.Condition(threading.Lock())
         self._lanes: list[Lane] = []
         self._again: deque[Ask] = deque()
         """What an engine that went away has not answered: first in turn."""
         self._nurse = early.nurse if early else Nurse()
-        self._seats = [
-            _Seat(Worker(number, candidates, terms, self, self._nurse, early if number == 0 else None))
-            for number in range(workers)
-        ]
+        self._seats = [self._new_seat(number, early if number == 0 else None) for number in range(workers)]
+        self._joining: _Seat | None = None
+        """A worker that has to load the model before it counts."""
+        self._may_grow = True
         self._depth = IN_FLIGHT * workers
         self._clock = 0.0
         self._open = True
         self.error: EdgerunError | None = None
         """Why no worker serves yet; of refusals the first, which is of the engine that was wanted most."""
 
+    def _new_seat(self, number: int, early: Child | None = None) -> _Seat:
+        return _Seat(Worker(number, self._candidates, self._terms, self, self._nurse, early))
+
     @property
     def workers(self) -> list[Worker]:
         return [seat.worker for seat in self._seats]
 
     @property
+    def roster(self) -> list[tuple[Worker, str]]:
+        """Each worker, and why it does not serve, in words; empty: it does."""
+        return [(seat.worker, seat.reason) for seat in self._seats]
+
+    @property
     def reasons(self) -> list[str]:
-        """Why each worker does not serve, in words; empty: it does."""
+        """Those of the roster."""
         return [seat.reason for seat in self._seats]
 
     def start(self) -> None:
         for seat in self._seats:
             seat.worker.start()
 
+    def grow(self, order: Sequence[int]) -> None:
+        """Begin to load one more worker, which prefers the candidates in this order. It counts once it serves; where it
+        does not come to that, there will be no other."""
+        with self._state:
+            if self._joining is not None or not self._may_grow or not self._open:
+                return
+            joining = self._joining = self._new_seat(len(self._seats))
+        joining.worker.prefer(order)
+        joining.worker.start()
+
     def close(self) -> None:
         with self._state:
             self._open = False
             self._state.notify_all()
-        for seat in self._seats:
+            seats = [*self._seats, *([self._joining] if self._joining else [])]
+        for seat in seats:
             seat.worker.stop()
-        for seat in self._seats:
+        for seat in seats:
             seat.worker.close()
         self._nurse.close()
 
@@ -215,7 +238,8 @@ class Dispatcher:
                 lane.finishing.release()
 
     def _seat(self, worker: Worker) -> _Seat:
-        return self._seats[worker.number]
+        joining = self._joining
+        return joining if joining is not None and joining.worker is worker else self._seats[worker.number]
 
     def loaded(self, worker: Worker) -> None:
         """The worker serves: tell how its model is fed and read."""
@@ -231,6 +255,10 @@ class Dispatcher:
             seat.reading, seat.slots = reading, worker.slots
             seat.reason = ""
             self.error = None
+            if seat is self._joining:
+                self._seats.append(seat)
+                self._depth += IN_FLIGHT
+                self._joining = None
             self._state.notify_all()
         self._pump()
 
@@ -249,7 +277,13 @@ class Dispatcher:
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:
-            self._seat(worker).reason = str(error)
+            seat = self._seat(worker)
+            if seat is self._joining:
+                log.warning("no further worker: %s", error)
+                self._joining, self._may_grow = None, False
+                worker.stop()
+                return
+            seat.reason = str(error)
             if self.error is None or self.error.retriable:
                 self.error = error
             self._state.notify_all()

@@ -62,13 +62,12 @@ def _cameras(report: Report) -> Iterator[Metric]:
 
 
 def _engines(report: Report) -> Iterator[Metric]:
-    dispatcher = report.detector.dispatcher
-    workers = [(str(worker.number), worker.candidate.name) for worker in dispatcher.workers]
+    told = {(str(one.number), one.candidate.name): (one, reason) for one, reason in report.detector.dispatcher.roster}
     by = ("worker", "engine")
-    restarts = [worker.restarts for worker in dispatcher.workers]
-    yield _counter("edgerun_engine_restarts", "Starts after a death.", by, dict(zip(workers, restarts, strict=True)))
-    serving = [not reason for reason in dispatcher.reasons]
-    yield _gauge("edgerun_engine_serving", "1 while it serves.", by, dict(zip(workers, serving, strict=True)))
+    restarts = {key: worker.restarts for key, (worker, _) in told.items()}
+    yield _counter("edgerun_engine_restarts", "Starts after a death.", by, restarts)
+    serving = {key: not reason for key, (_, reason) in told.items()}
+    yield _gauge("edgerun_engine_serving", "1 while it serves.", by, serving)
 
 
 def _delivery(report: Report) -> Iterator[Metric]:

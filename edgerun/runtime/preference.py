@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from edgerun.corals import corals
 from edgerun.devices import installed, processor
-from edgerun.folders import cache_dir
 from edgerun.models import ModelFile
+from edgerun.runtime.notes import Notes
 from edgerun.runtime.trial import Verdict, ranking, try_out
 from edgerun.stages import Head
 from edgerun.types import ModelIO
@@ -23,8 +20,7 @@ from edgerun.worker.worker import Candidate
 
 log = logging.getLogger(__name__)
 
-_FILE = "engines.json"
-_MOST_REMEMBERED = 50
+_NOTES = Notes("engines.json")
 _CALM_S = 5.0
 """The daemon serves this long before other engines are tried beside it."""
 
@@ -40,33 +36,15 @@ def key_of(model: ModelFile, candidates: Sequence[Candidate]) -> str:
 def recall(model: ModelFile, candidates: Sequence[Candidate]) -> list[Verdict]:
     """What an earlier trial came to, one verdict for each candidate; none when there was no such trial."""
     try:
-        rows = _read()[key_of(model, candidates)]
-        verdicts = [Verdict(**row) for row in rows]
-    except (KeyError, TypeError):
+        verdicts = [Verdict(**row) for row in _NOTES.get(key_of(model, candidates))]
+    except TypeError:
         return []
     return verdicts if len(verdicts) == len(candidates) else []
 
 
 def remember(model: ModelFile, candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> None:
-    """Keep it for later starts. A disk that cannot be written is no harm."""
-    known = _read()
-    known.pop(key_of(model, candidates), None)
-    known[key_of(model, candidates)] = [asdict(verdict) for verdict in verdicts]
-    kept = dict(list(known.items())[-_MOST_REMEMBERED:])
-    place = cache_dir() / _FILE
-    fresh = place.with_suffix(f".{os.getpid()}")
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh.write_text(json.dumps(kept, indent=1))
-        fresh.replace(place)
-
-
-def _read() -> dict[str, list[dict[str, Any]]]:
-    try:
-        known = json.loads((cache_dir() / _FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    """Keep it for later starts."""
+    _NOTES.put(key_of(model, candidates), [asdict(verdict) for verdict in verdicts])
 
 
 class Preference:

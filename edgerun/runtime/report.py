@@ -137,7 +137,6 @@ class Report:
         return {name: round(rss_mb(pid), 1) for name, pid in own.items() if pid}
 
     def _workers(self) -> list[dict[str, Any]]:
-        dispatcher = self.detector.dispatcher
         return [
             {
                 "engine": worker.candidate.name,
@@ -149,7 +148,7 @@ class Report:
                 "restarts": worker.restarts,
                 "last_reason": worker.last_loss,
             }
-            for worker, reason in zip(dispatcher.workers, dispatcher.reasons, strict=True)
+            for worker, reason in self.detector.dispatcher.roster
         ]
 
     def _wrong(self) -> list[str]:
