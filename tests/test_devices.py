@@ -158,6 +158,7 @@ def test_json_is_all_of_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["devices"]
     assert {"accelerator", "processor", "engine", "camera"} <= {finding["kind"] for finding in told}
+    assert any("smaller stream" in finding["remedy"] for finding in told)
     assert all(set(finding) == {"kind", "name", "present", "says", "remedy"} for finding in told)
 
 

@@ -26,6 +26,11 @@ _TITLES = {
     "warning": "Warnings",
 }
 
+_NETWORK_CAMERAS = (
+    "write the address of one into the configuration: of its smaller stream, which costs a fraction to decode and shows "
+    "as much to a model (often .../stream2, subtype=1, Channels/102 or ..._sub)"
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
@@ -114,5 +119,5 @@ def _cameras() -> Iterable[Finding]:
         lasting = f"; /dev/v4l/by-id/{camera.by_id} stays the same when it is replugged" if camera.by_id else ""
         yield Finding("camera", camera.path, True, f"{camera.name}{lasting}")
     if not cameras:
-        remedy = "plug one in; network cameras are not listed, write their address into the configuration"
-        yield Finding("camera", "USB and CSI cameras", False, "no /dev/video* that captures", remedy)
+        yield Finding("camera", "USB and CSI cameras", False, "no /dev/video* that captures", "plug one in")
+    yield Finding("camera", "network cameras", False, "not looked for", _NETWORK_CAMERAS)
