@@ -27,8 +27,8 @@ _TITLES = {
 }
 
 _NETWORK_CAMERAS = (
-    "write the address of one into the configuration: of its smaller stream, which costs a fraction to decode and shows "
-    "as much to a model (often .../stream2, subtype=1, Channels/102 or ..._sub)"
+    "write the address of one into the configuration: of its smaller stream, which costs a fraction to decode and "
+    "shows as much to a model (often .../stream2, subtype=1, Channels/102 or ..._sub)"
 )
 
 
