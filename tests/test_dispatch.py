@@ -62,8 +62,8 @@ def fake_head(io: ModelIO) -> Head:
 
 
 @contextmanager
-def dispatching(workers: int = 1, **options: object) -> Iterator[Dispatcher]:
-    dispatcher = Dispatcher([candidate(**options)], Terms(deadline_s=2.0), workers, fake_head)
+def dispatching(workers: int = 1, per_second: float = 0.0, **options: object) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher([candidate(**options)], Terms(deadline_s=2.0), workers, fake_head, per_second=per_second)
     dispatcher.start()
     try:
         assert dispatcher.wait_loaded(PATIENCE_S)
@@ -122,6 +122,36 @@ def test_held_frames_finish_without_the_engine_and_never_displace_one_that_waits
         os.kill(pid, signal.SIGCONT)
         shelf.wait(4)
     assert shelf.frames == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("regions", [1, 3, 8])
+def test_a_limit_of_inferences_holds_for_all_lanes_together(regions: int) -> None:
+    """They share it alike, no frame is left half done, and clips are not held up."""
+    shelves = {name: Shelf() for name in ("a", "b")}
+    lanes = {name: Lane(name, 10.0, shelves[name].put) for name in shelves}
+    clip_shelf = Shelf()
+    clip = Lane("clip", 1.0, clip_shelf.put, lossless=True)
+    with dispatching(per_second=12) as dispatcher:
+        assert not dispatcher.limited
+        for lane in (*lanes.values(), clip):
+            dispatcher.add(lane)
+        began = time.monotonic()
+        seq = 0
+        while time.monotonic() - began < 3:
+            for name, lane in lanes.items():
+                dispatcher.offer(lane, look(name, seq, regions))
+            seq += 1
+            time.sleep(0.005)
+        took = time.monotonic() - began
+        assert dispatcher.limited
+        for number in range(100):
+            dispatcher.offer(clip, look("clip", number))
+        clip_shelf.wait(100)
+        wait_for(lambda: not any(lane.in_order for lane in lanes.values()), PATIENCE_S)
+    asked = {name: sum(len(job.parts) for job in shelf.jobs) for name, shelf in shelves.items()}
+    assert all(len(job.parts) == regions for shelf in shelves.values() for job in shelf.jobs)
+    assert 6 * took - regions <= sum(asked.values()) <= 12 * (took + 1) + regions
+    assert abs(asked["a"] - asked["b"]) <= 2 * regions
 
 
 def test_in_overload_each_lane_is_served_in_proportion_to_its_weight() -> None:

@@ -134,6 +134,9 @@ class ModelChoice:
     workers: Annotated[int, Interval(ge=0, le=16)] = 0
     """Processes that run the model side by side. 0: as few as keep up; one more comes where frames are passed over
     while cores are idle."""
+    per_second: Annotated[float, Interval(ge=0, le=10_000)] = 0.0
+    """The most inferences in any second, of all cameras together, to keep a small device cool. 0: no limit. Cameras
+    that ask for more share them as they do in overload."""
     fallback: bool = True
     """The processor takes over while the chosen accelerator or server is gone, with the plain file of the same model
     where it needs another one (`x.tflite` beside `x_edgetpu.tflite`)."""

@@ -35,6 +35,7 @@ class Detector:
             self._crew.count,
             head_for,
             early,
+            choice.per_second,
         )
         self.dispatcher.start()
         self.preference.find_out(lambda: self._io is not None, head_for, self._prefer)
@@ -78,7 +79,8 @@ class Detector:
         serving = len(self.dispatcher.workers)
         if serving > self._crew.count:
             self._crew.grew(serving)
-        if self._crew.is_short(overloaded and not any(self.dispatcher.reasons), time.monotonic()):
+        wanting = overloaded and not self.dispatcher.limited and not any(self.dispatcher.reasons)
+        if self._crew.is_short(wanting, time.monotonic()):
             self.dispatcher.grow(self._order)
 
     def close(self) -> None:

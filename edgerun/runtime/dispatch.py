@@ -9,6 +9,7 @@ Cameras are served by stride scheduling, so that in overload every rate falls in
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.images import TensorWriter
 from edgerun.pipeline import FLOOR_SCORE, Look
+from edgerun.regions import Budget
 from edgerun.runtime.jobs import Ask, Job, Lane, Reading
 from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, ModelIO
@@ -29,6 +31,9 @@ __all__ = ["Dispatcher", "Job", "Lane"]
 
 log = logging.getLogger(__name__)
 
+_BURST_S = 0.5
+"""The inferences of so many seconds may come at once, those of one frame always may."""
+_OF_LATE_S = 2.0
 _MOST_TRIES = 2
 """A picture that two engines died of is given up."""
 
@@ -54,7 +59,8 @@ class _Seat:
 
 class Dispatcher:
     """Owns the workers. ``head_for(io)`` tells the head of what was loaded, or raises ModelError. ``early`` is a child
-    that was started before the first worker was there."""
+    that was started before the first worker was there. ``per_second`` is the most inferences of all lanes together,
+    but for lossless ones; 0: no limit."""
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Dispatcher:
         workers: int,
         head_for: Callable[[ModelIO], Head],
         early: Child | None = None,
+        per_second: float = 0.0,
     ) -> None:
         self._head_for = head_for
         self._candidates, self._terms = tuple(candidates), terms
@@ -77,6 +84,8 @@ class Dispatcher:
         self._may_grow = True
         self._depth = IN_FLIGHT * workers
         self._clock = 0.0
+        self._budget = Budget(max(1, int(per_second * _BURST_S)), per_second) if per_second else None
+        self._refused_at = -math.inf
         self._open = True
         self.error: EdgerunError | None = None
         """Why no worker serves yet; of refusals the first, which is of the engine that was wanted most."""
@@ -97,6 +106,11 @@ class Dispatcher:
     def reasons(self) -> list[str]:
         """Those of the roster."""
         return [seat.reason for seat in self._seats]
+
+    @property
+    def limited(self) -> bool:
+        """The limit of inferences a second made frames wait of late."""
+        return time.monotonic() - self._refused_at < _OF_LATE_S
 
     def start(self) -> None:
         for seat in self._seats:
@@ -201,8 +215,7 @@ class Dispatcher:
         """With the state's lock held."""
         lane = next((lane for lane in self._lanes if lane.sending), None)
         if lane is None:
-            ready = (lane for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth)
-            lane = min(ready, key=lambda lane: lane.pass_, default=None)
+            lane = self._lane_in_turn()
             if lane is None or lane.waiting is None:
                 return None
             job = lane.waiting
@@ -219,6 +232,19 @@ class Dispatcher:
         job.sent += 1
         lane.sending = job if job.sent < len(job.look.regions) else None
         return Ask(job, region)
+
+    def _lane_in_turn(self) -> Lane | None:
+        """Of those that have a frame to begin with, the one furthest behind. What the limit of inferences holds up
+        waits for the next frame of any camera, or gives way to a newer one of its own."""
+        ready = [lane for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth]
+        first = min(ready, key=lambda lane: lane.pass_, default=None)
+        if self._budget is None or first is None or first.lossless or first.waiting is None:
+            return first
+        now = time.monotonic()
+        if self._budget.takes(len(first.waiting.look.regions), now):
+            return first
+        self._refused_at = now
+        return next((lane for lane in ready if lane.lossless), None)
 
     def _drain(self, lane: Lane) -> None:
         """Finish what is done at the head of the lane. One thread at a time; whoever comes second leaves it to the
