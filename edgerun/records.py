@@ -38,17 +38,19 @@ def _frozen(cls: type, eq: bool, kw_only: bool) -> type:
     made.__init__ = _initializer(made)
     compared = [field.name for field in fields(made) if field.compare]
     made.__compared__ = attrgetter(*compared) if compared else bool
-    return made  # type: ignore[no-any-return]  # as above
+    return made  # type: ignore[no-any-return]  # a class, to which no type allows to give methods
 
 
 def _initializer(cls: Any) -> Callable[..., None]:
-    """``__init__``, with the fields' defaults."""
+    """``__init__``, with the fields' defaults. Raises TypeError for a field that it is not to take."""
     known: dict[str, Any] = {"MISSING": MISSING}
     places: list[str] = []
     named: list[str] = []
     body: list[str] = []
     for field in fields(cls):
         name = value = field.name
+        if not field.init:
+            raise TypeError(f"{cls.__qualname__}.{name}: what is frozen cannot be filled in later")
         known[f"__set_{name}"] = getattr(cls, name).__set__
         given = name
         if field.default is not MISSING:

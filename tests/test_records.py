@@ -133,6 +133,14 @@ def test_frozen_and_slotted(name: str) -> None:
     assert one.a == 1
 
 
+def test_a_field_to_be_filled_in_later_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Late\.a: what is frozen"):
+
+        @records.dataclass(frozen=True, slots=True)
+        class Late:
+            a: int = field(init=False)
+
+
 def test_what_the_class_says_itself_stays() -> None:
     assert repr(Ours.Checked(1)) == "checked"
     with pytest.raises(ValueError, match="below 0"):
