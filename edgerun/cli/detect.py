@@ -14,7 +14,7 @@ import numpy as np
 from edgerun import config
 from edgerun.cli.arguments import spare
 from edgerun.config.tree import DEFAULT_MODEL
-from edgerun.errors import ConfigError, SourceError
+from edgerun.errors import ConfigError
 from edgerun.labels import label
 from edgerun.models import is_path
 from edgerun.pipeline import Look
@@ -22,6 +22,7 @@ from edgerun.regions import Region, RegionOptions
 from edgerun.regions.crops import Canvas
 from edgerun.regions.joining import join
 from edgerun.runtime.session import Session
+from edgerun.sources.images import picture
 from edgerun.types import Detections, Frame, Stamp
 
 _MOST_PARTS = 100
@@ -99,13 +100,9 @@ def parts_of(size: tuple[int, int], model: tuple[int, int]) -> tuple[Region, ...
 
 
 def _read(path: Path, number: int) -> Frame:
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if image is None:
-        raise SourceError(f"{path} is not there or is no image that can be read (JPEG, PNG, WebP, BMP)")
+    image = picture(path)
     height, width = image.shape[:2]
-    return Frame(Stamp(path.name, number, 0.0, 0.0, width, height), "bgr24", (image,))  # type: ignore[arg-type]  # uint8
+    return Frame(Stamp(path.name, number, 0.0, 0.0, width, height), "bgr24", (image,))
 
 
 def _described(path: Path, found: Detections, labels: tuple[str, ...]) -> dict[str, Any]:

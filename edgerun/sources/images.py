@@ -1,7 +1,8 @@
-"""A folder of still pictures as a camera."""
+"""Still pictures: how one is read, and a folder of them as a camera."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 from edgerun.errors import SourceError
 from edgerun.limits import Ge, Gt, MinLen
 from edgerun.records import dataclass
+from edgerun.sources._av import MEGAPIXELS
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed
-from edgerun.types import Frame, Stamp
+from edgerun.types import U8, Frame, Stamp
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -63,14 +65,27 @@ class Images:
         self._closed.set()
 
     def _frame(self, path: Path, seq: int, captured: float, wall: float) -> Frame:
-        import cv2
-
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise SourceError(f"{path} is not a picture that can be read", retriable=False)
+        bgr = picture(path)
         height, width = bgr.shape[:2]
-        stamp = Stamp(self._feed.camera, seq, captured, wall, width, height)
-        return Frame(stamp, "bgr24", (np.asarray(bgr, np.uint8),))
+        return Frame(Stamp(self._feed.camera, seq, captured, wall, width, height), "bgr24", (bgr,))
+
+
+def picture(path: Path) -> U8:
+    """A picture as BGR (H,W,3), turned as its EXIF data says. Raises SourceError for what is none, or is too large."""
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = f"{MEGAPIXELS}000000"  # OpenCV asks for it with the first picture
+    import cv2
+
+    try:
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        raise SourceError(
+            f"{path} is not there, or is no picture of {MEGAPIXELS} megapixels at most that can be read (JPEG, PNG, "
+            "WebP, BMP, TIFF)",
+            retriable=False,
+        )
+    return np.asarray(bgr, np.uint8)
 
 
 def _pictures(path: str) -> list[Path]:

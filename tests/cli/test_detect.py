@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,15 @@ def test_a_folder_that_cannot_be_made(
     said = capsys.readouterr()
     assert said.err.startswith(f"edgerun: {tmp_path / folder}: ")
     assert said.out == ""
+
+
+def test_a_picture_that_would_take_all_memory_is_refused_in_one_line(tmp_path: Path) -> None:
+    """A PNG of a few kilobytes may claim any size."""
+    picture = tmp_path / "huge.png"
+    cv2.imwrite(str(picture), np.zeros((7500, 7000), np.uint8))
+    done = subprocess.run(
+        [sys.executable, "-m", "edgerun", "detect", str(picture)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"edgerun: {picture} is not there, or is no picture of 50 megapixels at most")
+    assert len(done.stderr.splitlines()) == 1

@@ -60,5 +60,5 @@ def test_nothing_to_see_is_told_in_words(folder: Path) -> None:
         with pytest.raises(SourceError, match="there are no pictures at") as caught:
             next(unpaced(str(path)).frames())
         assert not caught.value.retriable
-    with pytest.raises(SourceError, match=r"notes\.txt is not a picture"):
+    with pytest.raises(SourceError, match=r"notes\.txt is not there, or is no picture"):
         next(unpaced(str(folder / "*.txt")).frames())
