@@ -116,6 +116,15 @@ def test_a_hung_inference_is_killed_at_its_deadline_and_asked_again(tmp_path: Pa
         assert "no answer within" in heard.losses.get(timeout=PATIENCE_S)
 
 
+def test_an_inference_that_waited_for_another_has_its_whole_deadline() -> None:
+    with working(candidate(delay_s=0.8), terms=Terms(deadline_s=1.2)) as (worker, heard):
+        loaded(heard)
+        for slot in (0, 1):
+            worker.submit(slot)
+        assert [heard.replies.get(timeout=PATIENCE_S).reason for _ in (0, 1)] == ["", ""]
+        assert worker.restarts == 0
+
+
 def test_a_refused_inference_is_a_reason_not_a_restart() -> None:
     with working(candidate(fault="error", at=2)) as (worker, heard):
         loaded(heard)

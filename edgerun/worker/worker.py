@@ -91,6 +91,8 @@ class Worker:
         self._lock = threading.Lock()
         self._in_flight: dict[int, tuple[float, bool]] = {}
         """Slot -> (sent at, sent twice), in order."""
+        self._answered_at = 0.0
+        """When the child last answered (monotonic seconds): what was sent before then has waited until then."""
         self._process: EngineProcess | None = None
         """The child that serves."""
         self._aside: _Aside | None = None
@@ -308,6 +310,7 @@ class Worker:
     def _answer(self, reply: Reply) -> None:
         with self._lock:
             known = self._in_flight.pop(reply.slot, None)
+        self._answered_at = time.monotonic()
         if known is None:
             return
         self._listener.replied(self, reply)
@@ -320,9 +323,10 @@ class Worker:
             raise EngineError(f"{self._refusals} inferences in a row failed: {reply.reason}", retriable=True)
 
     def _oldest_s(self) -> float:
+        """How long the child has been at the oldest request."""
         with self._lock:
             sent = next(iter(self._in_flight.values()), None)
-        return time.monotonic() - sent[0] if sent else 0.0
+        return time.monotonic() - max(sent[0], self._answered_at) if sent else 0.0
 
     def _fail(self, error: EdgerunError, lived_s: float) -> None:
         """Tell it, give up what cannot be asked again, and wait as long as its record calls for."""
