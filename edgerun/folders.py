@@ -16,7 +16,12 @@ def cache_dir() -> Path:
     return _folders("CACHE_DIRECTORY", "XDG_CACHE_HOME", "~/.cache")[0]
 
 
+def expanded(path: str) -> Path:
+    """A path as somebody wrote it, with ``~`` for a home. That of a user who is not known stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  raises nothing
+
+
 def _folders(of_service: str, of_user: str, usual: str) -> list[Path]:
     given = [Path(name) for name in os.environ.get(of_service, "").split(":") if name]
-    home = os.environ.get(of_user) or os.path.expanduser(usual)  # noqa: PTH111  raises nothing
-    return [*given, Path(home) / "edgerun"]
+    home = os.environ.get(of_user)
+    return [*given, (Path(home) if home else expanded(usual)) / "edgerun"]

@@ -25,7 +25,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
             text = stream.read(1 << 20)
     except OSError as error:
         raise ModelError(f"The labels file {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise ModelError(f"{path} is no labels file: it is not UTF-8 text.") from error
     labels = parse_labels(text)
     if not labels:

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from edgerun.errors import ModelError
+from edgerun.folders import expanded
 from edgerun.models.catalogue import catalogue, parts
 from edgerun.models.labels import read_labels
 from edgerun.models.store import find, folders, is_pickle, sha256_of
@@ -41,7 +42,7 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     Raises ModelError that says what is missing and how to get it.
     """
     if path:
-        return _of_path(Path(path).expanduser(), labels)
+        return _of_path(expanded(path), labels)
     entries = catalogue(folders())
     if name not in entries:
         raise ModelError(f"No model is called {name!r}. Known are: {', '.join(sorted(entries))}.")
@@ -71,7 +72,7 @@ def _of_path(path: Path, labels: str) -> ModelFile:
     try:
         for file in files:
             _refuse_oddity(file)
-        names = read_labels(Path(labels).expanduser()) if labels else ()
+        names = read_labels(expanded(labels)) if labels else ()
         return ModelFile(path.stem, path, sha256_of(*files), names, spares=_siblings(path))
     except FileNotFoundError as error:
         missing = Path(error.filename)

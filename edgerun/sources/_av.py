@@ -37,8 +37,8 @@ _NO_PICTURE_S = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A decoded picture: I420 ``planes`` (views where that is possible), ``time_s`` on the stream's clock from its
-    first picture, and ``index``, how many came before it in the stream."""
+    """A decoded picture: I420 ``planes`` (views where that is possible), ``time_s`` on the stream's clock, and
+    ``index``, how many came before it in the stream."""
 
     planes: tuple[U8, U8, U8]
     full_range: bool
@@ -114,8 +114,9 @@ class Opening:
 class VideoInput:
     """One opened video. Used by one thread, as a context manager; all its errors are SourceErrors."""
 
-    def __init__(self, opening: Opening, ready: Callable[[], bool] | None = None) -> None:
-        """``ready`` is called before each read and returns when there is something to read; False ends the video."""
+    def __init__(self, opening: Opening, ready: Callable[[], bool] | None = None, from_s: float = 0.0) -> None:
+        """``ready`` is called before each read and returns when there is something to read; False ends the video.
+        ``from_s`` is the time of the first picture."""
         import av
 
         av.logging.set_level(None)  # FFmpeg's own log would print addresses with their passwords
@@ -136,19 +137,22 @@ class VideoInput:
             self._container.close()
             raise SourceError(f"{opening.name} holds no video", retriable=opening.retriable)
         self._stream = self._container.streams.video[0]
-        codec = self._stream.codec_context
+        codec: VideoCodecContext | None = self._stream.codec_context
+        if codec is None:  # whatever PyAV's types say
+            self._container.close()
+            raise SourceError(f"{opening.name} holds video that nothing here can decode", retriable=opening.retriable)
         _restrain(codec)
         self._codec = codec
         self._tick = self._stream.time_base or Fraction(0)
         self._frame_s = 1 / float(self._stream.average_rate or 25)
         self._zero: float | None = None
-        self._last = -self._frame_s
+        self._last = from_s - self._frame_s
         self.count = 0
         """Pictures the stream had so far, those left out undecoded by packet included."""
 
     @property
-    def length_s(self) -> float:
-        """How long the pictures that have come so far last."""
+    def end_s(self) -> float:
+        """When the last picture that has come so far ends."""
         return self._last + self._frame_s
 
     def __enter__(self) -> VideoInput:
@@ -189,7 +193,7 @@ class VideoInput:
                     return
 
     def _time_of(self, pts: int | None) -> float:
-        """Seconds since the first picture; where the stream gives no time, one frame after the last."""
+        """When it was on the stream's clock; where the stream gives no time, one frame after the last."""
         if pts is None:
             self._last += self._frame_s
             return self._last
@@ -247,6 +251,8 @@ class JpegReader:
         """None where it is no JPEG, a damaged one or one that is too large."""
         import av
 
+        if not encoded:  # for the decoder that would be the end, after which it takes nothing more
+            return None
         try:
             pictures = self._codec.decode(av.Packet(encoded))
         except av.FFmpegError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 from edgerun.errors import SourceError
+from edgerun.folders import expanded
 from edgerun.limits import Ge, MinLen
 from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
@@ -41,20 +41,19 @@ class File:
         options = self._options
         clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
         limiter = Limiter(self._feed.fps)
-        offset_s, first = 0.0, 0
-        opening = Opening(url=str(Path(options.path).expanduser()), name=options.path, retriable=False)
+        offset_s, first, seq = 0.0, 0, None
+        opening = Opening(url=str(expanded(options.path)), name=options.path, retriable=False)
         while not self._closed.is_set():
-            with VideoInput(opening) as video:
-                seq = None
+            with VideoInput(opening, from_s=offset_s) as video:
                 for picture in video.pictures(limiter, self._closed, may_skip=options.pace):
                     seq = first + picture.index
-                    captured, wall = clock.stamp(offset_s + picture.time_s)
+                    captured, wall = clock.stamp(picture.time_s)
                     if self._closed.is_set():
                         return
                     yield picture.frame(self._feed.camera, seq, captured, wall)
-                if seq is None and not self._closed.is_set():
+                if (seq is None or not video.count) and not self._closed.is_set():
                     raise SourceError(f"{options.path} holds no picture that can be decoded", retriable=False)
-                offset_s, first = offset_s + video.length_s, first + video.count
+                offset_s, first = video.end_s, first + video.count
             if not options.loop:
                 return
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 
 from edgerun.errors import SourceError
+from edgerun.folders import expanded
 from edgerun.limits import Ge, Gt, MinLen
 from edgerun.records import dataclass
 from edgerun.sources._av import MEGAPIXELS
@@ -90,11 +91,14 @@ def picture(path: Path) -> U8:
 
 def _pictures(path: str) -> list[Path]:
     """Raises SourceError where there are none."""
-    place = Path(path).expanduser()
-    if place.is_dir():
-        found = [file for file in place.iterdir() if file.suffix.lower() in _SUFFIXES]
-    else:
-        found = list(place.parent.glob(place.name))
+    place = expanded(path)
+    try:
+        if place.is_dir():
+            found = [file for file in place.iterdir() if file.suffix.lower() in _SUFFIXES]
+        else:
+            found = list(place.parent.glob(place.name))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"the pictures at {path} cannot be listed: {error}", retriable=False) from None
     if not found:
         raise SourceError(f"there are no pictures at {path}", retriable=False)
     return sorted(found)

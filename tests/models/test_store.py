@@ -268,3 +268,5 @@ def test_paths_given_by_hand(tmp_path: Path) -> None:
     for path, words in {"none.tflite": "is not there", ".": "is a folder", "best.pt": "pickle"}.items():
         with pytest.raises(ModelError, match=words):
             resolve("", str(tmp_path / path))
+    with pytest.raises(ModelError, match="is not there"):
+        resolve("", "~nobody-of-this-name/mine.tflite")

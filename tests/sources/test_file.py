@@ -71,6 +71,13 @@ def test_a_loop_goes_on_in_time_and_number(tmp_path: Path) -> None:
     assert [frame.stamp.captured for frame in frames] == pytest.approx([n / 10 for n in range(25)], abs=1e-3)
 
 
+def test_a_loop_of_one_picture_goes_on_at_the_rate_asked_for(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", count=1, rate=10)
+    frames = list(itertools.islice(unpaced(clip, 5, loop=True).frames(), 5))
+    assert [frame.stamp.seq for frame in frames] == [0, 2, 4, 6, 8]
+    assert [frame.stamp.captured for frame in frames] == pytest.approx([n / 5 for n in range(5)], abs=1e-3)
+
+
 def test_paced_frames_come_at_the_clips_pace_and_are_stamped_now(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", count=6, rate=20)
     before, wall_before = time.monotonic(), time.time()
@@ -155,6 +162,13 @@ def test_sound_alone_is_no_camera(tmp_path: Path) -> None:
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
     with pytest.raises(SourceError, match="holds no video"):
+        next(unpaced(clip).frames())
+
+
+def test_video_in_a_format_that_is_not_known_is_told_in_words(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", "mpeg4")
+    clip.write_bytes(clip.read_bytes().replace(b"mp4v", b"zzzz").replace(b"esds", b"zzzz"))
+    with pytest.raises(SourceError, match="holds video that nothing here can decode"):
         next(unpaced(clip).frames())
 
 

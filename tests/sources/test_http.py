@@ -14,7 +14,7 @@ from edgerun.errors import SourceError
 from edgerun.sources.http import Http, HttpOptions
 from edgerun.stages import Feed
 from tests.servers.http_camera import Answer, HttpCamera, SilentServer
-from tests.sources import level, levels
+from tests.sources import level, levels, near
 
 FOREVER = threading.Event()
 
@@ -114,6 +114,17 @@ def test_a_single_picture_is_fetched_again_at_the_cameras_rate() -> None:
         assert camera.requests == 4
     assert [frame.stamp.seq for frame in frames] == [0, 1, 2, 3]
     assert frames[3].stamp.captured - frames[0].stamp.captured > 0.1  # the first may come late
+
+
+def test_an_empty_picture_is_left_out() -> None:
+    """What a camera answers while it starts."""
+    pictures = iter([b"", *(jpeg(n) for n in range(3))])
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        single(next(pictures))(request)
+
+    with HttpCamera(answer) as camera:
+        assert near(levels(itertools.islice(source(camera.url, fps=50).frames(), 3)), [0, 1, 2])
 
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])

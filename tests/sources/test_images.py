@@ -60,5 +60,8 @@ def test_nothing_to_see_is_told_in_words(folder: Path) -> None:
         with pytest.raises(SourceError, match="there are no pictures at") as caught:
             next(unpaced(str(path)).frames())
         assert not caught.value.retriable
+    for name in ("~nobody-of-this-name/shelf", "a" * 300, "a" * 300 + "/*.png"):  # some Pythons raise, others do not
+        with pytest.raises(SourceError, match=r"the(re are no)? pictures at"):
+            next(unpaced(name).frames())
     with pytest.raises(SourceError, match=r"notes\.txt is not there, or is no picture"):
         next(unpaced(str(folder / "*.txt")).frames())
