@@ -88,6 +88,9 @@ def test_a_broker_that_does_not_read_holds_nobody_up() -> None:
         else:
             time.sleep(0.01)
     assert not sink.offer(Message("edgerun/pi/porch/alerts", b"too early", 1), 2, 1)
+    worked = time.process_time()
+    time.sleep(1.0)
+    assert time.process_time() - worked < 0.2  # it waits, and does not ask again and again
     broker.reading.set()
     assert diary.news.get(timeout=10) == "1 taken"
     until(lambda: sink.offer(Message("edgerun/pi/porch/alerts", b"late", 1), 3, 1), "there is room again")

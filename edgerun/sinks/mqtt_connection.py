@@ -116,8 +116,9 @@ class Connection:
             with self._lock:
                 if self._client.socket() is None:
                     break
-                waits = self._rest or self._client.want_write()
-                poll.register(self._socket, select.POLLIN | (select.POLLOUT if waits else 0))
+                waits = select.POLLOUT if self._rest or self._client.want_write() else 0
+                # Nothing is read while there is a rest: what came would end the wait at once, over and over.
+                poll.register(self._socket, waits if self._rest else select.POLLIN | waits)
             ready = dict(poll.poll(1000))
             if ready.pop(roused.fileno(), 0):
                 with contextlib.suppress(BlockingIOError):
@@ -134,7 +135,7 @@ class Connection:
     def _turn(self, events: int = 0) -> None:
         try:
             with self._lock:
-                if self._rest and (not self._write(self._rest) or self._rest):
+                if not self._has_written_rest():
                     return
                 if events & ~select.POLLOUT:
                     self._client.loop_read()
@@ -178,11 +179,14 @@ class Connection:
         if not self._up or not self._fits(message):
             return False
         with self._lock:
-            if self._rest or self._client.want_write():
+            if not self._has_written_rest() or self._client.want_write():
                 return False
             if message.qos or message.correlation:
                 return self._publish(message) is not None
-            return self._write(publish_packet(message, self._endpoint.v5))
+            written = self._write(publish_packet(message, self._endpoint.v5))
+            if self._rest:
+                self._rouse()
+            return written
 
     def offer(self, message: Message, token: int) -> bool:
         if not self._up:
@@ -191,12 +195,14 @@ class Connection:
             self._listener.answered(token, "refused", f"it is larger than the {self._largest} bytes the broker takes")
             return True
         with self._lock:
-            if self._rest and not self._write(self._rest):
-                return False
-            mid = None if self._rest else self._publish(message)
+            mid = self._publish(message) if self._has_written_rest() else None
             if mid is not None:
                 self._tokens[mid] = token
         return mid is not None
+
+    def _has_written_rest(self) -> bool:
+        """Tries to. False while the socket does not take it all, and when the connection is gone."""
+        return not self._rest or (self._write(self._rest) and not self._rest)
 
     def _write(self, packet: bytes) -> bool:
         """Write past paho, which must write nothing itself while there is a rest. False when the connection is gone."""
@@ -208,8 +214,6 @@ class Connection:
             self.give_up(words.LOST)
             return False
         self._rest = packet[sent:]
-        if self._rest:
-            self._rouse()
         return True
 
     def _publish(self, message: Message) -> int | None:
