@@ -105,24 +105,37 @@ def seen(*rows: tuple[float, int]) -> Detections:
     return Detections(xyxy, np.ones(len(rows), np.float32), np.array([kind for _, kind in rows], np.int32))
 
 
-def looked_at(fps: float, after_s: float, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is wrong with a model when a camera of ``fps`` gave no frame for so long after the switch."""
+def looked_at(fps: float, states: dict[float, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is wrong in the end with a model of which no frame came: the states of the only camera, of ``fps``, by
+    seconds since the switch."""
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    rollout = Rollout()
+    rollout, said = Rollout(), ""
     rollout.switched("new", None, cast("tuple[Config, bytes]", ("before", b"")))
-    report = SimpleNamespace(
-        detector=SimpleNamespace(dispatcher=SimpleNamespace(workers=[])),
-        cameras={"gate": SimpleNamespace(state="ok", asked_fps=fps, dropped={})},
-    )
-    monkeypatch.setattr(time, "monotonic", lambda: 100.0 + after_s)
-    return rollout.wrong(cast(Report, report), 0)
+    for after_s, state in states.items():
+        report = SimpleNamespace(
+            detector=SimpleNamespace(dispatcher=SimpleNamespace(workers=[])),
+            cameras={"gate": SimpleNamespace(state=state, asked_fps=fps, dropped={})},
+        )
+        monkeypatch.setattr(time, "monotonic", lambda now=100.0 + after_s: now)
+        said = rollout.wrong(cast(Report, report), 0)
+    return said
 
 
-@pytest.mark.parametrize(("fps", "after_s", "wrong"), [(5, 19, ""), (5, 21, "21 s"), (0, 21, "21 s"), (0.1, 25, "")])
+@pytest.mark.parametrize(
+    ("fps", "states", "wrong"),
+    [
+        (5, {19: "ok"}, ""),
+        (5, {21: "ok"}, "21 s"),
+        (0, {21: "ok"}, "21 s"),
+        (0.1, {25: "ok"}, ""),
+        (5, {1: "ok", 15: "offline", 30: "offline", 31: "ok"}, ""),
+        (5, {1: "ok", 15: "offline", 30: "offline", 51: "ok"}, "21 s"),
+    ],
+)
 def test_silence_is_wrong_where_frames_should_come(
-    fps: float, after_s: float, wrong: str, monkeypatch: pytest.MonkeyPatch
+    fps: float, states: dict[float, str], wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = looked_at(fps, after_s, monkeypatch)
+    said = looked_at(fps, states, monkeypatch)
     assert wrong in said
     assert bool(wrong) == bool(said)
 

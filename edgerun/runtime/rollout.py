@@ -171,6 +171,8 @@ class Rollout:
         if failed > _MOST_FAILED:
             return f"{failed} inferences failed"
         asked = [camera.asked_fps or math.inf for camera in report.cameras.values() if camera.state == "ok"]
-        if asked and now - self._looked_at > max(_SILENCE_S, 3 / max(asked)):
+        if not asked:  # no camera owes a frame, and one that comes back must first have its own looked at
+            self._looked_at = now
+        elif now - self._looked_at > max(_SILENCE_S, 3 / max(asked)):
             return f"no frame was looked at for {now - self._looked_at:.0f} s"
         return ""
