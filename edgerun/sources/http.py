@@ -83,22 +83,24 @@ class Http:
         """Each JPEG that is due, until closed. Raises SourceError."""
         from http.client import HTTPException
 
-        opener, address = _opener(self._options)
         try:
+            opener, address = _opener(self._options)
             while not self._closed.is_set():
                 asked = time.monotonic()
                 with self._ask(opener, address) as response:
                     yield from self._answer(response)
                 self._closed.wait(max(asked + 1 / (self._feed.fps or 1.0) - time.monotonic(), 0))
-        except (OSError, HTTPException) as error:
+        except (OSError, ValueError, HTTPException) as error:
             if not self._closed.is_set():
                 raise SourceError(f"{self._name} {_words(error, self._options.timeout_s)}") from None
 
     def _ask(self, opener: OpenerDirector, address: str) -> HTTPResponse:
         try:
             response: HTTPResponse = opener.open(address, timeout=self._options.timeout_s)
-        except ValueError:  # of urllib, where the camera asks for a login that is neither basic nor digest
-            raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
+        except ValueError as error:
+            if "does not support the following scheme" in str(error):  # of urllib: neither basic nor digest
+                raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
+            raise
         return response
 
     def _answer(self, response: HTTPResponse) -> Iterator[bytes]:
@@ -225,4 +227,6 @@ def _words(error: Exception, timeout_s: float) -> str:
         return "has a host name that nobody knows; check the URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return "has a certificate that nobody vouches for; `verify_tls: false` accepts it"
+    if isinstance(cause, ValueError):  # whose own words may hold the address
+        return "has a URL that cannot be, or does not answer as HTTP wants it"
     return f"cannot be read: {getattr(cause, 'strerror', None) or type(cause).__name__}"

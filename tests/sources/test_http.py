@@ -162,6 +162,21 @@ def test_other_answers_are_told_in_words() -> None:
     assert "host name that nobody knows" in refusal("http://cam:s3cret@nowhere.invalid/")
 
 
+def test_what_cannot_be_is_told_in_words() -> None:
+    def endless(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n")
+        request.wfile.write(b"--b\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
+
+    def astray(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.0 302 Found\r\nLocation: http://[::1/\r\n\r\n")
+
+    for answer in (endless, astray):
+        with HttpCamera(answer) as camera:
+            assert "does not answer as HTTP wants it" in refusal(camera.url)
+    for host in ("[::1", "a" * 70):
+        assert "has a URL that cannot be" in refusal(f"http://cam:s3cret@{host}/")
+
+
 def test_a_camera_that_accepts_and_says_nothing_is_given_up() -> None:
     with SilentServer() as server:
         assert "gives no picture within 0.3 s" in refusal(f"http://cam:s3cret@{server.address}/", timeout_s=0.3)
