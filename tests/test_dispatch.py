@@ -197,6 +197,23 @@ def test_a_killed_worker_loses_no_frame_of_a_lossless_lane() -> None:
     assert not any(job.reason for job in jobs)
 
 
+def test_a_lossless_lane_that_is_removed_holds_nobody_up() -> None:
+    lane = Lane("clip", 1.0, Shelf().put, lossless=True)
+    with dispatching(fault="hang", at=2) as dispatcher:
+        dispatcher.add(lane)
+
+        def offer() -> None:
+            for seq in range(6):
+                dispatcher.offer(lane, look("clip", seq, regions=3))
+
+        offering = threading.Thread(target=offer, daemon=True)
+        offering.start()
+        wait_for(lambda: lane.waiting is not None, PATIENCE_S)
+        dispatcher.remove(lane)
+        offering.join(PATIENCE_S)
+        assert not offering.is_alive()
+
+
 class Stumbling(FakeHead):
     """Meets something new in each of its first pictures."""
 

@@ -168,7 +168,7 @@ class Dispatcher:
         """Take a look, in the frames' order. Returns at once, except on a lossless lane whose place is taken."""
         job = Job(lane, look)
         with self._state:
-            while lane.lossless and self._open and (lane.waiting or len(lane.in_order) >= self._depth):
+            while lane.lossless and self._serves(lane) and (lane.waiting or len(lane.in_order) >= self._depth):
                 self._state.wait(0.5)
             if lane.waiting is not None:
                 lane.dropped += 1
@@ -182,6 +182,9 @@ class Dispatcher:
             self._pump()
         else:
             self._drain(lane)
+
+    def _serves(self, lane: Lane) -> bool:
+        return self._open and lane in self._lanes
 
     # What follows runs on whichever thread has just made the next step possible.
 
