@@ -220,7 +220,9 @@ class VideoInput:
                 raise _failure("read", self._opening, error, time.monotonic() - started) from None
             if packet is None:
                 return
-            yield packet
+            # An empty one ends the decoder; but with a time it is a picture that the camera left out or damaged.
+            if packet.size or (packet.pts is None and packet.dts is None):
+                yield packet
 
     def _decoded(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         """The pictures of a packet; none where it is damaged, since the next key frame heals the stream."""

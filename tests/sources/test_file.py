@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import threading
 import time
 from pathlib import Path
@@ -129,6 +130,19 @@ def test_a_damaged_stretch_does_not_end_the_clip(tmp_path: Path) -> None:
     frames = list(unpaced(damaged(tmp_path)).frames())
     assert 40 <= len(frames) <= 60
     assert abs(levels(frames)[-1] - level(59)) <= 2
+
+
+@pytest.mark.parametrize(("codec", "kind"), [("mpeg4", "yuv420p"), ("mjpeg", "yuvj420p")])
+def test_a_picture_that_was_left_out_does_not_end_the_clip(tmp_path: Path, codec: str, kind: str) -> None:
+    """An empty one stands for it, as a USB camera's driver gives where the bus lost data."""
+    clip = write_clip(tmp_path / "a.mp4", codec, count=30, rate=10, pixel_format=kind)
+    content = bytearray(clip.read_bytes())
+    ninth = content.index(b"stsz") + 16 + 4 * 9  # of the table of all sizes (ISO/IEC 14496-12, 8.7.3)
+    size, following = struct.unpack_from(">II", content, ninth)
+    struct.pack_into(">II", content, ninth, size + following, 0)
+    clip.write_bytes(content)
+    for fps in (0, 5):
+        assert list(unpaced(clip, fps).frames())[-1].stamp.captured == pytest.approx(2.9, abs=0.11)
 
 
 @pytest.mark.parametrize(
