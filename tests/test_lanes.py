@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edgerun.outbox import Entry
-from edgerun.runtime.lanes import EAGER_PROBE_S, PROBE_S, Lanes
+from edgerun.runtime.lanes import EAGER_FOR_S, EAGER_PROBE_S, PROBE_S, Lanes
 
 CAMERAS = ("porch", "yard")
 
@@ -144,6 +144,35 @@ def test_a_refused_alert_waits_at_the_head_and_others_behind_it() -> None:
     assert offered(lanes, 0.0, "refused") == [1]
     assert offered(lanes, 0.5, "taken") == []
     assert offered(lanes, 1.0, "taken") == [1, 2, 3]
+
+
+def test_while_subscribers_may_be_about_to_return_new_alerts_wait_for_the_oldest_one() -> None:
+    """After a restart of the broker they come back at any moment, also between two alerts."""
+    lanes = lanes_with(4)
+    lanes.lost()
+    lanes.hurry(0.0)
+    assert offered(lanes, 0.0, "unclaimed") == [1]
+    lanes.add([Entry("porch", 5, b"x")])
+    assert offered(lanes, 0.5, "taken") == []
+    assert offered(lanes, EAGER_PROBE_S, "unclaimed") == [1]
+    assert offered(lanes, 2 * EAGER_PROBE_S, "taken") == [1, 2, 3, 4, 5]
+
+
+def test_where_nobody_returns_each_alert_is_offered_once_all_the_same() -> None:
+    """Not every broker knows who listens."""
+    lanes = lanes_with(3)
+    lanes.hurry(0.0)
+    assert offered(lanes, 0.0, "unclaimed") == [1]
+    assert offered(lanes, EAGER_FOR_S, "unclaimed") == [2, 1, 3]
+
+
+def test_alerts_go_one_by_one_until_somebody_is_known_to_listen() -> None:
+    lanes = lanes_with(3)
+    assert offered(lanes, 0.0, None) == [1]
+    lanes.answered("porch", 1000, "taken", 0.0)
+    assert offered(lanes, 0.0, None) == [2, 3]
+    lanes.lost()
+    assert offered(lanes, 0.0, None) == [2]
 
 
 def test_one_camera_does_not_hold_up_another() -> None:

@@ -66,11 +66,12 @@ class Departures:
         return not self._flights
 
     def start(self, window: int, session: int) -> None:
-        """A connection is up: whoever listens there may know nothing yet."""
+        """A connection is up: whoever listens there may know nothing yet, or be about to come back as well."""
         self._window, self._session = min(window, WINDOW), session
         self.connects += 1
         self.error = ""
         self._retained.all_again()
+        self._lanes.hurry(time.monotonic())
         log.info("connected to the broker")
 
     def stop(self, reason: str) -> None:

@@ -1,7 +1,9 @@
 """In which order alerts are offered: one lane per camera. Pure; times come from the caller (monotonic seconds).
 
 What the broker took with nobody listening stays unclaimed: its oldest is offered now and then, and before each new
-alert, and once one is taken the rest follow in order. What the broker refused waits at the head of its lane.
+alert, and once one is taken the rest follow in order. While subscribers may be about to return, as after a restart of
+the broker, new alerts wait for that; later each is offered once all the same, as not every broker knows who listens.
+What the broker refused waits at the head of its lane.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ PROBE_S = 5.0
 EAGER_PROBE_S = 1.0
 """While a subscriber may just have arrived."""
 EAGER_FOR_S = 30.0
+"""Subscribers that are there come back within this."""
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 
@@ -32,6 +35,8 @@ class Lane:
         self.waiting: deque[Entry] = deque()
         self.unclaimed: deque[Entry] = deque()
         self.flying: dict[int, Entry] = {}
+        self._proven = False
+        """Somebody took the last one: several may be on their way at a time."""
         self._probing = False
         self._probed = False
         """The oldest unclaimed one was just offered in vain: one new alert may follow."""
@@ -43,14 +48,15 @@ class Lane:
         """The entry to offer now, taken out of its queue; ``sent``, ``unsent`` or ``skipped`` must follow."""
         if self._pause_s and (self.flying or now < self._resume_at):
             return None
-        if not self.unclaimed:
-            return None if self._probing or not self.waiting else self.waiting.popleft()
-        if self.flying or self._probing:
+        if self._probing or (self.flying and (self.unclaimed or not self._proven)):
             return None
-        if self.waiting and self._probed:
+        if not self.unclaimed:
+            return self.waiting.popleft() if self.waiting else None
+        new = self.waiting and not eager
+        if new and self._probed:
             self._probed = False
             return self.waiting.popleft()
-        if self.waiting or now >= self._probe_at + (EAGER_PROBE_S if eager else PROBE_S):
+        if new or now >= self._probe_at + (EAGER_PROBE_S if eager else PROBE_S):
             self._probing = True
             return self.unclaimed.popleft()
         return None
@@ -75,6 +81,7 @@ class Lane:
 
     def answered(self, token: int, verdict: Verdict, now: float) -> Entry:
         entry = self.flying.pop(token)
+        self._proven = verdict == "taken"
         self._probed = verdict == "unclaimed" and (self._probing or not self.unclaimed)
         self._probing = False
         if verdict == "refused":
@@ -99,7 +106,7 @@ class Lane:
         """The connection went: nothing in flight will be answered, and everything may be tried at once."""
         self.put_back(self.flying.values())
         self.flying.clear()
-        self._probing = self._probed = False
+        self._proven = self._probing = self._probed = False
         self._pause_s = self._probe_at = 0.0
 
     def drop(self, gone: Callable[[Entry], bool]) -> None:
@@ -182,7 +189,8 @@ class Lanes:
 
     @property
     def unclaimed(self) -> int:
-        return sum(len(lane.unclaimed) for lane in self._lanes.values())
+        """What nobody took, and what waits behind it."""
+        return sum(len(lane.unclaimed) + len(lane.waiting) for lane in self._lanes.values() if lane.unclaimed)
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
