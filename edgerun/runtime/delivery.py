@@ -30,6 +30,8 @@ from edgerun.types import Event, Message
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+_PICTURE_S = 0.5
+"""A camera's snapshots are so far apart at least: to make one takes as long as to follow several frames."""
 _WAITING_EVENTS = 1000
 _BATCH = 256
 _COMMANDS = 100
@@ -92,6 +94,8 @@ class Delivery:
         self._departures = Departures(topics, sink, self._ledger, self._lanes, self._retained)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pictures: dict[str, Callable[[], bytes]] = {}
+        self._pictured: dict[str, float] = {}
+        """When the last one was made, monotonic seconds."""
         self._tick_at = 0.0
         self._close_by = 0.0
         self._dropped = self._lost = 0
@@ -197,7 +201,7 @@ class Delivery:
             time.sleep(_TICK_S / 10)
 
     def _turn(self) -> None:
-        self._work_inbox(_TICK_S)
+        self._work_inbox(_PICTURE_S if self._pictures else _TICK_S)
         now = time.monotonic()
         self._commit(now)
         if now >= self._tick_at:
@@ -205,7 +209,7 @@ class Delivery:
             self._tick(now)
         self._departures.fill(now)
         if self._pictures and self._inbox.empty():
-            self._make_picture()
+            self._make_picture(now)
         self.progress += 1
         self._count()
 
@@ -273,9 +277,14 @@ class Delivery:
         elif self.commands.qsize() < _COMMANDS:
             self.commands.put(request)
 
-    def _make_picture(self) -> None:
-        camera, frame_jpeg = self._pictures.popitem()
-        self._retained.set(messages.snapshot(self._topics, camera, frame_jpeg()))
+    def _make_picture(self, now: float) -> None:
+        """One at a time, and only of a camera whose last one is a while ago."""
+        due = (name for name in self._pictures if self._close_by or now >= self._pictured.get(name, 0.0) + _PICTURE_S)
+        camera = next(due, None)
+        if camera is None:
+            return
+        self._pictured[camera] = now
+        self._retained.set(messages.snapshot(self._topics, camera, self._pictures.pop(camera)()))
         self._departures.fill(time.monotonic())
 
     def _begin_to_close(self, close_by: float) -> None:
