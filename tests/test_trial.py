@@ -112,6 +112,10 @@ def test_a_damaged_memory_is_as_good_as_none(cache: Path) -> None:
     assert Preference(MODEL, engines, automatic=True).order == (0, 1)
     preference.remember(MODEL, engines, [Verdict("one", "f", False, None, "no"), Verdict("two", "f", True, 1.0, "")])
     assert Preference(MODEL, engines, automatic=True).order == (1, 0)
+    whole = (cache / "engines.json").read_text()
+    for damaged in (whole.replace("1.0", '"fast"'), whole.replace("1.0", "[" * 100_000)):
+        (cache / "engines.json").write_text(damaged)
+        assert Preference(MODEL, engines, automatic=True).order == (0, 1)
 
 
 def test_a_running_worker_changes_to_what_is_preferred_now() -> None:

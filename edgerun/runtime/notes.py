@@ -39,6 +39,6 @@ class Notes:
     def _read(self) -> dict[str, Any]:
         try:
             known = json.loads((cache_dir() / self._name).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return known if isinstance(known, dict) else {}

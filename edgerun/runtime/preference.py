@@ -39,7 +39,8 @@ def recall(model: ModelFile, candidates: Sequence[Candidate]) -> list[Verdict]:
         verdicts = [Verdict(**row) for row in _NOTES.get(key_of(model, candidates))]
     except TypeError:
         return []
-    return verdicts if len(verdicts) == len(candidates) else []
+    sound = len(verdicts) == len(candidates) and all(isinstance(one.ms, float | int | None) for one in verdicts)
+    return verdicts if sound else []
 
 
 def remember(model: ModelFile, candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> None:
