@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from edgerun.config import ModelChoice
 from edgerun.kernel import idle_s
 from edgerun.runtime.crew import PATIENCE_S, Crew
+from edgerun.runtime.detector import Detector
 from edgerun.runtime.dispatch import Lane
 from edgerun.worker.process import Reply
 from edgerun.worker.worker import Worker
@@ -90,6 +92,15 @@ def test_none_comes_in_vain(
 ) -> None:
     one = machine(wanted, detachable=detachable)
     assert not one.passes(10 * PATIENCE_S, idle_cores=idle_cores, overloaded=overloaded), what
+
+
+def test_what_a_limit_holds_back_needs_no_workers(cores: Callable[[int], None]) -> None:
+    for per_second, expected in ((0.0, 4), (10.0, 1), (500.0, 4)):
+        detector = Detector(ModelChoice(per_second=per_second), asked_fps=100.0)
+        try:
+            assert len(detector.dispatcher.workers) == expected
+        finally:
+            detector.close()
 
 
 def test_a_moment_of_relief_begins_anew(cores: Callable[[int], None]) -> None:

@@ -28,7 +28,8 @@ class Detector:
         engines = [engines[number] for number in self.preference.order]
         head_for = head_chooser(self.model, choice.head)
         self._order: tuple[int, ...] = tuple(range(len(engines)))
-        self._crew = Crew(choice.workers, engines[0], asked_fps, self.model.sha256)
+        most = min(asked_fps, choice.per_second or asked_fps)
+        self._crew = Crew(choice.workers, engines[0], most, self.model.sha256)
         self.dispatcher = Dispatcher(
             engines,
             Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
