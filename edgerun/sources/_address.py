@@ -29,7 +29,10 @@ def need_scheme(url: str, *schemes: str) -> None:
         wanted = " or ".join(f"{s}://" for s in schemes)
         found = f"this one begins with {scheme[:10]}://" if separator else "this one has no scheme"
         raise ValueError(f"the URL must begin with {wanted} and name a host; {found}")
-    port = re.search(r":(\d+)$", _authority(url))
+    authority = _authority(url)
+    if re.search(r":[^]:@$]*[^]:@$\d][^]:@$]*$", authority):  # no port, end of an IPv6 address or ${NAME}
+        raise ValueError("the URL has a port that is no number; in a password write # as %23, / as %2F and ? as %3F")
+    port = re.search(r":(\d+)$", authority)
     if port and not 1 <= int(port[1]) <= 65535:
         raise ValueError("the URL has a port that cannot be; they go from 1 to 65535")
 

@@ -37,8 +37,25 @@ def test_a_port_that_cannot_be(url: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["rtsp://cam:s3#cret@10.0.0.5/x", "rtsp://cam:s3/cret@host:554/x", "rtsp://host:rtsp/"])
+def test_a_password_with_characters_that_end_the_host_is_told(url: str) -> None:
+    with pytest.raises(ValueError, match="port that is no number; in a password write # as %23") as caught:
+        need_scheme(url, "rtsp", "rtsps")
+    assert "s3" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    "url", ["rtsp://[::1]/x", "rtsp://cam:99999@host/x", "rtsp://host:554?b=:99999", "rtsp://h/:99999"]
+    "url",
+    [
+        "rtsp://[::1]/x",
+        "rtsp://[fe80::a]:554/x",
+        "rtsp://cam:s3cret@host",
+        "rtsp://cam:a:b@host:554/x",
+        "rtsp://${HOST}:${PORT}/x",
+        "rtsp://cam:99999@host/x",
+        "rtsp://host:554?b=:99999",
+        "rtsp://h/:99999",
+    ],
 )
 def test_what_is_no_port(url: str) -> None:
     need_scheme(url, "rtsp", "rtsps")
