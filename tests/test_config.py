@@ -159,6 +159,9 @@ BAD: list[tuple[str | bytes, str]] = [
     # cameras and sources
     ("device: a", ":1: cameras: is missing, and has no default"),
     ("cameras: {}", ":1: cameras: must hold 1 or more"),
+    ("cameras:\nporch:\n  source: {type: file, path: x}", ":1: cameras: has no value; what belongs to it stands below"),
+    ("cameras:\n  porch:\n    source:\n    type: file", ":3: cameras.porch.source: has no value; what belongs to"),
+    ("cameras:\n  porch:\n    source:\n    type: file", ":4: cameras.porch.type: unknown key (there are: source, "),
     ("cameras:\n  porch:\n    fps: 5", ":2: cameras.porch.source: is missing, and has no default"),
     ("cameras:\n  porch:\n    source: {path: x}", ":3: cameras.porch.source: needs a type: one of "),
     ("cameras:\n  porch:\n    source: {type: rstp}", ":3: cameras.porch.source: has no type 'rstp': one of "),
@@ -208,7 +211,8 @@ BAD: list[tuple[str | bytes, str]] = [
     ("- a\n- b", ":1: file: must be a mapping"),
     ("just words", ":1: file: must be a mapping"),
     (CAMERA + "a: b: c", ":4: file: is not valid YAML"),
-    (CAMERA + "\tfps: 5", ":4: file: is not valid YAML"),
+    (CAMERA + "\tfps: 5", ":4: file: is not valid YAML: the line begins with a tab; indent with spaces alone"),
+    (CAMERA + "    zones:\n    \ta: {}", ":5: file: is not valid YAML: the line begins with a tab"),
     (CAMERA + "model: [", ":5: file: is not valid YAML"),
     (CAMERA + "model: \x01", "file: is not valid YAML"),
     ("a: 1\nb: \xe4".encode("latin-1"), ":2: file: is not UTF-8 text; save it as UTF-8"),
@@ -273,6 +277,24 @@ def test_what_this_machine_lacks_is_told_apart(tmp_path: Path, monkeypatch: pyte
     ]
     with pytest.raises(ConfigError, match="the environment variable CAM_PASSWORD is not set"):
         config.load(path)
+
+
+def test_what_this_machine_lacks_is_the_only_complaint_about_it(tmp_path: Path) -> None:
+    """Not that it is no address, or that nothing has its name."""
+    rules = (
+        "[{name: {env: NOT_HERE}, when: enter, zone: {env: NOT_HERE}}, {name: {env: NOT_HERE}, when: all, seconds: 2"
+    )
+    path = write(
+        tmp_path,
+        "cameras:\n  porch:\n    source: {type: rtsp, url: {file: not_here}}\n"
+        f"    rules: {rules}, all: [{{env: NOT_HERE}}]}}]\n  yard: {{source: {{type: http, url: {{env: NOT_HERE}}}}}}",
+    )
+    found = config.problems(path)
+    assert found and all(problem.missing_here for problem in found), [problem.text("") for problem in found]
+    path.write_text(path.read_text().replace("type: rtsp", "type: rtps"))
+    path.write_text(path.read_text() + "\nmqtt: {host: mqtt://10.0.0.9, password: {env: NOT_HERE}}")
+    wrong = [problem.path for problem in config.problems(path) if not problem.missing_here]
+    assert wrong == ["cameras.porch.source", "mqtt"], "all else is checked as ever"
 
 
 def test_secrets_come_from_where_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,15 +77,15 @@ def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
         for kind in ("zone", "line"):
             pointer = rule.get(kind)
             there = dict(_items(camera.get(f"{kind}s")))
-            if pointer and isinstance(pointer.value, str) and pointer.value not in there:
+            if pointer and isinstance(pointer.value, str) and not pointer.unknown and pointer.value not in there:
                 message = f"this camera has no {kind} {pointer.value!r}{hint(pointer.value, there)}"
                 yield Problem(pointer.line, dotted((*here, "rules", index, kind)), message)
         for position, other in enumerate(_entries(rule.get("all"))):
-            if isinstance(other.value, str) and other.value not in names:
+            if isinstance(other.value, str) and not other.unknown and other.value not in names:
                 message = f"this camera has no rule {other.value!r}{hint(other.value, names)}"
                 yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
         name = rule.get("name")
-        if name and isinstance(name.value, str):
+        if name and isinstance(name.value, str) and not name.unknown:
             if name.value in seen:
                 message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
                 yield Problem(name.line, dotted((*here, "rules", index, "name")), message)

@@ -135,6 +135,11 @@ def parse(raw: bytes) -> Node:
 def _not_yaml(error: yaml.YAMLError, text: str) -> RefusedError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is not None:
+        begin = "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
+        if "\t" in begin and begin.isspace():
+            return RefusedError(
+                mark.line + 1, "is not valid YAML: the line begins with a tab; indent with spaces alone"
+            )
         said = ", ".join(part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
         return RefusedError(mark.line + 1, f"is not valid YAML at column {mark.column + 1}: {said}")
     position = getattr(error, "position", None)

@@ -81,7 +81,7 @@ def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
             continue  # only because wrong entries were not counted
         names_a_key = one["type"] in ("missing", "unexpected_keyword_argument")
         node, loc = _locate(root, one["loc"][:-1] if names_a_key else one["loc"])
-        if node.unknown:
+        if node.unknown or (one["type"] == "value_error" and _is_empty_here(node)):
             continue
         message = _message(one, root, node, loc)
         if names_a_key:
@@ -89,6 +89,14 @@ def _explain(error: ValidationError, root: Node) -> Iterator[Problem]:
         places.setdefault(loc, (node, []))[1].append(message)
     for loc, (node, messages) in places.items():
         yield Problem(node.line, dotted(loc), " or ".join(dict.fromkeys(messages)))
+
+
+def _is_empty_here(node: Node) -> bool:
+    """Whether something of it, but for a password, is empty only because this machine does not have it."""
+    return any(
+        below.unknown and below.value == "" and loc[-1:] not in (("password",), ("token",))
+        for loc, below in node.walk()
+    )
 
 
 def _is_below(loc: Loc, other: Loc) -> bool:
@@ -151,6 +159,8 @@ def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
     if kind == "unexpected_keyword_argument":
         allowed = [key for variant in _variants(root, loc) for key in variant.get("properties", ())]
         return f"unknown key{hint(str(one['loc'][-1]), allowed)}"
+    if kind == "missing" and node.get(one["loc"][-1]) is not None:
+        return "has no value; what belongs to it stands below it, indented further"
     if kind not in _SAYS:
         return str(one["msg"]).replace("Input should", "must").replace("Value should", "must")
     if kind.startswith("union_tag"):
@@ -173,7 +183,7 @@ def _variants(root: Node, loc: Loc, any_type: bool = False) -> list[dict[str, An
         if written and not (any_type and part is None):
             objects = [
                 one for one in objects if one.get("properties", {}).get("type", {}).get("const") == written.value
-            ]
+            ] or objects  # where no ``type`` belongs, it is an unknown key as others are
         if part is None:
             return objects
         level = [child for one in objects for child in _children(one, part)]
