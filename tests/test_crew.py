@@ -157,7 +157,7 @@ def test_a_worker_that_joins_takes_its_share_and_the_order_is_kept(monkeypatch: 
         dispatcher.add(lane)
         for seq in range(20):
             dispatcher.offer(lane, look("clip", seq, regions=2))
-        dispatcher.grow([0])
+        dispatcher.grow()
         wait_for(lambda: dispatcher.reasons == ["", ""], LONG_S)
         before = served[0]
         for seq in range(20, 80):
@@ -175,9 +175,9 @@ def test_a_worker_that_cannot_load_does_not_count_and_does_not_come_again(
     lane = Lane("clip", 1.0, shelf.put, lossless=True)
     with dispatching(fault="load again", once=tmp_path / "loaded") as dispatcher:
         dispatcher.add(lane)
-        dispatcher.grow([0])
+        dispatcher.grow()
         wait_for(lambda: "no memory left" in caplog.text, LONG_S)
-        dispatcher.grow([0])
+        dispatcher.grow()
         dispatcher.offer(lane, look("clip", 0))
         shelf.wait(1)
         time.sleep(0.3)  # in which another would be loaded
@@ -188,5 +188,5 @@ def test_a_worker_that_cannot_load_does_not_count_and_does_not_come_again(
 
 def test_ending_while_one_joins_ends_that_one_too() -> None:
     with dispatching() as dispatcher:
-        dispatcher.grow([0])
+        dispatcher.grow()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("engine-")]

@@ -27,7 +27,6 @@ class Detector:
         self.preference = Preference(self.model, engines, automatic=choice.engine is None)
         engines = [engines[number] for number in self.preference.order]
         head_for = head_chooser(self.model, choice.head)
-        self._order: tuple[int, ...] = tuple(range(len(engines)))
         most = min(asked_fps, choice.per_second or asked_fps)
         self._crew = Crew(choice.workers, engines[0], most, self.model.sha256)
         self.dispatcher = Dispatcher(
@@ -39,12 +38,7 @@ class Detector:
             choice.per_second,
         )
         self.dispatcher.start()
-        self.preference.find_out(lambda: self._io is not None, head_for, self._prefer)
-
-    def _prefer(self, order: tuple[int, ...]) -> None:
-        self._order = order
-        for worker in self.dispatcher.workers:
-            worker.prefer(order)
+        self.preference.find_out(lambda: self._io is not None, head_for, self.dispatcher.prefer)
 
     def wait(self, timeout_s: float) -> ModelIO:
         """Raises EngineError or ModelError when it cannot be loaded or takes too long."""
@@ -82,7 +76,7 @@ class Detector:
             self._crew.grew(serving)
         wanting = overloaded and not self.dispatcher.limited and not any(self.dispatcher.reasons)
         if self._crew.is_short(wanting, time.monotonic()):
-            self.dispatcher.grow(self._order)
+            self.dispatcher.grow()
 
     def close(self) -> None:
         self.preference.close()

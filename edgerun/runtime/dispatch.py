@@ -73,6 +73,8 @@ class Dispatcher:
     ) -> None:
         self._head_for = head_for
         self._candidates, self._terms = tuple(candidates), terms
+        self._order: tuple[int, ...] = ()
+        """Of the candidates, where another one is preferred; empty: theirs."""
         self._state = threading.Condition(threading.Lock())
         self._lanes: list[Lane] = []
         self._again: deque[Ask] = deque()
@@ -116,21 +118,33 @@ class Dispatcher:
         for seat in self._seats:
             seat.worker.start()
 
-    def grow(self, order: Sequence[int]) -> None:
-        """Begin to load one more worker, which prefers the candidates in this order. It counts once it serves; where it
-        does not come to that, there will be no other."""
+    def prefer(self, order: Sequence[int]) -> None:
+        """Let all workers take another order of the candidates, those to come as well."""
+        with self._state:
+            self._order = tuple(order)
+            seats = self._everybody()
+        for seat in seats:
+            seat.worker.prefer(order)
+
+    def _everybody(self) -> list[_Seat]:
+        """With the state's lock held."""
+        return [*self._seats, *([self._joining] if self._joining else [])]
+
+    def grow(self) -> None:
+        """Begin to load one more worker. It counts once it serves; where it does not come to that, there will be no
+        other."""
         with self._state:
             if self._joining is not None or not self._may_grow or not self._open:
                 return
             joining = self._joining = self._new_seat(len(self._seats))
-        joining.worker.prefer(order)
+            joining.worker.prefer(self._order)
         joining.worker.start()
 
     def close(self) -> None:
         with self._state:
             self._open = False
             self._state.notify_all()
-            seats = [*self._seats, *([self._joining] if self._joining else [])]
+            seats = self._everybody()
         for seat in seats:
             seat.worker.stop()
         for seat in seats:

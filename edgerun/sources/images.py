@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from edgerun.sources._av import MEGAPIXELS
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed
 from edgerun.types import U8, Frame, Stamp
+
+log = logging.getLogger(__name__)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -50,6 +53,7 @@ class Images:
         clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
         limiter = Limiter(self._feed.fps)
         seq = 0
+        bad: dict[Path, SourceError] = {}
         while not self._closed.is_set():
             for path in paths:
                 time_s = seq / options.rate_fps
@@ -57,18 +61,24 @@ class Images:
                     captured, wall = clock.stamp(time_s)
                     if self._closed.is_set():
                         return
-                    yield self._frame(path, seq, captured, wall)
+                    try:
+                        bgr = picture(path)
+                    except SourceError as error:
+                        if path not in bad:
+                            log.warning("camera %s passes over what is no picture: %s", self._feed.camera, error)
+                        bad[path] = error
+                        if len(bad) == len(paths):
+                            raise
+                    else:
+                        height, width = bgr.shape[:2]
+                        stamp = Stamp(self._feed.camera, seq, captured, wall, width, height)
+                        yield Frame(stamp, "bgr24", (bgr,))
                 seq += 1
             if not options.loop:
                 return
 
     def close(self) -> None:
         self._closed.set()
-
-    def _frame(self, path: Path, seq: int, captured: float, wall: float) -> Frame:
-        bgr = picture(path)
-        height, width = bgr.shape[:2]
-        return Frame(Stamp(self._feed.camera, seq, captured, wall, width, height), "bgr24", (bgr,))
 
 
 def picture(path: Path) -> U8:

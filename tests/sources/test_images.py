@@ -65,3 +65,14 @@ def test_nothing_to_see_is_told_in_words(folder: Path) -> None:
             next(unpaced(name).frames())
     with pytest.raises(SourceError, match=r"notes\.txt is not there, or is no picture"):
         next(unpaced(str(folder / "*.txt")).frames())
+
+
+def test_a_file_that_is_no_picture_is_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told of once, and the others are seen in each round."""
+    whole = [frame.stamp.seq for frame in unpaced(str(folder)).frames()]
+    (folder / "0.png").write_bytes(b"half a download")
+    frames = Images(ImagesOptions(path=str(folder), loop=True, pace=False), Feed("shelf", 0)).frames()
+    count = len(whole)
+    seen = [next(frames).stamp.seq for _ in range(2 * count)]
+    assert seen == [*range(1, count + 1), *range(count + 2, 2 * count + 2)]
+    assert caplog.text.count("0.png") == 1
