@@ -53,7 +53,7 @@ class Images:
         clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
         limiter = Limiter(self._feed.fps)
         seq = 0
-        bad: dict[Path, SourceError] = {}
+        bad: set[Path] = set()
         while not self._closed.is_set():
             for path in paths:
                 time_s = seq / options.rate_fps
@@ -66,7 +66,7 @@ class Images:
                     except SourceError as error:
                         if path not in bad:
                             log.warning("camera %s passes over what is no picture: %s", self._feed.camera, error)
-                        bad[path] = error
+                        bad.add(path)
                         if len(bad) == len(paths):
                             raise
                     else:
