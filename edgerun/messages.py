@@ -192,7 +192,7 @@ def alert_body(device: str, event: Event, *, uid: str, alert: str, seq: int) -> 
 
 
 def alert(topics: Topics, camera: str, body: bytes, *, published: float, replayed: bool) -> Message:
-    """A stored alert on its way out. ``replayed`` says that it may have been published before."""
+    """A stored alert on its way out. ``replayed`` says that it was not, or not only, sent when it was new."""
     return Message(topics.alerts(camera), _sent(body, published, replayed), qos=1)
 
 

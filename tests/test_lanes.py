@@ -64,6 +64,10 @@ class Conversation(RuleBasedStateMachine):
         self.now += seconds
 
     @rule()
+    def hurry(self) -> None:
+        self.lanes.hurry(self.now)
+
+    @rule()
     def replay(self) -> None:
         self.lanes.replay("", [])
 

@@ -15,4 +15,4 @@ class Entry:
     row: int = 0
     checksum: int = 0
     offered: bool = False
-    """It may have been published before."""
+    """It may have been published before, or was passed over as nobody listened."""

@@ -52,6 +52,8 @@ class Lane:
             return None
         if not self.unclaimed:
             return self.waiting.popleft() if self.waiting else None
+        if eager:
+            self._pass_over()
         new = self.waiting and not eager
         if new and self._probed:
             self._probed = False
@@ -60,6 +62,13 @@ class Lane:
             self._probing = True
             return self.unclaimed.popleft()
         return None
+
+    def _pass_over(self) -> None:
+        """Those that wait behind the unclaimed had their turn: who gets them later is to know that they are late."""
+        for entry in reversed(self.waiting):
+            if entry.offered:
+                break
+            entry.offered = True
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """These wait again, in order."""

@@ -113,7 +113,7 @@ _ALERT = record(
             record("One thing.", {"track_id": whole("As in the detections."), **_THING}),
         ),
         "count": whole("How many there are, where the rule counts."),
-        "replayed": truth("True when it may have been published before."),
+        "replayed": truth("True when it may have been published before, or nobody listened when it was to be."),
     },
 )
 
