@@ -46,6 +46,7 @@ class Images:
         self._options = options
         self._feed = feed
         self._closed = threading.Event()
+        self._bad: set[Path] = set()
 
     def frames(self) -> Iterator[Frame]:
         options = self._options
@@ -53,7 +54,7 @@ class Images:
         clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
         limiter = Limiter(self._feed.fps)
         seq = 0
-        bad: set[Path] = set()
+        self._bad.clear()
         while not self._closed.is_set():
             for path in paths:
                 time_s = seq / options.rate_fps
@@ -61,21 +62,25 @@ class Images:
                     captured, wall = clock.stamp(time_s)
                     if self._closed.is_set():
                         return
-                    try:
-                        bgr = picture(path)
-                    except SourceError as error:
-                        if path not in bad:
-                            log.warning("camera %s passes over what is no picture: %s", self._feed.camera, error)
-                        bad.add(path)
-                        if len(bad) == len(paths):
-                            raise
-                    else:
+                    bgr = self._picture(path, paths)
+                    if bgr is not None:
                         height, width = bgr.shape[:2]
-                        stamp = Stamp(self._feed.camera, seq, captured, wall, width, height)
-                        yield Frame(stamp, "bgr24", (bgr,))
+                        yield Frame(Stamp(self._feed.camera, seq, captured, wall, width, height), "bgr24", (bgr,))
                 seq += 1
             if not options.loop:
                 return
+
+    def _picture(self, path: Path, paths: list[Path]) -> U8 | None:
+        """None for what is no picture, which is told once. Raises SourceError when none of the paths is one."""
+        try:
+            return picture(path)
+        except SourceError as error:
+            if path not in self._bad:
+                log.warning("camera %s passes over what is no picture: %s", self._feed.camera, error)
+            self._bad.add(path)
+            if len(self._bad) == len(paths):
+                raise
+            return None
 
     def close(self) -> None:
         self._closed.set()
