@@ -40,10 +40,11 @@ class Crew:
         if wanted or engine.detachable:  # one process alone can have an accelerator; but there may be several Coral
             self.count = wanted or (max(1, sum(1 for _ in corals())) if engine.name == "edgetpu" else 1)
             self._most = self.count
-        else:
-            few = asked_fps and asked_fps <= _FPS_OF_ONE_WORKER
+        elif 0 < asked_fps <= _FPS_OF_ONE_WORKER:
             known = _NOTES.get(self._key)
-            self.count = max(1, min(known if isinstance(known, int) else 1, self._most)) if few else self._most
+            self.count = max(1, min(known if isinstance(known, int) else 1, self._most))
+        else:
+            self.count = self._most
 
     def is_short(self, overloaded: bool, now: float) -> bool:
         """Whether one more worker is due, as frames were passed over for long while there were idle cores."""
