@@ -6,7 +6,7 @@ Boxes are always ``x1 y1 x2 y2`` in pixels of the original frame, unless a name 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
@@ -101,6 +101,27 @@ class ModelIO:
         shape = self.inputs[0].shape
         height, width = (shape[2], shape[3]) if self.channels_first else (shape[1], shape[2])
         return width, height
+
+    @property
+    def batch(self) -> int:
+        """How many pictures one inference takes."""
+        return self.inputs[0].shape[0]
+
+    def of_one(self) -> ModelIO:
+        """What each picture of a batch takes and gives, as if it were alone.
+
+        Raises ValueError for an output that does not have a row for each picture.
+        """
+        if self.batch == 1:
+            return self
+        rows = (self.batch,)
+        if mixed := [spec.name for spec in self.outputs if spec.shape[:1] != rows]:
+            raise ValueError(f"The outputs {', '.join(mixed)} do not tell the {self.batch} pictures of a batch apart")
+        inputs, outputs = (
+            tuple(replace(spec, shape=(1, *spec.shape[1:])) if spec.shape[:1] == rows else spec for spec in specs)
+            for specs in (self.inputs, self.outputs)
+        )
+        return ModelIO(inputs, outputs, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ class FakeEngineOptions:
     """The fault happens only while this file is not there; it is made then."""
     delay_s: float = 0.0
     size: int = 8
+    batch: int = 1
+    shared: bool = False
+    """An output that does not tell the pictures of a batch apart."""
     name: str = "fake"
 
 
@@ -45,15 +48,18 @@ class FakeEngine:
             sys.stderr.write("libfake: cannot map the device\n")
             sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGSEGV)
-        picture = TensorSpec("picture", (1, options.size, options.size, 3), "uint8")
-        self.io = ModelIO((picture,), (TensorSpec("mean", (1,), "float32"), TensorSpec("pid", (-1,), "int64")))
+        picture = TensorSpec("picture", (options.batch, options.size, options.size, 3), "uint8")
+        rows = 1 if options.shared else options.batch
+        pid = TensorSpec("pid", (-1,) if options.batch == 1 else (rows, -1), "int64")
+        self.io = ModelIO((picture,), (TensorSpec("mean", (options.batch,), "float32"), pid))
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         self._calls += 1
         time.sleep(self._options.delay_s)
         if self._calls == self._options.at and self._is_due():
             self._fail()
-        return [np.array([tensors[0].mean()], np.float32), np.array([os.getpid()], np.int64)]
+        pids = np.full((*self.io.outputs[1].shape[:-1], 1), os.getpid(), np.int64)
+        return [tensors[0].mean(axis=(1, 2, 3), dtype=np.float32), pids]
 
     def close(self) -> None: ...
 

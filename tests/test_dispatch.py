@@ -72,20 +72,49 @@ def dispatching(workers: int = 1, per_second: float = 0.0, **options: object) ->
         dispatcher.close()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_lossless_lane_finishes_every_frame_in_order_with_all_its_regions(workers: int) -> None:
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 1), (1, 4), (2, 3)])
+def test_a_lossless_lane_finishes_every_frame_in_order_with_all_its_regions(workers: int, batch: int) -> None:
     shelf = Shelf()
     lane = Lane("clip", 1.0, shelf.put, lossless=True)
-    with dispatching(workers) as dispatcher:
+    with dispatching(workers, batch=batch) as dispatcher:
         dispatcher.add(lane)
         for seq in range(60):
-            dispatcher.offer(lane, look("clip", seq, regions=seq % 4))
+            dispatcher.offer(lane, look("clip", seq, regions=seq % 4, value=4 * seq))
         jobs = shelf.wait(60)
     assert shelf.frames == list(range(60))
     assert lane.dropped == 0
     for seq, job in enumerate(jobs):
         assert sorted(region.xyxy[0] for _, region in job.parts) == [8 * n for n in range(seq % 4)]
-        assert all(found.score[0] == pytest.approx(100 / 255, abs=0.01) for found, _ in job.parts)
+        assert all(found.score[0] == pytest.approx(4 * seq / 255, abs=0.001) for found, _ in job.parts)
+
+
+def test_frames_of_several_cameras_share_a_batch() -> None:
+    """The engine refuses the batch after the first frame, which tells whose frames were in it."""
+    shelves = {name: Shelf() for name in "abcdef"}
+    with dispatching(batch=4, fault="error", at=3) as dispatcher:
+        pid = dispatcher.workers[0].pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        for name, shelf in shelves.items():
+            lane = Lane(name, 1.0, shelf.put)
+            dispatcher.add(lane)
+            dispatcher.offer(lane, look(name, 0, value=ord(name)))
+        os.kill(pid, signal.SIGCONT)
+        jobs = {name: shelf.wait(1)[0] for name, shelf in shelves.items()}
+    assert [name for name, job in jobs.items() if "the delegate refused" in job.reason] == ["b", "c", "d", "e"]
+    for name in "af":
+        ((found, _),) = jobs[name].parts
+        assert found.score[0] == pytest.approx(ord(name) / 255, abs=0.001)
+
+
+def test_a_batch_whose_outputs_do_not_tell_its_pictures_apart_is_refused() -> None:
+    dispatcher = Dispatcher([candidate(batch=2, shared=True)], Terms(), 1, fake_head)
+    dispatcher.start()
+    try:
+        with pytest.raises(ModelError, match=r"pid do not tell the 2 pictures .*Export .* batch of 1"):
+            dispatcher.wait_loaded(PATIENCE_S)
+    finally:
+        dispatcher.close()
 
 
 def test_a_live_lane_keeps_the_newest_frame_and_counts_what_it_passed_over() -> None:
@@ -182,10 +211,11 @@ def test_in_overload_each_lane_is_served_in_proportion_to_its_weight() -> None:
     assert served["c"] == pytest.approx(3 * served["a"], rel=0.15)
 
 
-def test_a_killed_worker_loses_no_frame_of_a_lossless_lane() -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_killed_worker_loses_no_frame_of_a_lossless_lane(batch: int) -> None:
     shelf = Shelf()
     lane = Lane("clip", 1.0, shelf.put, lossless=True)
-    with dispatching() as dispatcher:
+    with dispatching(batch=batch) as dispatcher:
         dispatcher.add(lane)
         for seq in range(40):
             if seq == 20:

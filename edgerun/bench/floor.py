@@ -65,7 +65,7 @@ class _Work:
         load = candidates(found, None)[0].load
         engine = load.build(load.options, model)
         self.io: ModelIO = engine.io
-        self.layout: InputLayout = head_chooser(found, None)(engine.io).layout(engine.io)
+        self.layout: InputLayout = head_chooser(found, None)(engine.io.of_one()).layout(engine.io.of_one())
         if model.suffix != ".tflite":
             self._runs[1] = lambda tensor: engine.infer([tensor])
         self._frames = _decoded(clip)
@@ -76,13 +76,13 @@ class _Work:
         return self._runs[threads]
 
     def bare(self, threads: int, seconds: float) -> dict[str, float]:
-        """Inferences a second of the engine's own loop, on one picture; nothing is read out."""
+        """Pictures a second of the engine's own loop, on the same one; nothing is read out."""
         run, tensor = self.run(threads), self._tensor()
         run(tensor)
         count, began, cpu = 0, time.perf_counter(), time.process_time()
         while (now := time.perf_counter()) - began < seconds:
             run(tensor)
-            count += 1
+            count += len(tensor)
         return {"per_s": count / (now - began), "cpu_ms": (time.process_time() - cpu) / count * 1000}
 
     def frames(self, threads: int, seconds: float) -> dict[str, float]:
@@ -90,9 +90,10 @@ class _Work:
         run, tensor, writer = self.run(threads), self._tensor(), TensorWriter(self.io, self.layout)
         count, began, cpu = 0, time.perf_counter(), time.process_time()
         while (now := time.perf_counter()) - began < seconds:
-            writer.write(next(self._frames), tensor)
+            for place in range(len(tensor)):
+                writer.write(next(self._frames), tensor[place : place + 1])
             run(tensor)
-            count += 1
+            count += len(tensor)
         return {"per_s": count / (now - began), "cpu_ms": (time.process_time() - cpu) / count * 1000}
 
     def paced(self, threads: int, fps: float, seconds: float) -> dict[str, float]:
@@ -103,7 +104,7 @@ class _Work:
             due += 1 / fps
             time.sleep(max(0.0, due - time.perf_counter()))
             began = time.perf_counter()
-            writer.write(frame, tensor)
+            writer.write(frame, tensor[:1])
             run(tensor)
             took.append((time.perf_counter() - began) * 1000)
             if len(took) >= fps * seconds:

@@ -179,7 +179,7 @@ def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
 
     labels = labels_of(model, io)
     try:
-        head = model.head or recognise(io, len(labels) or None)
+        head = model.head or recognise(io.of_one(), len(labels) or None)
     except ValueError as error:
         head = f"not recognised: {error}"
     return {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from edgerun.engines.shapes import picture_first, refuse_unscaled, settle_input, settle_output, trial_tensors
+from edgerun.engines.shapes import Batch, picture_first, refuse_unscaled, settle_input, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge, Gt, Le
@@ -60,6 +60,8 @@ class RemoteOptions:
 
     input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (640, 640)
     """Width and height in pixels for a model that leaves its input size open."""
+    batch: Batch = 1
+    """How many pictures of several cameras or regions to send in one request, for a model that leaves that open."""
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in _PORTS or not urlsplit(self.url).hostname:
@@ -143,8 +145,8 @@ class Remote:
         ins, outs = ([_spec(entry) for entry in told.get(kind, ())] for kind in ("inputs", "outputs"))
         if not ins or not outs:
             raise ModelError(f"The server does not tell the inputs and outputs of {self._where}; write its settings.")
-        size = self._options.input_size
-        inputs = picture_first([TensorSpec(s.name, settle_input(s.shape, size), s.dtype) for s in ins])
+        size, batch = self._options.input_size, self._options.batch
+        inputs = picture_first([TensorSpec(s.name, settle_input(s.shape, size, batch), s.dtype) for s in ins])
         binary = any(name in server.get("extensions", ()) for name in _BINARY)
         if not grpc and not binary:
             log.warning("The server takes tensors over HTTP only as text, which is slow; use its gRPC port.")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
 from edgerun.errors import ModelError
+from edgerun.limits import Interval
 from edgerun.types import Array, TensorSpec
 
 OPEN = -1
 """A dimension that the model leaves open."""
 MOST_PIXELS = 8192
+MOST_BATCH = 16
+Batch: TypeAlias = Annotated[int, Interval(ge=1, le=MOST_BATCH)]
 USUAL_SIZE = (640, 640)
 
 
@@ -22,13 +26,13 @@ def told_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     return (sides[-1], sides[0]) if 1 <= len(sides) <= 2 else None
 
 
-def settle_input(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
-    """A shape with its open dimensions filled: batch 1, three channels, and ``size`` (width, height)."""
+def settle_input(shape: Sequence[int], size: tuple[int, int], batch: int = 1) -> tuple[int, ...]:
+    """A shape with its open dimensions filled: ``batch`` pictures, three channels, and ``size`` (width, height)."""
     if len(shape) != 4:
-        return tuple(1 if n == OPEN else n for n in shape)
+        return tuple((1 if axis else batch) if n == OPEN else n for axis, n in enumerate(shape))
     width, height = size
     channels_last = shape[3] in (1, 3) and shape[1] not in (1, 3)
-    usual = (1, height, width, 3) if channels_last else (1, 3, height, width)
+    usual = (batch, height, width, 3) if channels_last else (batch, 3, height, width)
     return tuple(u if n == OPEN else n for n, u in zip(shape, usual, strict=True))
 
 
@@ -60,15 +64,15 @@ def refuse_unscaled(outputs: Sequence[TensorSpec]) -> None:
 def picture_first(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """The inputs with the picture (the one of rank 4) in front; the rest keep their order.
 
-    Raises ModelError where there is none, or one for several pictures at a time, or one of a size that no camera has.
+    Raises ModelError where there is none, or one for more than MOST_BATCH at a time, or of a size that no camera has.
     """
     ordered = tuple(sorted(inputs, key=lambda spec: len(spec.shape) != 4))
     shape = ordered[0].shape if ordered else ()
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):
         found = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs) or "none"
         raise ModelError(f"The model takes no colour picture; its inputs: {found}. Is it an object detector?")
-    if shape[0] != 1:
-        raise ModelError(f"The model takes {shape[0]} pictures at a time. Export it with a batch of 1.")
+    if not 1 <= shape[0] <= MOST_BATCH:
+        raise ModelError(f"The model takes {shape[0]} pictures at a time. Export it with a batch of 1 to {MOST_BATCH}.")
     if max(shape) > MOST_PIXELS:
         raise ModelError(f"The model takes a picture of shape {list(shape)}; {MOST_PIXELS} pixels a side is the most.")
     return ordered

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from edgerun.engines.onnx_file import onnx_metadata, refuse_unsafe_onnx
-from edgerun.engines.shapes import OPEN, USUAL_SIZE, picture_first, settle_input, told_size
+from edgerun.engines.shapes import OPEN, USUAL_SIZE, Batch, picture_first, settle_input, told_size
 from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
@@ -40,6 +40,10 @@ class TensorrtOptions:
     """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
     else 640x640."""
 
+    batch: Batch = 1
+    """How many pictures of several cameras or regions to look at in one inference, for a model that leaves that open.
+    It pays on accelerators that are faster so; a batch that is not full takes as long as a full one."""
+
     cache_dir: Path | None = None
     """Where engines and timings are kept; by default the service's cache directory."""
 
@@ -59,13 +63,13 @@ class Tensorrt:
         logger = self._trt.Logger(self._trt.Logger.WARNING)
         metadata = onnx_metadata(model)
         size = options.input_size or told_size(metadata) or USUAL_SIZE
-        recipe = Recipe(model, options.precision, options.dla_core, options.workspace_mb, size)
+        recipe = Recipe(model, options.precision, options.dla_core, options.workspace_mb, size, options.batch)
         self._engine = self._deserialized(logger, recipe, gpu, options.cache_dir)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineError("TensorRT has not enough GPU memory for this model. Use a smaller one.", retriable=True)
         self._stream = self._checked(self._cuda.cudaStreamCreate())
-        inputs, outputs = self._tensors(size)
+        inputs, outputs = self._tensors(size, options.batch)
         self._io = ModelIO(inputs, outputs, metadata)
         self._memory = {spec.name: self._placed(spec) for spec in (*inputs, *outputs)}
         self._outputs = [np.zeros(spec.shape, spec.dtype) for spec in outputs]
@@ -124,11 +128,13 @@ class Tensorrt:
             forget(self._trt, recipe, gpu, cache)
         raise EngineError("TensorRT does not take the engine that it has just built; its own words are above.")
 
-    def _tensors(self, size: tuple[int, int]) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    def _tensors(self, size: tuple[int, int], batch: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         is_input = {n: self._engine.get_tensor_mode(n) == self._trt.TensorIOMode.INPUT for n in names}
         inputs = [
-            self._spec(n, settle_input(tuple(self._engine.get_tensor_shape(n)), size)) for n in names if is_input[n]
+            self._spec(n, settle_input(tuple(self._engine.get_tensor_shape(n)), size, batch))
+            for n in names
+            if is_input[n]
         ]
         for spec in inputs:
             self._context.set_input_shape(spec.name, spec.shape)

@@ -37,6 +37,7 @@ class Recipe:
     dla_core: int | None
     workspace_mb: int
     input_size: tuple[int, int]
+    batch: int
 
 
 def built(trt: Any, logger: Any, recipe: Recipe, gpu: str, cache: Path | None) -> bytes:
@@ -67,8 +68,8 @@ def forget(trt: Any, recipe: Recipe, gpu: str, cache: Path | None) -> None:
 def _key(trt: Any, recipe: Recipe, gpu: str) -> str:
     with recipe.model.open("rb") as file:
         model = hashlib.sha256(file.read()).hexdigest()
-    size = recipe.input_size
-    facts = [model, trt.__version__, gpu, recipe.precision, recipe.dla_core, recipe.workspace_mb, size]
+    chosen = [recipe.precision, recipe.dla_core, recipe.workspace_mb, recipe.input_size, recipe.batch]
+    facts = [model, trt.__version__, gpu, *chosen]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
@@ -101,7 +102,7 @@ def _build(trt: Any, logger: Any, recipe: Recipe, timings: Path) -> Any:
         raise ModelError(f"{recipe.model}: TensorRT cannot read it ({one_line(ValueError(reasons))}).")
     if recipe.workspace_mb:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mb << 20)
-    _settle(builder, config, network, recipe.input_size)
+    _settle(builder, config, network, recipe)
     _set_dla(trt, builder, config, recipe.dla_core)
     config.set_timing_cache(config.create_timing_cache(timings.read_bytes() if timings.is_file() else b""), True)
     plan = builder.build_serialized_network(network, config)
@@ -142,7 +143,7 @@ def _is_quantized(model: Path) -> bool:
         return mapped.find(_QDQ) >= 0
 
 
-def _settle(builder: Any, config: Any, network: Any, size: tuple[int, int]) -> None:
+def _settle(builder: Any, config: Any, network: Any, recipe: Recipe) -> None:
     """One fixed shape for each input that the model leaves open."""
     profile = None
     for i in range(network.num_inputs):
@@ -150,7 +151,7 @@ def _settle(builder: Any, config: Any, network: Any, size: tuple[int, int]) -> N
         shape = tuple(tensor.shape)
         if OPEN in shape:
             profile = profile or builder.create_optimization_profile()
-            fixed = settle_input(shape, size)
+            fixed = settle_input(shape, recipe.input_size, recipe.batch)
             profile.set_shape(tensor.name, fixed, fixed, fixed)
     if profile is not None:
         config.add_optimization_profile(profile)

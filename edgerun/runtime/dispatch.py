@@ -48,9 +48,11 @@ class _Seat:
         self.slots: Slots | None = None
         self.reason = "starting"
         """Why it does not serve; empty: it does."""
+        self.batch = 1
+        """How many regions one request asks for at most."""
         self.free = list(range(SLOTS))
         self.in_flight = 0
-        self.requests: dict[int, Ask] = {}
+        self.requests: dict[int, list[Ask]] = {}
 
     @property
     def has_room(self) -> bool:
@@ -205,28 +207,46 @@ class Dispatcher:
     def _pump(self) -> None:
         """Fill every worker's room with the regions whose turn it is."""
         while (turn := self._next_turn()) is not None:
-            seat, slot, ask, reading, slots = turn
-            with ask.job.lane.writing:
-                writer = ask.job.lane.writer(reading)
-                ask.fit = writer.write(ask.job.look.frame, slots.slots[slot].inputs[0], ask.region.xyxy)
+            seat, slot, asks, reading, slots = turn
+            pictures = slots.slots[slot].inputs[0]
+            for ask in asks:
+                with ask.job.lane.writing:
+                    writer = ask.job.lane.writer(reading)
+                    place = pictures[ask.place : ask.place + 1]
+                    ask.fit = writer.write(ask.job.look.frame, place, ask.region.xyxy)
             with self._state:
-                seat.requests[slot] = ask
+                seat.requests[slot] = asks
             if not seat.worker.submit(slot, slots):
                 self.replied(seat.worker, Reply(slot, 0.0, "the engine changed", again=True))
 
-    def _next_turn(self) -> tuple[_Seat, int, Ask, Reading, Slots] | None:
+    def _next_turn(self) -> tuple[_Seat, int, list[Ask], Reading, Slots] | None:
         """Reserve a slot for what has to be asked again, or the next region of the job begun, or else of the lane that
-        is furthest behind."""
+        is furthest behind; for a batch as many as there are. An engine at work is given another batch only once that
+        is full: until then there is time for more to come."""
         with self._state:
             seat = min((seat for seat in self._seats if seat.has_room), key=lambda s: s.in_flight, default=None)
             if seat is None or seat.reading is None or seat.slots is None:
                 return None
-            ask = self._again.popleft() if self._again else self._next_ask()
-            if ask is None:
+            if seat.batch > 1 and seat.in_flight and self._in_line() < seat.batch:
                 return None
-            ask.tries += 1
+            asks: list[Ask] = []
+            while len(asks) < seat.batch:
+                ask = self._again.popleft() if self._again else self._next_ask()
+                if ask is None:
+                    break
+                ask.place = len(asks)
+                ask.tries += 1
+                asks.append(ask)
+            if not asks:
+                return None
             seat.in_flight += 1
-            return seat, seat.free.pop(), ask, seat.reading, seat.slots
+            return seat, seat.free.pop(), asks, seat.reading, seat.slots
+
+    def _in_line(self) -> int:
+        """How many regions could be asked for now. With the state's lock held."""
+        begun = sum(len(lane.sending.look.regions) - lane.sending.sent for lane in self._lanes if lane.sending)
+        ready = (lane.waiting for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth)
+        return len(self._again) + begun + sum(len(job.look.regions) for job in ready)
 
     def _next_ask(self) -> Ask | None:
         """With the state's lock held."""
@@ -291,22 +311,26 @@ class Dispatcher:
         if reading is None or seat.slots is not worker.slots:
             reading = self._reading(worker.io)
             _, *others = zip(*(slot.inputs for slot in worker.slots.slots), strict=True)
-            for places, value in zip(others, _extra_inputs(reading.head, worker.io), strict=True):
+            for places, value in zip(others, _extra_inputs(reading.head, reading.io), strict=True):
                 for place in places:
                     place[...] = value
         with self._state:
             seat.reading, seat.slots = reading, worker.slots
-            seat.reason = ""
+            seat.reason, seat.batch = "", worker.io.batch
             self.error = None
             if seat is self._joining:
                 self._seats.append(seat)
-                self._depth += IN_FLIGHT
                 self._joining = None
+            self._depth = IN_FLIGHT * sum(seat.batch for seat in self._seats)
             self._state.notify_all()
         self._pump()
 
     def _reading(self, io: ModelIO) -> Reading:
         """That of another worker with the same model, or a new one. Raises ModelError."""
+        try:
+            io = io.of_one()
+        except ValueError as error:
+            raise ModelError(f"{error}. Export the model with a batch of 1.") from error
         for seat in self._seats:
             if seat.reading is not None and seat.reading.io == io:
                 return seat.reading
@@ -335,36 +359,49 @@ class Dispatcher:
         """Refill the worker first, then read its answer."""
         seat = self._seat(worker)
         with self._state:
-            ask = seat.requests.pop(reply.slot)
+            asks = seat.requests.pop(reply.slot)
             seat.in_flight -= 1
-            lost = reply.again or (ask.job.lane.lossless and reply.reason and seat.reason)
-            again = lost and ask.tries < _MOST_TRIES
-            if again:
+            away = bool(reply.reason and seat.reason)
+            lost = [ask for ask in asks if reply.again or (ask.job.lane.lossless and away)]
+            again = [ask for ask in lost if ask.tries < _MOST_TRIES]
+            self._again.extend(again)
+            answered = [ask for ask in asks if ask not in again] if again else asks
+            if not answered:
                 seat.free.append(reply.slot)
-                self._again.append(ask)
         self._pump()
-        if not again:
-            self._read(seat, ask, reply)
+        if answered:
+            self._read(seat, answered, reply)
 
-    def _read(self, seat: _Seat, ask: Ask, reply: Reply) -> None:
-        """Take in an answer, and finish the frame when it was the last one."""
-        job, reason = ask.job, reply.reason
-        if not reason and seat.reading is not None:
-            try:
-                outputs = seat.worker.slot(reply.slot).outputs()
-                found = seat.reading.head.decode(outputs, seat.reading.io, ask.fit, FLOOR_SCORE)
-                job.parts.append((found, ask.region))
-                job.model_size = seat.reading.io.size
-            except (ValueError, ArithmeticError, LookupError) as error:  # what nonsense a model may give
-                reason = f"the model's outputs cannot be read: {error}"
+    def _read(self, seat: _Seat, asks: Sequence[Ask], reply: Reply) -> None:
+        """Take in an answer, and finish the frames for which it was the last one."""
+        reasons = [reply.reason or self._decode(seat, ask, reply.slot) for ask in asks]
         with self._state:
             seat.free.append(reply.slot)
-            job.inference_s += reply.inference_s
-            job.engine = seat.worker.candidate.name
-            job.reason = job.reason or reason
-            job.answered += 1
-        self._drain(job.lane)
+            for ask, reason in zip(asks, reasons, strict=True):
+                job = ask.job
+                job.inference_s += reply.inference_s / len(asks)
+                job.engine = seat.worker.candidate.name
+                job.reason = job.reason or reason
+                job.answered += 1
+        for lane in {ask.job.lane for ask in asks}:
+            self._drain(lane)
         self._pump()
+
+    @staticmethod
+    def _decode(seat: _Seat, ask: Ask, slot: int) -> str:
+        """Read a region's outputs; why that cannot be done, or nothing."""
+        if seat.reading is None:
+            return ""
+        outputs = seat.worker.slot(slot).outputs()
+        if seat.batch > 1:
+            outputs = tuple(output[ask.place : ask.place + 1] for output in outputs)
+        try:
+            found = seat.reading.head.decode(outputs, seat.reading.io, ask.fit, FLOOR_SCORE)
+        except (ValueError, ArithmeticError, LookupError) as error:  # what nonsense a model may give
+            return f"the model's outputs cannot be read: {error}"
+        ask.job.parts.append((found, ask.region))
+        ask.job.model_size = seat.reading.io.size
+        return ""
 
 
 def _extra_inputs(head: Head, io: ModelIO) -> Sequence[Array]:

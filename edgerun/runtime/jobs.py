@@ -81,11 +81,13 @@ class Reading:
     layout: InputLayout
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ask:
     """One region's way through an engine, or through several when one goes away under it."""
 
     job: Job
     region: Region
+    place: int = 0
+    """Which picture of the batch it is."""
     tries: int = 0
     fit: Fit = field(init=False)

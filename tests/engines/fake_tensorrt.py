@@ -150,8 +150,8 @@ class Context:
         size = int(np.prod(shape))
         floats = ctypes.POINTER(ctypes.c_float)
         picture = np.ctypeslib.as_array(ctypes.cast(self.places["picture"], floats), (size,)).reshape(shape)
-        top = np.ctypeslib.as_array(ctypes.cast(self.places["top"], floats), (3,))
-        top[:] = picture.max(axis=(0, 2, 3))
+        top = np.ctypeslib.as_array(ctypes.cast(self.places["top"], floats), shape[:2])
+        top[:] = picture.max(axis=(2, 3))
         return True
 
 

@@ -48,6 +48,16 @@ def test_open_dimensions_are_settled_by_the_option_or_the_file(tmp_path: Path) -
     assert Onnx(OnnxOptions(), saved(tmp_path, told)).io.size == (48, 32), "height comes first there"
 
 
+@pytest.mark.parametrize(("pictures", "options"), [("batch", OnnxOptions(batch=2)), (2, OnnxOptions())])
+def test_several_pictures_are_looked_at_at_once(tmp_path: Path, pictures: int | str, options: OnnxOptions) -> None:
+    engine = Onnx(options, saved(tmp_path, make.pooling([pictures, 3, 8, 8])))
+    assert engine.io.batch == 2
+    assert engine.io.of_one().inputs[0].shape == (1, 3, 8, 8)
+    assert engine.io.of_one().outputs[0].shape == (1, 3, 1, 1)
+    (largest,) = engine.infer([np.concatenate([PICTURE, PICTURE / 2])])
+    assert largest.reshape(2, 3).tolist() == [[1, 2, 3], [0.5, 1, 1.5]]
+
+
 def test_outputs_of_a_scale_that_nobody_tells_are_refused(tmp_path: Path) -> None:
     nodes = [
         make.node("GlobalMaxPool", ["picture"], ["largest"]),
@@ -142,7 +152,7 @@ def test_programs_compiled_elsewhere_are_refused(tmp_path: Path) -> None:
         (make.field(1, 8), "it has no graph"),
         (make.pooling([1, 3, 8, 8])[:-20], "cut short"),
         (make.pooling([1, 8, 8, 40]), "takes no colour picture"),
-        (make.pooling([4, 3, 8, 8]), "batch of 1"),
+        (make.pooling([17, 3, 8, 8]), "batch of 1 to 16"),
         (make.model([make.node("Nonsense", ["x"], ["y"])], [make.value("x", [1])], [make.value("y", [1])]), "Nonsense"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,13 @@ def test_open_dimensions_are_settled_and_metadata_is_told(tmp_path: Path, option
     engine.close()
 
 
+def test_several_pictures_are_looked_at_at_once(tmp_path: Path, options: OpenvinoOptions) -> None:
+    engine = Openvino(replace(options, batch=2), saved(tmp_path, make.pooling(["batch", 3, "height", "width"])))
+    assert engine.io.inputs[0].shape == (2, 3, 6, 8)
+    (largest,) = engine.infer([np.concatenate([PICTURE, PICTURE / 2])])
+    assert largest.reshape(2, 3).tolist() == [[1, 2, 3], [0.5, 1, 1.5]]
+
+
 def test_the_picture_comes_first_whatever_the_files_order(tmp_path: Path, options: OpenvinoOptions) -> None:
     nodes = [make.node("GlobalMaxPool", ["picture"], ["top"]), make.node("Mul", ["top", "factor"], ["scaled"])]
     ins = [make.value("factor", [1]), make.value("picture", [1, 3, 6, 8])]
@@ -64,7 +72,7 @@ def test_a_device_that_is_not_there_is_an_engine_error(tmp_path: Path, device: s
         (b"<net", "model.xml", "cannot read it"),
         (b"", "model.pt", "only"),
         (make.pooling([1, 3, 6, 8]), "saved_model.pb", "only"),
-        (make.pooling([2, 3, 6, 8]), "model.onnx", "batch of 1"),
+        (make.pooling([17, 3, 6, 8]), "model.onnx", "batch of 1 to 16"),
         (make.model([], [], [], [make.tensor("w", [3], b"", make.external("/etc/passwd"))]), "m.onnx", "another file"),
     ],
 )

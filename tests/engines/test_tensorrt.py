@@ -137,6 +137,16 @@ def test_open_inputs_get_one_shape(machine: Machine, model: Path) -> None:
     assert engine.infer([PICTURE])[0].tolist() == [[1, 2, 3]]
 
 
+def test_several_pictures_are_looked_at_at_once(machine: Machine, model: Path) -> None:
+    machine.shape, machine.output = (-1, 3, -1, -1), (2, 3)
+    engine = Tensorrt(options(model, batch=2), model)
+    assert machine.builds[0]["shapes"] == {"picture": (2, 3, 6, 8)}
+    assert engine.infer([np.concatenate([PICTURE, PICTURE / 2])])[0].tolist() == [[1, 2, 3], [0.5, 1, 1.5]]
+    machine.output = (1, 3)
+    Tensorrt(options(model), model).close()
+    assert machine.builds[1]["shapes"] == {"picture": (1, 3, 6, 8)}, "an engine for another batch is not taken"
+
+
 def test_the_dla_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     made = Machine(dla_cores=2)
     install(monkeypatch, made)
