@@ -168,22 +168,26 @@ def test_a_worker_that_joins_takes_its_share_and_the_order_is_kept(monkeypatch: 
     assert served[1] > (served[0] - before) / 2 > 0
 
 
-def test_a_worker_that_cannot_load_does_not_count_and_does_not_come_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("pause_s", "tries"), [(600.0, 1), (0.0, 2)])
+def test_a_worker_that_cannot_load_does_not_count_and_comes_no_sooner_than_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, pause_s: float, tries: int
 ) -> None:
+    monkeypatch.setattr("edgerun.runtime.dispatch._NO_FURTHER_S", pause_s)
     shelf = Shelf()
     lane = Lane("clip", 1.0, shelf.put, lossless=True)
     with dispatching(fault="load again", once=tmp_path / "loaded") as dispatcher:
         dispatcher.add(lane)
         dispatcher.grow()
-        wait_for(lambda: "no memory left" in caplog.text, LONG_S)
+        wait_for(lambda: "no further worker" in caplog.text, LONG_S)
         dispatcher.grow()
         dispatcher.offer(lane, look("clip", 0))
         shelf.wait(1)
-        time.sleep(0.3)  # in which another would be loaded
+        if tries == 1:
+            time.sleep(0.3)  # in which another would be loaded
+        wait_for(lambda: caplog.text.count("no further worker") == tries, LONG_S)
         assert dispatcher.reasons == [""], "one that serves, as before"
         assert dispatcher.error is None
-    assert caplog.text.count("(worker 1)") == 1
+    assert caplog.text.count("(worker 1)") == tries
 
 
 def test_ending_while_one_joins_ends_that_one_too() -> None:

@@ -165,6 +165,7 @@ def test_nothing_stays_retained_of_what_is_gone(tmp_path: Path, home_assistant: 
     assert gone == {
         "edgerun/porch-pi/yard/state",
         "edgerun/porch-pi/yard/snapshot",
+        "edgerun/porch-pi/yard/alerts/last",
         "edgerun/porch-pi/porch/path/person",
         "edgerun/porch-pi/porch/path/traffic light",
     }

@@ -14,6 +14,7 @@ import pytest
 
 from edgerun.errors import EdgerunError
 from edgerun.runtime.footprint import engine_pids
+from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import Reply
 from edgerun.worker.wire import Load
@@ -105,6 +106,19 @@ def test_a_picture_that_crashes_the_engine_every_time_is_given_up_after_two_trie
     with working(candidate(fault="SIGSEGV", at=2)) as (worker, heard):
         loaded(heard)
         assert "SIGSEGV" in ask(worker, heard, 7).reason
+
+
+def test_the_time_that_loading_took_is_no_sign_of_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that takes long to load and dies at once is waited for longer each time, as any other."""
+    lives: SimpleQueue[float] = SimpleQueue()
+
+    def failed(self: Choice, *, retriable: bool, lived_s: float, now: float) -> float:
+        lives.put(lived_s)
+        return 60.0
+
+    monkeypatch.setattr(Choice, "failed", failed)
+    with working(candidate(fault="SIGKILL", at=1, delay_s=0.3)):
+        assert lives.get(timeout=PATIENCE_S) == 0
 
 
 def test_a_hung_inference_is_killed_at_its_deadline_and_asked_again(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Announcer:
             gone = counts - {*known[name].counts} if name in known else counts
             addresses = [topics.occupancy(name, zone, label) for zone, label in gone]
             if name not in known:
-                addresses += [topics.camera_state(name), topics.snapshot(name)]
+                addresses += [topics.camera_state(name), topics.snapshot(name), topics.last_alert(name)]
             for address in addresses:
                 self._delivery.retain(Message(address, b"", qos=1, retain=True))
 

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _BURST_S = 0.5
 """The inferences of so many seconds may come at once, those of one frame always may."""
 _OF_LATE_S = 2.0
+_NO_FURTHER_S = 600.0
+"""So long no further worker is tried after one that could not load: for want of memory, most likely."""
 _MOST_TRIES = 2
 """A picture that two engines died of is given up."""
 
@@ -85,7 +87,8 @@ class Dispatcher:
         self._seats = [self._new_seat(number, early if number == 0 else None) for number in range(workers)]
         self._joining: _Seat | None = None
         """A worker that has to load the model before it counts."""
-        self._may_grow = True
+        self._grows_at = -math.inf
+        """Not before this (monotonic seconds) another one is tried."""
         self._depth = IN_FLIGHT * workers
         self._clock = 0.0
         self._budget = Budget(max(1, int(per_second * _BURST_S)), per_second) if per_second else None
@@ -134,9 +137,9 @@ class Dispatcher:
 
     def grow(self) -> None:
         """Begin to load one more worker. It counts once it serves; where it does not come to that, there will be no
-        other."""
+        other for a while."""
         with self._state:
-            if self._joining is not None or not self._may_grow or not self._open:
+            if self._joining is not None or time.monotonic() < self._grows_at or not self._open:
                 return
             joining = self._joining = self._new_seat(len(self._seats))
             joining.worker.prefer(self._order)
@@ -347,7 +350,7 @@ class Dispatcher:
             seat = self._seat(worker)
             if seat is self._joining:
                 log.warning("no further worker: %s", error)
-                self._joining, self._may_grow = None, False
+                self._joining, self._grows_at = None, time.monotonic() + _NO_FURTHER_S
                 worker.stop()
                 return
             seat.reason = str(error)

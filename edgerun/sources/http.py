@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
     from urllib.request import OpenerDirector
 
+_JPEG = b"\xff\xd8"
+"""What each JPEG begins with."""
 _LARGEST_JPEG = 32 << 20
 _CHUNK = 64 << 10
 _DAMAGED_IN_A_ROW = 10
@@ -117,7 +119,10 @@ class Http:
                 if not self._closed.is_set():
                     raise SourceError(f"{self._name} ended the stream")
             elif kind.startswith("image/"):
-                yield body.whole()
+                whole = body.whole()
+                if "jp" not in kind and not whole.startswith(_JPEG):
+                    raise SourceError(f"{self._name} gives {kind}; choose JPEG in the camera, or another URL")
+                yield whole
             else:
                 raise SourceError(f"{self._name} gives {kind}, which is neither a JPEG picture nor an MJPEG stream")
         finally:

@@ -61,7 +61,7 @@ class Choice:
         self._failures = 0
 
     def failed(self, *, retriable: bool, lived_s: float, now: float) -> float:
-        """The current one failed: choose, and tell how long to wait in seconds."""
+        """The current one failed after it had served for ``lived_s``: choose, and tell how long to wait in seconds."""
         self._failures = 0 if lived_s > SETTLED_S else self._failures + 1
         self._postpone(lived_s, now)
         if not retriable:

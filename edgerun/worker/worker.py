@@ -183,12 +183,14 @@ class Worker:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            began = time.monotonic()
+            began = math.inf
             try:
-                self._serve(self._start())
+                process = self._start()
+                began = time.monotonic()
+                self._serve(process)
             except EdgerunError as error:
                 if not self._closed.is_set():
-                    self._fail(error, lived_s=time.monotonic() - began)
+                    self._fail(error, lived_s=max(0.0, time.monotonic() - began))
         self._drop_aside()
         if self._early is not None:
             self._early.end()

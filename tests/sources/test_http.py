@@ -156,6 +156,8 @@ def test_other_answers_are_told_in_words() -> None:
         assert "answers 503 Busy" in refusal(camera.url)
     with HttpCamera(single(b"<html>", "text/html")) as camera:
         assert "gives text/html, which is neither" in refusal(camera.url)
+    with HttpCamera(single(b"\x89PNG\r\n\x1a\n", "image/png")) as camera:
+        assert "gives image/png; choose JPEG" in refusal(camera.url)
     with HttpCamera(single(jpeg(0)), login=("cam", "x"), scheme="negotiate") as camera:
         assert "asks for a kind of login" in refusal(f"http://cam:s3cret@{camera.address}/")
     assert "refuses the connection" in refusal(camera.url)
