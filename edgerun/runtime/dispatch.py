@@ -1,9 +1,7 @@
 """From looks to results: which camera's frame goes to which worker next, and results back in order.
 
 Every thread does what is at hand: a camera's capture thread fills a slot itself when a worker has room; a worker's
-thread refills the room it just made, then decodes and finishes. A camera waits with one frame at most: newest wins.
-Cameras are served by stride scheduling, so that in overload every rate falls in proportion to what was asked
-(C. Waldspurger, W. Weihl: Stride Scheduling, MIT/LCS/TM-528).
+thread refills the room it just made, then decodes and finishes. Whose turn it is, ``turns`` says.
 """
 
 from __future__ import annotations
@@ -12,14 +10,13 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.images import TensorWriter
 from edgerun.pipeline import FLOOR_SCORE, Look
-from edgerun.regions import Budget
 from edgerun.runtime.jobs import Ask, Job, Lane, Reading
+from edgerun.runtime.turns import Turns
 from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, ModelIO
 from edgerun.worker.nurse import Child, Nurse
@@ -31,9 +28,6 @@ __all__ = ["Dispatcher", "Job", "Lane"]
 
 log = logging.getLogger(__name__)
 
-_BURST_S = 0.5
-"""The inferences of so many seconds may come at once, those of one frame always may."""
-_OF_LATE_S = 2.0
 _NO_FURTHER_S = 600.0
 """So long no further worker is tried after one that could not load: for want of memory, most likely."""
 _MOST_TRIES = 2
@@ -80,19 +74,13 @@ class Dispatcher:
         self._order: tuple[int, ...] = ()
         """Of the candidates, where another one is preferred; empty: theirs."""
         self._state = threading.Condition(threading.Lock())
-        self._lanes: list[Lane] = []
-        self._again: deque[Ask] = deque()
-        """What an engine that went away has not answered: first in turn."""
         self._nurse = early.nurse if early else Nurse()
         self._seats = [self._new_seat(number, early if number == 0 else None) for number in range(workers)]
         self._joining: _Seat | None = None
         """A worker that has to load the model before it counts."""
         self._grows_at = -math.inf
         """Not before this (monotonic seconds) another one is tried."""
-        self._depth = IN_FLIGHT * workers
-        self._clock = 0.0
-        self._budget = Budget(max(1, int(per_second * _BURST_S)), per_second) if per_second else None
-        self._refused_at = -math.inf
+        self._turns = Turns(IN_FLIGHT * workers, per_second)
         self._open = True
         self.error: EdgerunError | None = None
         """Why no worker serves yet; of refusals the first, which is of the engine that was wanted most."""
@@ -117,7 +105,7 @@ class Dispatcher:
     @property
     def limited(self) -> bool:
         """The limit of inferences a second made frames wait of late."""
-        return time.monotonic() - self._refused_at < _OF_LATE_S
+        return self._turns.limited
 
     def start(self) -> None:
         for seat in self._seats:
@@ -174,36 +162,24 @@ class Dispatcher:
 
     def add(self, lane: Lane) -> None:
         with self._state:
-            self._lanes.append(lane)
+            self._turns.add(lane)
 
     def remove(self, lane: Lane) -> None:
         with self._state:
-            lane.waiting = None
-            self._lanes.remove(lane)
-            self._again = deque(ask for ask in self._again if ask.job.lane is not lane)
+            self._turns.remove(lane)
             self._state.notify_all()
 
     def offer(self, lane: Lane, look: Look) -> None:
         """Take a look, in the frames' order. Returns at once, except on a lossless lane whose place is taken."""
         job = Job(lane, look)
         with self._state:
-            while lane.lossless and self._serves(lane) and (lane.waiting or len(lane.in_order) >= self._depth):
+            while lane.lossless and self._open and not self._turns.has_place(lane):
                 self._state.wait(0.5)
-            if lane.waiting is not None:
-                lane.dropped += 1
-            if look.regions:
-                if lane.waiting is None:
-                    lane.pass_ = max(lane.pass_, self._clock)
-                lane.waiting = job
-            elif lane.waiting is None:
-                lane.in_order.append(job)
+            self._turns.offer(job)
         if look.regions:
             self._pump()
         else:
             self._drain(lane)
-
-    def _serves(self, lane: Lane) -> bool:
-        return self._open and lane in self._lanes
 
     # What follows runs on whichever thread has just made the next step possible.
 
@@ -223,68 +199,25 @@ class Dispatcher:
                 self.replied(seat.worker, Reply(slot, 0.0, "the engine changed", again=True))
 
     def _next_turn(self) -> tuple[_Seat, int, list[Ask], Reading, Slots] | None:
-        """Reserve a slot for what has to be asked again, or the next region of the job begun, or else of the lane that
-        is furthest behind; for a batch as many as there are. An engine at work is given another batch only once that
-        is full: until then there is time for more to come."""
+        """Reserve a slot for the region in turn; for a batch, for as many as there are. An engine at work is given
+        another batch only once that is full: until then there is time for more to come."""
         with self._state:
             seat = min((seat for seat in self._seats if seat.has_room), key=lambda s: s.in_flight, default=None)
             if seat is None or seat.reading is None or seat.slots is None:
                 return None
-            if seat.batch > 1 and seat.in_flight and self._in_line() < seat.batch:
+            if seat.batch > 1 and seat.in_flight and self._turns.in_line() < seat.batch:
                 return None
             asks: list[Ask] = []
-            while len(asks) < seat.batch:
-                ask = self._again.popleft() if self._again else self._next_ask()
-                if ask is None:
-                    break
+            while len(asks) < seat.batch and (ask := self._turns.take()) is not None:
                 ask.place = len(asks)
                 ask.tries += 1
                 asks.append(ask)
             if not asks:
                 return None
+            if any(ask.job.lane.lossless for ask in asks):
+                self._state.notify_all()
             seat.in_flight += 1
             return seat, seat.free.pop(), asks, seat.reading, seat.slots
-
-    def _in_line(self) -> int:
-        """How many regions could be asked for now. With the state's lock held."""
-        begun = sum(len(lane.sending.look.regions) - lane.sending.sent for lane in self._lanes if lane.sending)
-        ready = (lane.waiting for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth)
-        return len(self._again) + begun + sum(len(job.look.regions) for job in ready)
-
-    def _next_ask(self) -> Ask | None:
-        """With the state's lock held."""
-        lane = next((lane for lane in self._lanes if lane.sending), None)
-        if lane is None:
-            lane = self._lane_in_turn()
-            if lane is None or lane.waiting is None:
-                return None
-            job = lane.waiting
-            lane.waiting = None
-            lane.in_order.append(job)
-            self._clock = lane.pass_
-            lane.pass_ += len(job.look.regions) / lane.weight
-            if lane.lossless:
-                self._state.notify_all()
-        else:
-            assert lane.sending is not None
-            job = lane.sending
-        region = job.look.regions[job.sent]
-        job.sent += 1
-        lane.sending = job if job.sent < len(job.look.regions) else None
-        return Ask(job, region)
-
-    def _lane_in_turn(self) -> Lane | None:
-        """Of those that have a frame to begin with, the one furthest behind. What the limit of inferences holds up
-        waits for the next frame of any camera, or gives way to a newer one of its own."""
-        ready = [lane for lane in self._lanes if lane.waiting and len(lane.in_order) < self._depth]
-        first = min(ready, key=lambda lane: lane.pass_, default=None)
-        if self._budget is None or first is None or first.lossless or first.waiting is None:
-            return first
-        now = time.monotonic()
-        if self._budget.takes(len(first.waiting.look.regions), now):
-            return first
-        self._refused_at = now
-        return next((lane for lane in ready if lane.lossless), None)
 
     def _drain(self, lane: Lane) -> None:
         """Finish what is done at the head of the lane. One thread at a time; whoever comes second leaves it to the
@@ -324,7 +257,7 @@ class Dispatcher:
             if seat is self._joining:
                 self._seats.append(seat)
                 self._joining = None
-            self._depth = IN_FLIGHT * sum(seat.batch for seat in self._seats)
+            self._turns.depth = IN_FLIGHT * sum(seat.batch for seat in self._seats)
             self._state.notify_all()
         self._pump()
 
@@ -367,7 +300,7 @@ class Dispatcher:
             away = bool(reply.reason and seat.reason)
             lost = [ask for ask in asks if reply.again or (ask.job.lane.lossless and away)]
             again = [ask for ask in lost if ask.tries < _MOST_TRIES]
-            self._again.extend(again)
+            self._turns.again(again)
             answered = [ask for ask in asks if ask not in again] if again else asks
             if not answered:
                 seat.free.append(reply.slot)
