@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edgerun.records import dataclass
 
-_FORBIDDEN = str.maketrans({"+": "_", "#": "_", "/": "_", "\0": "_"})
+_LONGEST_LABEL = 200
+"""Characters; a whole topic may have 65,535 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +55,7 @@ class Topics:
         return f"{self.base}/{camera}/snapshot"
 
     def occupancy(self, camera: str, zone: str, label: str) -> str:
-        """Characters that a topic level may not hold become ``_`` in the label."""
-        return f"{self.base}/{camera}/{zone}/{label.translate(_FORBIDDEN)}"
+        """Characters that a topic level may not hold become ``_`` in the label. Control characters are among them:
+        brokers end the connection at them."""
+        level = (sign if sign.isprintable() and sign not in "+#/" else "_" for sign in label[:_LONGEST_LABEL])
+        return f"{self.base}/{camera}/{zone}/{''.join(level)}"

@@ -140,11 +140,12 @@ def test_states_and_answers_fit_their_schemas() -> None:
     assert messages.status(TOPICS, online=False).payload == b"offline"
 
 
-@pytest.mark.parametrize("label", ["a/b", "a+b", "#", "a\0b"])
+@pytest.mark.parametrize("label", ["a/b", "a+b", "#", "a\0b", "a\x01b", "a\u2028b", "a\ufffeb", "a" * 70_000])
 def test_a_label_cannot_leave_its_topic_level(label: str) -> None:
     topic = TOPICS.occupancy("porch", "path", label)
     assert topic.count("/") == 4
-    assert not set(topic) & set("+#\0")
+    assert not set(topic) & set("+#") and topic.isprintable()
+    assert len(topic.encode()) < 65_536
 
 
 def test_the_schemas_are_schemas() -> None:

@@ -189,10 +189,17 @@ def test_a_second_client_of_the_same_name_is_named_as_the_cause(tmp_path: Path) 
         first.close()
 
 
-@pytest.mark.parametrize("wrong", ["a/+", "#", "a//b", "/a", "$SYS"])
+@pytest.mark.parametrize("wrong", ["a/+", "#", "a//b", "/a", "$SYS", "a\x01", "a\0", "a" * 65_000])
 def test_a_prefix_must_be_a_topic(wrong: str) -> None:
     with pytest.raises(ValueError, match="no topic"):
         MqttOptions(prefix=wrong)
+
+
+def test_what_is_longer_than_mqtt_can_say_is_refused() -> None:
+    long = "a" * 65_536
+    for options in ({"client_id": long}, {"username": long}, {"username": "a", "password": Secret(long)}):
+        with pytest.raises(ValueError, match="65535 bytes that MQTT allows"):
+            MqttOptions(**options)
 
 
 def test_a_key_needs_its_certificate() -> None:

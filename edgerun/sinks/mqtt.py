@@ -30,6 +30,8 @@ _LONGEST_PAUSE_S = 3.0
 """With the connect timeout, edgerun is back well within 5 s of the broker."""
 _REFUSED_PAUSE_S = 10.0
 _STEADY_S = 10.0
+_LONGEST_PREFIX = 1000
+_LONGEST_TEXT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +92,19 @@ class MqttOptions:
             )
         for name in ("prefix", "discovery_prefix"):
             text: str = getattr(self, name)
-            if any(sign in text for sign in "+#\0") or not all(text.split("/")) or text.startswith("$"):
-                raise ValueError(f"has a {name} that is no topic: no + or #, no empty level, no $ at the start")
+            wrong = any(sign in text for sign in "+#") or not text.isprintable() or len(text) > _LONGEST_PREFIX
+            if wrong or not all(text.split("/")) or text.startswith("$"):
+                raise ValueError(
+                    f"has a {name} that is no topic: no + or #, no empty level, no $ at the start, no control "
+                    f"characters, at most {_LONGEST_PREFIX} characters"
+                )
+        for name, text in (
+            ("client_id", self.client_id),
+            ("username", self.username),
+            ("password", self.password.value),
+        ):
+            if len(text.encode("utf-8", "replace")) > _LONGEST_TEXT:
+                raise ValueError(f"has a {name} of more than the {_LONGEST_TEXT} bytes that MQTT allows")
         if self.embedded and self.tls is not None:
             raise ValueError("has both embedded and tls; the embedded broker has no TLS, use Mosquitto for that")
         if self.password and not self.username:
