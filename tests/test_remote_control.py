@@ -53,6 +53,26 @@ def test_the_entities_of_home_assistant_work(tmp_path: Path) -> None:
         assert daemon.stop() == 0
 
 
+def test_a_reload_ends_no_pause(tmp_path: Path) -> None:
+    """Whoever paused a camera did so for a reason that the configuration knows nothing of."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker.port) as home,
+        DaemonProcess(tmp_path / "daemon", wanted := config(broker.port)) as daemon,
+    ):
+        daemon.ready()
+        home.publish(f"{BASE}/cmd/pause", b'{"camera": "gate"}')
+        home.wait("/gate/state", 10, state="paused")
+        daemon.write({"state_dir": str(daemon.folder / "state"), **wanted, "place": {"timezone": "Europe/Vienna"}})
+        home.publish(f"{BASE}/cmd/reload")
+        wait_for(lambda: daemon.said("cameras started again: gate"), 20, daemon.log)
+        wait_for(lambda: daemon.said("camera gate is paused") == 2, 10, daemon.log)
+        assert daemon.said("camera gate is ok") == 1
+        home.publish(f"{BASE}/cmd/resume")
+        wait_for(lambda: daemon.said("camera gate is ok") == 2, 10, daemon.log)
+        assert daemon.stop() == 0
+
+
 def followed(home: Subscriber) -> set[int]:
     """The ids of all tracks that were told of."""
     ids = {thing["track_id"] for found in home.on("/detections") for thing in found.json["objects"]}

@@ -80,7 +80,7 @@ class Camera:
         self._last_frame = time.monotonic()
         self._last_change = time.monotonic()
         self._fingerprint = 0
-        self._paused = False
+        self.paused = False
         self._closed = threading.Event()
         self._source: Source | None = None
         self._opened = self._replaced = self._spared = 0
@@ -123,7 +123,7 @@ class Camera:
 
     def pause(self, paused: bool) -> None:
         """A paused camera stays connected; its frames are not looked at."""
-        self._paused = paused
+        self.paused = paused
 
     def set_score(self, score: float) -> None:
         """Begin tracks with, and tell of, what has at least this score."""
@@ -245,7 +245,7 @@ class Camera:
         self._last_frame = time.monotonic()
         self.captured += 1
         self.progress += 1
-        if self._paused:
+        if self.paused:
             self._enter("paused", "paused by command")
             return
         if self._is_frozen(frame):

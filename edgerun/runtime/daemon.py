@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -157,14 +157,15 @@ class Daemon:
             self._watch_over()
         return True
 
-    def _adopt(self, wanted: dict[str, CameraOptions], changed: set[str]) -> None:
-        """Close the cameras that are gone or changed, start those that are missing."""
+    def _adopt(self, wanted: dict[str, CameraOptions], changed: set[str], paused: Collection[str] = ()) -> None:
+        """Close the cameras that are gone or changed, start those that are missing; ``paused`` ones stay so."""
         kept = {name for name, options in wanted.items() if options.enabled} - changed
         _end([self._cameras.pop(name) for name in list(self._cameras) if name not in kept])
         for name, options in wanted.items():
             if options.enabled and name not in self._cameras:
                 self._cameras[name] = camera_for(self._config, name, self._detector, self._topics, self._delivery)
                 self._metrics.attach(self._cameras, self._delivery)
+                self._cameras[name].pause(name in paused)
                 self._cameras[name].start()
 
     def _views(self) -> dict[str, CameraView]:
@@ -281,6 +282,7 @@ class Daemon:
         if before.state_dir != self._config.state_dir:
             log.warning("state_dir is taken over when the daemon is started the next time")
         everything = reload.detector is not None or before.place != self._config.place
+        paused = [name for name, camera in self._cameras.items() if camera.paused]
         if _delivered(before) != _delivered(self._config):
             everything = True
             self._adopt({}, changed=set())
@@ -292,7 +294,7 @@ class Daemon:
             self._detector = reload.detector
         wanted = self._config.cameras
         changed = {name for name in wanted if everything or wanted[name] != before.cameras.get(name)}
-        self._adopt(wanted, changed)
+        self._adopt(wanted, changed, paused)
         gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are
         log.info("the configuration was reloaded; cameras started again: %s", ", ".join(sorted(changed)) or "none")
         self._notifier.ready("looking")
