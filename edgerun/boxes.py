@@ -85,7 +85,7 @@ def nms(xyxy: F32, score: F32, class_id: I32, iou_limit: float, most: int = 1000
     areas = area(boxes)
     # shared / (a + b - shared) > limit without the quotient: 0 / 0 needs no care
     rivals = overlap(boxes, boxes) * (1 / iou_limit + 1) > areas[:, None] + areas
-    if np.count_nonzero(rivals) == np.count_nonzero(areas):  # each one is only its own rival
+    if np.count_nonzero(rivals) == np.count_nonzero(rivals.diagonal()):  # each one is only its own rival
         return order
     classes = class_id[order]
     rivals &= classes[:, None] == classes

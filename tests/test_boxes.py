@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -66,6 +67,13 @@ def test_nms_leaves_other_classes_alone_and_looks_at_the_best_only() -> None:
     score = np.array([0.3, 0.9, 0.8, 0.9], np.float32)
     assert nms(xyxy, score, np.array([0, 0, 1, 0], np.int32), 0.5).tolist() == [1, 2]
     assert nms(xyxy, score, np.arange(4, dtype=np.int32), 0.5, most=2).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_broken_boxes_do_not_keep_nms_from_the_others(broken: float) -> None:
+    xyxy = np.array([[0, 0, 10, 10]] * 2 + [[-broken, -broken, broken, broken]] * 2, np.float32)
+    kept = nms(xyxy, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.zeros(4, np.int32), 0.5)
+    assert kept.tolist() == [0, 2, 3]
 
 
 SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.float32)

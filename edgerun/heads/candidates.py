@@ -24,6 +24,13 @@ def cell_count(size: tuple[int, int], strides: Sequence[int]) -> int:
 
 
 @lru_cache(maxsize=16)
+def yolo_cell_counts(size: tuple[int, int]) -> frozenset[int]:
+    """How many cells a YOLO model may have over an input of ``size``: the usual three levels, and the variants with a
+    level more at either end."""
+    return frozenset(cell_count(size, strides) for strides in ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32)))
+
+
+@lru_cache(maxsize=16)
 def cells(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[F32, F32]:
     """Column and row of each cell f32 (N, 2), and its stride f32 (N, 1), level by level and row by row."""
     places: list[Array] = []

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edgerun.heads import blazeface, nanodet, picodet, yolox
-from edgerun.heads.candidates import cell_count
+from edgerun.heads.candidates import cell_count, yolo_cell_counts
 from edgerun.heads.classify import is_one_row
 from edgerun.types import ModelIO
 
-_YOLO_STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
-"""The usual three levels, and the variants with a level more at either end."""
 _MOST_CHOSEN: Final = 1000
 """Models that choose their boxes give 100 to 300."""
 _MOST_TEXT: Final = 1 << 16
@@ -133,7 +131,7 @@ def _by_masks(rows: tuple[int, ...], masks: int, io: ModelIO, label_count: int |
     if _is_chosen(rows) and rows[2] == 6 + masks:
         return "yolo_end2end"
     classes = min(rows[1:]) - 4 - masks
-    fits = max(rows[1:]) in {cell_count(io.size, strides) for strides in _YOLO_STRIDES} and classes > 0
+    fits = max(rows[1:]) in yolo_cell_counts(io.size) and classes > 0
     return "yolov8" if fits and label_count in (None, classes) else None
 
 
@@ -163,7 +161,7 @@ def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> st
     if _is_yolov5(shape, io):
         return "yolov5"
     _, rows, columns = shape
-    counts = {cell_count(io.size, strides) for strides in _YOLO_STRIDES}
+    counts = yolo_cell_counts(io.size)
     fit = []
     if _POSE_CHANNELS in (rows, columns) and max(rows, columns) in counts and label_count in (None, 1):
         raise ValueError(
@@ -191,7 +189,7 @@ def _is_chosen(shape: tuple[int, ...]) -> bool:
 
 def _is_yolov5(shape: tuple[int, ...], io: ModelIO) -> bool:
     """Three anchors in each cell."""
-    return shape[2] > 5 and shape[1] in {3 * cell_count(io.size, strides) for strides in _YOLO_STRIDES}
+    return shape[2] > 5 and shape[1] in {3 * count for count in yolo_cell_counts(io.size)}
 
 
 def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:

@@ -21,6 +21,7 @@ from edgerun.heads.candidates import (
     output_of_rank,
     suppressed,
     to_pixels,
+    yolo_cell_counts,
 )
 from edgerun.heads.details import Keypoints, keypoint_shape, prototypes
 from edgerun.limits import Interval
@@ -50,8 +51,7 @@ class Yolov8:
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         stored, spec = output_of_rank(3, outputs, io)
-        # There are always more cells than channels.
-        planes = stored[0] if stored.shape[1] < stored.shape[2] else stored[0].T
+        planes = stored[0].T if _cells_first(stored.shape, io) else stored[0]
         masks, keypoints = prototypes(outputs, io), keypoint_shape(io.metadata, self._options.keypoints)
         classes = len(planes) - 4 - (len(keypoints) if masks is None else len(masks))
         if classes < 1:
@@ -73,3 +73,10 @@ class Yolov8:
 
         more = detailed if masks is not None or len(keypoints) else None
         return suppressed(xyxy, score, class_id, fit, self._options.nms_iou, more)
+
+
+def _cells_first(shape: tuple[int, ...], io: ModelIO) -> bool:
+    """Whether rows are cells and columns values: told by how many cells the input has, else by there being more of
+    them, which does not hold for small inputs and many classes."""
+    rows, columns = (count in yolo_cell_counts(io.size) for count in shape[1:])
+    return rows if rows != columns else shape[1] >= shape[2]

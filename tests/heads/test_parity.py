@@ -149,21 +149,21 @@ def test_yolov5_raw_maps(seed: int) -> None:
     agree(seen("yolov5", flat, model(flat)), expected)
 
 
-def yolov8_output(seed: int, extra: int = 0) -> F32:
+def yolov8_output(seed: int, extra: int = 0, classes: int = CLASSES) -> F32:
     rng = np.random.default_rng(seed)
     count = cells(8, 16, 32)
-    parts: list[Array] = [decoded_boxes(rng, count), rare(rng, 1, count, CLASSES), rng.normal(0, 9, (1, count, extra))]
+    parts: list[Array] = [decoded_boxes(rng, count), rare(rng, 1, count, classes), rng.normal(0, 9, (1, count, extra))]
     rows: F32 = np.concatenate(parts, axis=2).astype(np.float32)
     planes: F32 = np.ascontiguousarray(rows.transpose(0, 2, 1))
     return planes
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_yolov8_in_every_form(seed: int) -> None:
-    """Channels first or last, in pixels or in 0-1 of the input."""
-    out = yolov8_output(seed)
-    expected = published.suppress(published.yolov8(out, CLASSES, LEAST), 0.7)
-    scaled: F32 = out / whole(CLASSES)[:, None]
+@pytest.mark.parametrize(("seed", "classes"), [*((seed, CLASSES) for seed in SEEDS), (0, 600)])
+def test_yolov8_in_every_form(seed: int, classes: int) -> None:
+    """Channels first or last, in pixels or in 0-1 of the input; also with more channels than there are cells."""
+    out = yolov8_output(seed, classes=classes)
+    expected = published.suppress(published.yolov8(out, classes, LEAST), 0.7)
+    scaled: F32 = out / whole(classes)[:, None]
     for form in (out, out.transpose(0, 2, 1), scaled, scaled.transpose(0, 2, 1)):
         outputs = {"output0": form}
         agree(seen("yolov8", outputs, model(outputs)), expected)
