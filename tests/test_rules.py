@@ -258,6 +258,18 @@ def test_rule_that_cools_down_tells_of_a_lasting_state_later_and_of_a_moment_nev
     assert [item for item in told if item[1] == "start"] == [("stay", "start", 1, 1.0), ("stay", "start", 2, 6.0)]
 
 
+def test_track_that_comes_back_under_its_id_still_cools_down() -> None:
+    """A tracker may find somebody again, long after the visit was over."""
+    rules = book(rule(when="enter", zone="yard", track_cooldown_s=60.0))
+    there = [(0.0, 2.0), (10.0, 12.0), (65.0, 67.0)]
+    told = []
+    for frame in range(700):
+        t = frame / 10
+        here = [(1, 320.0, 300.0)] if any(start <= t < end for start, end in there) else []
+        told += [round(t) for _ in rules.update(tracks(here), stamp(t))]
+    assert told == [0, 65]
+
+
 @pytest.mark.parametrize(
     ("feet", "told"),
     [

@@ -38,6 +38,8 @@ class Ledger(Rows):
         self._schedules = [Schedule(rule.schedule, place) if rule.schedule else None for rule in rules]
         self._scene = scene
         self._alerted = [-np.inf] * len(rules)
+        self._told: dict[tuple[int, int], float] = {}
+        """When rules with a cooldown for each track last told of an id, which may come back after its row was over."""
         self._episode = 0
         self._stamp = Stamp("", 0, 0.0, 0.0, 1, 1)
         self.pages: list[tuple[int, Event]] = []
@@ -52,6 +54,7 @@ class Ledger(Rows):
         """Forget the cooldowns. Episodes go on counting."""
         super().clear()
         self._alerted = [-np.inf] * len(self.rules)
+        self._told.clear()
 
     def label(self, class_id: int) -> str:
         """A class's name, as events tell it."""
@@ -81,9 +84,14 @@ class Ledger(Rows):
         """Open an episode about one row, unless the rule or the track still cools down: its number, or 0."""
         wait_s = self.rules[rule].track_cooldown_s
         now = self._stamp.captured
-        if not self.cool(rule) or (wait_s and now - self.table["alerted"][row, rule] < wait_s):
+        who = rule, int(self._scene.memory.table["track_id"][row])
+        last = max(self.table["alerted"][row, rule], self._told.get(who, -np.inf))
+        if not self.cool(rule) or (wait_s and now - last < wait_s):
             return 0
         self.table["alerted"][row, rule] = now
+        if wait_s:
+            self._told = {key: at for key, at in self._told.items() if now - at < self.rules[key[0]].track_cooldown_s}
+            self._told[who] = now
         return self.open(rule, phase, self.describe([row]), 1, direction)
 
     def open(self, rule: int, phase: Phase, objects: tuple[TrackedObject, ...], count: int, direction: str = "") -> int:
