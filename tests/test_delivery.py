@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,11 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield server
 
 
-def deliver(folder: Path, port: int, **options: Any) -> Delivery:
+def deliver(folder: Path, port: int, cameras: Collection[str] | None = None, **options: Any) -> Delivery:
     will = status(TOPICS, online=False)
     sink = MqttSink(MqttOptions(port=port, **options), "pi", will, (TOPICS.status, BIRTH, TOPICS.command("+")))
-    delivery = Delivery(TOPICS, sink, folder / "outbox.db", OutboxOptions(), birth_topic=BIRTH)
+    outbox = folder / "outbox.db"
+    delivery = Delivery(TOPICS, sink, outbox, OutboxOptions(), birth_topic=BIRTH, cameras=cameras)
     delivery.start()
     return delivery
 
@@ -180,6 +181,28 @@ def test_who_comes_late_finds_states_and_the_newest_alert(broker: Mosquitto, del
     until(lambda: late.retained().get(TOPICS.occupancy("porch", "path", "person")) == b"2", "the count")
     assert late.retained()[TOPICS.status] == b"online"
     assert TOPICS.occupancy("porch", "gone", "person") not in late.retained()
+    late.close()
+    witness.close()
+
+
+def test_of_a_camera_that_is_gone_no_newest_alert_is_told(tmp_path: Path, broker: Mosquitto) -> None:
+    """Neither at a start, though the outbox still has it, nor when what had begun ends with the camera."""
+    witness, last = Subscriber(broker.port, "edgerun/#"), TOPICS.last_alert("shed")
+    before = deliver(tmp_path, broker.port)
+    for camera in ("porch", "shed"):
+        before.accept(event(1, camera))
+    until(lambda: last in witness.retained(), "the newest alert")
+    counts(before, delivered=2)
+    before.close(2)
+    witness.publish(last, "", retain=True)
+    after = deliver(tmp_path, broker.port, cameras={"porch"})
+    for camera in ("shed", "porch"):
+        after.accept(event(2, camera))
+    counts(after, delivered=2)
+    after.close(2)
+    late = Subscriber(broker.port, "edgerun/#")
+    until(lambda: TOPICS.last_alert("porch") in late.retained(), "the newest alert")
+    assert last not in late.retained()
     late.close()
     witness.close()
 

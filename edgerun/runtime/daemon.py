@@ -25,7 +25,7 @@ from edgerun.notify import Notifier
 from edgerun.remembered import note_load
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import camera_for, delivery_for
+from edgerun.runtime.assembly import camera_for, delivery_for, enabled
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.commands import Commands
@@ -276,6 +276,7 @@ class Daemon:
         if reload.detector is not None and reload.watched:
             self._rollout.switched(reload.detector.model.name, reload.proof, (before, self._upkeep.text))
         self._set_up(reload.config)
+        self._delivery.cameras = enabled(self._config)
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
         self._metrics.attach(self._cameras, self._delivery)

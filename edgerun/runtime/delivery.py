@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -66,7 +66,8 @@ class Delivery:
     """Alerts through the outbox, retained state on every connect, detections as they come.
 
     ``copies`` get every message too, once and best effort. When ``online`` comes at ``birth_topic``, subscribers are
-    about to return: retained messages go out again, and unclaimed alerts are tried.
+    about to return: retained messages go out again, and unclaimed alerts are tried. ``cameras`` are those there are,
+    None: whichever; the newest alerts of others are not told of again.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Delivery:
         *,
         copies: Sequence[Copies] = (),
         birth_topic: str = "",
+        cameras: Collection[str] | None = None,
     ) -> None:
         self.commands: SimpleQueue[Request] = SimpleQueue()
         self.progress = 0
@@ -86,6 +88,7 @@ class Delivery:
         self._sink = sink
         self._copies = copies
         self._birth_topic = birth_topic
+        self.cameras = cameras
         self._outbox = Outbox(outbox_path, outbox)
         episodes = Episodes(outbox_path.with_name(outbox_path.name + ".open"))
         self._ledger = Ledger(self._outbox, topics.device, episodes)
@@ -240,8 +243,7 @@ class Delivery:
             self._lanes.drop(lambda entry: entry.row in evicted or not (entry.row or entry.body))
         for camera in gaps:
             self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
-        for camera, body in dict(self._ledger.taken).items():
-            self._retained.set(messages.last_alert(self._topics, camera, body, published=time.time()))
+        self._retain_last(dict(self._ledger.taken))
         for camera, body in self._ledger.taken if self._copies else ():
             self._copy(messages.alert(self._topics, camera, body, published=time.time(), replayed=False))
         self._ledger.taken.clear()
@@ -256,8 +258,12 @@ class Delivery:
         self._lanes.add(entries)
         for camera in self._outbox.gaps.cameras():
             self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
-        for camera, body in self._ledger.last_bodies().items():
-            self._retained.set(messages.last_alert(self._topics, camera, body, published=time.time()))
+        self._retain_last(self._ledger.last_bodies())
+
+    def _retain_last(self, bodies: Mapping[str, bytes]) -> None:
+        for camera, body in bodies.items():
+            if self.cameras is None or camera in self.cameras:
+                self._retained.set(messages.last_alert(self._topics, camera, body, published=time.time()))
 
     def _tick(self, now: float) -> None:
         if self._ledger.wants_opening(now):
