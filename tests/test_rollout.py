@@ -17,11 +17,12 @@ from jsonschema import Draft202012Validator
 from edgerun.config import Config
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.report import Report
-from edgerun.runtime.rollout import Rollout, _agreement
+from edgerun.runtime.rollout import Rollout, _agreement, _ask
 from edgerun.schemas import PAYLOADS
 from edgerun.types import Detections
 from tests.daemon_process import CLIP, DaemonProcess, wait_for
 from tests.outages import camera, clip
+from tests.test_dispatch import dispatching, frame
 
 NOBODY = {"host": "127.0.0.1", "port": 1}
 MODEL = CLIP.with_name("person-ssdlite-int8.tflite")
@@ -79,6 +80,15 @@ def test_a_model_proves_itself_and_goes_back_when_it_dies(models: Path) -> None:
         )
         assert daemon.stop() == 0
         assert not daemon.said("Traceback")
+
+
+def test_a_batch_counts_for_all_its_pictures() -> None:
+    """The trial shows one frame after another, and each takes as long as a full batch."""
+    with dispatching(batch=4, delay_s=0.2) as dispatcher:
+        model, choice = SimpleNamespace(name="new"), SimpleNamespace(score=0.0, deadline_s=10.0)
+        new = SimpleNamespace(dispatcher=dispatcher, model=model, choice=choice)
+        _, fps = _ask(cast(Detector, new), [frame("gate", seq) for seq in range(3)])
+    assert fps > 1 / 0.2
 
 
 def bare(source: dict[str, Any]) -> dict[str, Any]:

@@ -103,6 +103,11 @@ class Dispatcher:
         return [seat.reason for seat in self._seats]
 
     @property
+    def at_once(self) -> int:
+        """How many pictures all workers together look at in one inference each."""
+        return sum(seat.batch for seat in self._seats)
+
+    @property
     def limited(self) -> bool:
         """The limit of inferences a second made frames wait of late."""
         return self._turns.limited
@@ -257,7 +262,7 @@ class Dispatcher:
             if seat is self._joining:
                 self._seats.append(seat)
                 self._joining = None
-            self._turns.depth = IN_FLIGHT * sum(seat.batch for seat in self._seats)
+            self._turns.depth = IN_FLIGHT * self.at_once
             self._state.notify_all()
         self._pump()
 

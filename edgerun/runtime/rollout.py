@@ -83,7 +83,7 @@ def _collect(cameras: Sequence[Camera]) -> list[Frame]:
 
 def _ask(detector: Detector, frames: Sequence[Frame]) -> tuple[list[Detections], float]:
     """What it finds in whole frames, and how many it could do a second by its quickest, which what else the machine
-    does weighs on least."""
+    does weighs on least. One frame in a batch takes as long as a full batch."""
     with closing(Inquiry(detector.dispatcher)) as inquiry:
         try:
             jobs = [inquiry.ask(Look.whole(frame), detector.choice.deadline_s + 5) for frame in frames]
@@ -92,7 +92,7 @@ def _ask(detector: Detector, frames: Sequence[Frame]) -> tuple[list[Detections],
     found = [job.parts[0][0] for job in jobs]
     score = detector.choice.score
     quickest_s = max(min(job.inference_s for job in jobs), 1e-6)
-    return [one.take(one.score >= score) for one in found], len(detector.dispatcher.workers) / quickest_s
+    return [one.take(one.score >= score) for one in found], detector.dispatcher.at_once / quickest_s
 
 
 def _agreement(new: Detector, found: list[Detections], running: Detector, wanted: list[Detections]) -> float | None:
