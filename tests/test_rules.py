@@ -37,7 +37,7 @@ def book(*rules: RuleOptions, **options: Any) -> RuleBook:
     return RuleBook(rules, {"yard": YARD}, {"gate": GATE}, LABELS, **options)
 
 
-def tracks(rows: Sequence[Row], seen: bool = True, class_id: int = 0) -> Tracks:
+def tracks(rows: Sequence[Row], seen: bool = True, class_id: int | Sequence[int] = 0) -> Tracks:
     """Tracks of 40 x 100 px, each told by its id and the point at its feet."""
     box = np.array([[x - 20, y - 100, x + 20, y] for _, x, y in rows], np.float32).reshape(-1, 4)
     n = len(rows)
@@ -355,6 +355,25 @@ def test_whatever_the_tracks_do(seed: int) -> None:
     others = [event.episode for event in events if event.phase == "instant"]
     assert sorted(starts) == sorted(ends)
     assert len({*starts, *others}) == len(starts) + len(others)
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["another name", "two names at first"])
+def test_thing_at_rest_is_one_thing_whatever_it_is_called(both: bool) -> None:
+    """A detector takes a parked car for a truck from some moment on."""
+    rules = book(
+        rule(name="parked", when="stationary", zone="yard", seconds=5.0),
+        rule(name="stolen", when="removed", zone="yard", seconds=5.0),
+        rule(name="two", when="count", zone="yard", at_least=2, seconds=20.0),
+    )
+    told: Counter[tuple[str, str]] = Counter()
+    for frame in range(600):
+        t = frame / 10
+        old, new = t < 15, t > 15.5 or both
+        there = tracks([(1, 320.0, 300.0)] * old + [(2, 322.0, 301.0)] * new, class_id=[1] * old + [0] * new)
+        told.update((event.rule, event.phase) for event in rules.update(there, stamp(t)))
+        counted = rules.occupancy()
+    assert told == {("parked", "start"): 1 + both} | ({("parked", "end"): 1} if both else {})
+    assert {label for (_, label), count in counted.items() if count} == {"person"}
 
 
 def test_picture_that_changes_its_size_moves_no_one() -> None:

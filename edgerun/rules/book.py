@@ -95,7 +95,7 @@ class RuleBook:
         self._filters.update(memory, stamp, changed)
         if self._pace is not None:
             self._pace.update(memory, stamp)
-        self._stale |= self._zones.changed
+        self._stale |= self._zones.changed or changed
 
     def finish(self, stamp: Stamp) -> list[Event]:
         """End all open episodes, as when the camera is taken out of service, and forget everything."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgerun.boxes import containment
+from edgerun.boxes import containment, iou
 from edgerun.types import F32, F64, I64, Mask, Stamp, Tracks
 from edgerun.zones import Rows
 
@@ -44,6 +44,8 @@ _STIR, _STIR_S = 0.3, 0.5
 detector's boxes tremble by about a tenth."""
 _COVER = 0.3
 """The part of a box that somebody before it must hide to excuse that it is not seen."""
+_SAME = 0.6
+"""IoU of two boxes that are taken for the same thing at rest, whatever the detector calls it."""
 _SCORES = 15
 """The score of a track is the median of its sightings in so many frames, the latest."""
 _MEASURES = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]], np.float32)
@@ -54,8 +56,8 @@ class Memory(Rows):
     """One row per somebody.
 
     After an update, for N rows: ``seen`` bool (N,), found in this frame; ``ended`` bool (N,), over for good and dropped
-    next; ``stirred`` bool (N,), moved from where it had been still; ``extent`` f32 (N,), the size of its box: the root
-    of its area in pixels.
+    next; ``replaced`` bool (N,), gone while another row is the same thing at rest; ``stirred`` bool (N,), moved from
+    where it had been still; ``extent`` f32 (N,), the size of its box: the root of its area in pixels.
     """
 
     def __init__(self) -> None:
@@ -92,7 +94,7 @@ class Memory(Rows):
         self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
         self.at: I64 = np.zeros(0, np.int64)
         """The row of each track of the last update, i64 (M,)."""
-        self.seen = self.ended = self.stirred = np.zeros(0, np.bool_)
+        self.seen = self.ended = self.replaced = self.stirred = np.zeros(0, np.bool_)
         self.extent: F32 = np.zeros(0, np.float32)
         self._rested: F64 | None = None
         self._looked_at = -np.inf
@@ -165,7 +167,9 @@ class Memory(Rows):
         reach = _REACH + _STRAY * np.where(held, 0, np.minimum(gap, 2))
         ratio = (seen_new[:, 2] * seen_new[:, 3])[:, None] / size**2
         fits = (distance <= reach) & (ratio < _LIKENESS) & (ratio > 1 / _LIKENESS)
-        fits &= (tracks.class_id[new][:, None] == t["class_id"][lost]) & (~edge | (gap <= REJOIN_EDGE_S))
+        same = tracks.class_id[new][:, None] == t["class_id"][lost]
+        same |= (iou(tracks.xyxy[new], t["xyxy"][lost]) > _SAME) & (self.still[lost] >= REST_S)
+        fits &= same & (~edge | (gap <= REJOIN_EDGE_S))
         for flat in np.argsort(np.where(fits, distance, np.inf), axis=None, kind="stable"):
             i, j = divmod(int(flat), len(lost))
             if fits[i, j]:
@@ -203,7 +207,7 @@ class Memory(Rows):
             self._looked_at = self.now
             self._note_way(middle)
             self._update_rest(middle)
-        self.ended = np.zeros(len(t), np.bool_)
+        self.ended = self.replaced = np.zeros(len(t), np.bool_)
         if self._gone:
             self._update_ends(stamp)
 
@@ -265,8 +269,10 @@ class Memory(Rows):
         resting = self.still >= REST_S
         excused = gone & self._stalled & (t["gone_at"] < self.now)
         if np.count_nonzero(gone & resting) and np.count_nonzero(self.seen):
-            hidden = containment(t["xyxy"], t["xyxy"][self.seen]).max(axis=1) > _COVER
-            excused |= gone & resting & hidden
+            there = t["xyxy"][self.seen]
+            hidden = containment(t["xyxy"], there).max(axis=1) > _COVER
+            self.replaced = gone & resting & (iou(t["xyxy"], there).max(axis=1) > _SAME)
+            excused |= gone & resting & hidden & ~self.replaced
         t["gone_at"][excused] += self._step
         over = self.now - t["gone_at"] >= np.where(resting, REJOIN_REST_S, REJOIN_S)
         over |= self._at_edge(stamp) & (self.now - t["seen_at"] > REJOIN_EDGE_S)

@@ -30,7 +30,7 @@ class Moments(Rows):
         zones, memory = self._scene.zones, self._scene.memory
         moved = memory.ended
         if self._least_rest_s < np.inf:
-            moved = (memory.stirred | memory.ended) & (memory.rested >= self._least_rest_s)
+            moved = (memory.stirred | memory.ended & ~memory.replaced) & (memory.rested >= self._least_rest_s)
         if not (zones.changed or any(map(np.count_nonzero, (zones.crossed, self.table["due"], moved)))):
             return
         for index, (number, rule) in enumerate(self._rules):
