@@ -22,7 +22,7 @@ from edgerun.errors import EdgerunError, SourceError
 from edgerun.pipeline import Look, Pipeline
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.camera_report import CameraTerms
-from edgerun.runtime.dispatch import Dispatcher, Lane
+from edgerun.runtime.dispatch import Dispatcher, Job, Lane
 from edgerun.runtime.fallback import StartRecord
 from edgerun.runtime.memory import give_back, rss_mb
 from edgerun.runtime.outlet import Outlet
@@ -119,6 +119,21 @@ def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
     porch.join(5)
     assert taker.taken == [2, 4, 6, 8, 10]
     assert porch.report().dropped["heat"] == 5
+
+
+@pytest.mark.parametrize("fps", [0.1, 0.2, 5.0, 30.0])
+def test_the_frames_a_second_are_those_looked_at(fps: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a camera that is looked at less often than a rate is made; and none once it is over."""
+    porch = looked_after(lambda: Hanging(threading.Event()), Taker(), lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
+    porch.set_fps(fps)
+    porch.close()
+    job = cast(Job, SimpleNamespace(reason="", look=Look(frame("porch", 1), ())))
+    for number in range(400):
+        monkeypatch.setattr(time, "monotonic", lambda now=1000 + number / fps: now)
+        porch._finish(job)
+        assert number < 3 * fps + 1 or porch.report().fps == pytest.approx(fps, rel=0.05)
+    monkeypatch.setattr(time, "monotonic", lambda: 1100 + 400 / fps)
+    assert porch.report().fps == 0
 
 
 def test_a_camera_that_is_told_to_be_slow_is_not_late() -> None:

@@ -143,15 +143,12 @@ class Camera:
         stuck = self._is_stuck(now) and not self._replace()
         if self._state in ("ok", "frozen") and now - self._last_frame > self._terms.stalled_s:
             self._enter("stalled", f"no frame for {self._terms.stalled_s:g} s")
-        while self._finished and now - self._finished[0] > _FPS_WINDOW_S:
-            self._finished.popleft()
-        fps = len(self._finished) / min(_FPS_WINDOW_S, max(1.0, now - self._finished[0])) if self._finished else 0.0
         dropped = {"late": self._lane.dropped, "engine": self._failed, "heat": self._spared}
         return CameraReport(
             self._state,
             self._since,
             self._reason or self._trouble,
-            fps,
+            self._fps(now),
             self._asked_fps,
             self._late_fps(now),
             dropped,
@@ -179,6 +176,15 @@ class Camera:
         if source is not None:  # may wake the old one, or hang as well
             threading.Thread(target=source.close, name=f"close-{self.name}", daemon=True).start()
         return True
+
+    def _fps(self, now: float) -> float:
+        """Of the last window, which holds some frames of a slow camera, too; the first only tells where it begins."""
+        finished, interval_s = self._finished, 1 / self._asked_fps
+        while len(finished) > 1 and now - finished[1] > max(_FPS_WINDOW_S, 4 * interval_s):
+            finished.popleft()
+        if len(finished) < 2:
+            return 0.0
+        return (len(finished) - 1) / max(1.0, finished[-1] - finished[0], now - finished[0] - interval_s)
 
     def _late_fps(self, now: float) -> float:
         """Over the last window that ended."""
