@@ -190,6 +190,21 @@ def test_a_spare_takes_over_without_loading_again() -> None:
         assert worker.pid == spare
 
 
+def test_a_spare_that_died_before_is_no_hindrance() -> None:
+    """A new one is started at once, and what was asked is answered all the same."""
+    with working(candidate(), terms=Terms(spare=True)) as (worker, heard):
+        loaded(heard)
+        first, spare = with_spare(worker)
+        os.kill(spare, signal.SIGKILL)
+        wait_for(lambda: engine_pids() == [first], PATIENCE_S, "the end of the spare")
+        os.kill(first, signal.SIGSTOP)
+        worker.slot(0).inputs[0][:] = 7
+        worker.submit(0)
+        os.kill(first, signal.SIGKILL)
+        assert not heard.replies.get(timeout=PATIENCE_S).reason
+        assert worker.restarts == 1
+
+
 def test_closing_leaves_no_process_behind() -> None:
     with working(candidate()) as (worker, heard):
         loaded(heard)

@@ -58,6 +58,11 @@ class EngineProcess:
             self._complaints.clear()  # what was said while loading is no reason for a later death
         return self._io
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it has ended already, as far as is known."""
+        return self._child.status(0.0) is not None
+
     def request(self, slot: int) -> None:
         """Ask for the inference of a filled slot. A dead child is told by ``reply``."""
         with contextlib.suppress(BrokenPipeError, OSError):

@@ -199,6 +199,8 @@ class Worker:
 
     def _start(self) -> EngineProcess:
         """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
+        if self._aside is not None and self._aside.process.is_dead:
+            self._drop_aside()
         starting = self._aside or self._spawn(self._choice.current)
         self._aside = None
         try:
