@@ -88,6 +88,22 @@ def test_a_lossless_lane_finishes_every_frame_in_order_with_all_its_regions(work
         assert all(found.score[0] == pytest.approx(4 * seq / 255, abs=0.001) for found, _ in job.parts)
 
 
+def test_the_parts_of_a_frame_are_in_the_order_of_its_regions_whichever_worker_is_first() -> None:
+    shelf = Shelf()
+    lane = Lane("clip", 1.0, shelf.put)
+    with dispatching(workers=2) as dispatcher:
+        wait_for(lambda: not any(dispatcher.reasons), PATIENCE_S)
+        pids = [worker.pid for worker in dispatcher.workers]
+        assert pids[0]
+        os.kill(pids[0], signal.SIGSTOP)
+        dispatcher.add(lane)
+        dispatcher.offer(lane, look("clip", 0, regions=2))
+        wait_for(lambda: lane.in_order[0].answered == 1, PATIENCE_S)
+        os.kill(pids[0], signal.SIGCONT)
+        (job,) = shelf.wait(1)
+    assert [region for _, region in job.parts] == list(job.look.regions)
+
+
 def test_frames_of_several_cameras_share_a_batch() -> None:
     """The engine refuses the batch after the first frame, which tells whose frames were in it."""
     shelves = {name: Shelf() for name in "abcdef"}

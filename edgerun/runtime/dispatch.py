@@ -232,6 +232,7 @@ class Dispatcher:
                 return
             try:
                 while lane.in_order and lane.in_order[0].done:
+                    lane.in_order[0].sort()
                     lane.finish(lane.in_order[0])
                     with self._state:
                         lane.in_order.popleft()

@@ -24,6 +24,7 @@ class Job:
     lane: Lane
     look: Look
     parts: list[tuple[Detections, Region]] = field(default_factory=list)
+    """Of the regions that were answered: as the answers came, and once it is done in the order of the regions."""
     sent: int = 0
     answered: int = 0
     inference_s: float = 0.0
@@ -36,6 +37,11 @@ class Job:
     @property
     def done(self) -> bool:
         return self.answered == len(self.look.regions)
+
+    def sort(self) -> None:
+        """Put the parts in order: of equal boxes the first one stays, and a replay must not hang on chance."""
+        if len(self.parts) > 1:
+            self.parts.sort(key=lambda part: self.look.regions.index(part[1]))
 
 
 class Lane:
