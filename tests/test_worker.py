@@ -205,6 +205,17 @@ def test_a_spare_that_died_before_is_no_hindrance() -> None:
         assert worker.restarts == 1
 
 
+def test_a_spare_that_died_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgerun.worker.worker._SPARE_LOOK_S", 0.1)
+    with working(candidate(), terms=Terms(spare=True)) as (worker, heard):
+        loaded(heard)
+        first, spare = with_spare(worker)
+        os.kill(spare, signal.SIGKILL)
+        wait_for(lambda: {*engine_pids()} - {first, spare}, PATIENCE_S, "another spare")
+        assert worker.pid == first
+        assert worker.restarts == 0
+
+
 def test_closing_leaves_no_process_behind() -> None:
     with working(candidate()) as (worker, heard):
         loaded(heard)

@@ -31,6 +31,8 @@ _MOST_REFUSALS = 3
 _GRACE_S = 0.01
 _SPARE_AFTER_S = 0.25
 """So long after it began to serve: loading another one would slow down the first answers."""
+_SPARE_LOOK_S = 5.0
+"""How often it is seen to that the spare still lives."""
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
 
@@ -199,8 +201,7 @@ class Worker:
 
     def _start(self) -> EngineProcess:
         """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
-        if self._aside is not None and self._aside.process.is_dead:
-            self._drop_aside()
+        self._drop_dead()
         starting = self._aside or self._spawn(self._choice.current)
         self._aside = None
         try:
@@ -271,9 +272,9 @@ class Worker:
                 if self._better_is_ready():
                     self._listener.lost(self, EngineError(f"changing to {self.candidate.name}", retriable=True))
                     return
-                if self._aside is None and time.monotonic() > spare_at:
-                    following = self._choice.later() if self.candidate.detachable else None
-                    self._aside = self._spawn(self._choice.current if following is None else following)
+                if time.monotonic() > spare_at:
+                    spare_at = time.monotonic() + _SPARE_LOOK_S
+                    self._see_to_spare()
         finally:
             with self._lock:
                 self._process = None
@@ -305,6 +306,17 @@ class Worker:
         self._choice.current = aside.index
         log.warning("engine %s takes over (worker %d)", self.candidate.name, self.number)
         return True
+
+    def _see_to_spare(self) -> None:
+        """Let a child stand by, and another one where it has died."""
+        self._drop_dead()
+        if self._aside is None:
+            following = self._choice.later() if self.candidate.detachable else None
+            self._aside = self._spawn(self._choice.current if following is None else following)
+
+    def _drop_dead(self) -> None:
+        if self._aside is not None and self._aside.process.is_dead:
+            self._drop_aside()
 
     def _drop_aside(self) -> None:
         if self._aside is not None:
