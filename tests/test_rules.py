@@ -258,6 +258,17 @@ def test_rule_that_cools_down_tells_of_a_lasting_state_later_and_of_a_moment_nev
     assert [item for item in told if item[1] == "start"] == [("stay", "start", 1, 1.0), ("stay", "start", 2, 6.0)]
 
 
+def test_what_left_behind_somebody_is_told_in_time_after_a_stall_too() -> None:
+    """A parked car is gone when the picture comes back after 8 s, with somebody before its place for half a second."""
+    rules = book(rule(when="exit", zone="yard", labels=("car",)))
+    left = []
+    for frame in [*range(120), *range(200, 300)]:
+        t = frame / 10
+        here = [(1, 320.0, 300.0)] if t < 12 else [(2, 340.0 if t < 20.5 else 600.0, 300.0)]
+        left += [t for _ in rules.update(tracks(here, class_id=int(t < 12)), stamp(t))]
+    assert left == [pytest.approx(23.5, abs=0.3)]
+
+
 def test_track_that_comes_back_under_its_id_still_cools_down() -> None:
     """A tracker may find somebody again, long after the visit was over."""
     rules = book(rule(when="enter", zone="yard", track_cooldown_s=60.0))

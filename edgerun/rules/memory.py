@@ -267,12 +267,13 @@ class Memory(Rows):
         t = self.table
         gone = t["gone_at"] < np.inf
         resting = self.still >= REST_S
-        excused = gone & self._stalled & (t["gone_at"] < self.now)
+        waited = gone & (t["gone_at"] < self.now)
+        excused = waited & self._stalled
         if np.count_nonzero(gone & resting) and np.count_nonzero(self.seen):
             there = t["xyxy"][self.seen]
             hidden = containment(t["xyxy"], there).max(axis=1) > _COVER
             self.replaced = gone & resting & (iou(t["xyxy"], there).max(axis=1) > _SAME)
-            excused |= gone & resting & hidden & ~self.replaced
+            excused |= waited & resting & hidden & ~self.replaced
         t["gone_at"][excused] += self._step
         over = self.now - t["gone_at"] >= np.where(resting, REJOIN_REST_S, REJOIN_S)
         over |= self._at_edge(stamp) & (self.now - t["seen_at"] > REJOIN_EDGE_S)
