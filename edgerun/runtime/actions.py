@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from edgerun.errors import EdgerunError
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.delivery import Delivery
 from edgerun.types import Event, Stamp
@@ -34,8 +35,11 @@ class CameraActions:
             one.pause(False)
 
     def snapshot(self, camera: str) -> None:
-        """The next frame is published as the camera's snapshot."""
-        for one in self._chosen(camera):
+        """The next frame is published as the camera's snapshot; of a paused camera nobody is to see one."""
+        looking = [one for one in self._chosen(camera) if not one.paused]
+        if not looking:
+            raise EdgerunError(f"{camera or 'every camera'} is paused; resume it first")
+        for one in looking:
             one.wants_snapshot = True
 
     def set(self, camera: str, score: float | None, fps: float | None) -> None:
