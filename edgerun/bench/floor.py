@@ -65,7 +65,8 @@ class _Work:
         load = candidates(found, None)[0].load
         engine = load.build(load.options, model)
         self.io: ModelIO = engine.io
-        self.layout: InputLayout = head_chooser(found, None)(engine.io.of_one()).layout(engine.io.of_one())
+        one = engine.io.of_one()
+        self.layout: InputLayout = head_chooser(found, None)(one).layout(one)
         if model.suffix != ".tflite":
             self._runs[1] = lambda tensor: engine.infer([tensor])
         self._frames = _decoded(clip)

@@ -28,11 +28,11 @@ class CameraActions:
 
     def pause(self, camera: str) -> None:
         for one in self._chosen(camera):
-            one.pause(True)
+            one.paused = True
 
     def resume(self, camera: str) -> None:
         for one in self._chosen(camera):
-            one.pause(False)
+            one.paused = False
 
     def snapshot(self, camera: str) -> None:
         """The next frame is published as the camera's snapshot; of a paused camera nobody is to see one."""

@@ -57,6 +57,8 @@ class Camera:
         self.inferred = 0
         """Frames that went through the engine and the whole pipeline."""
         self.wants_snapshot = False
+        self.paused = False
+        """It stays connected; its frames are not looked at."""
         self.half_fps = False
         """Passes over every second frame, to let an accelerator cool down."""
         self.lossless = lossless
@@ -80,7 +82,6 @@ class Camera:
         self._last_frame = time.monotonic()
         self._last_change = time.monotonic()
         self._fingerprint = 0
-        self.paused = False
         self._closed = threading.Event()
         self._source: Source | None = None
         self._opened = self._replaced = self._spared = 0
@@ -120,10 +121,6 @@ class Camera:
         """After ``join``: what has begun ends, and is told."""
         with self._lane.finishing:
             self.outlet.tell(self._pipeline.end())
-
-    def pause(self, paused: bool) -> None:
-        """A paused camera stays connected; its frames are not looked at."""
-        self.paused = paused
 
     def set_score(self, score: float) -> None:
         """Begin tracks with, and tell of, what has at least this score."""

@@ -165,7 +165,7 @@ class Daemon:
             if options.enabled and name not in self._cameras:
                 self._cameras[name] = camera_for(self._config, name, self._detector, self._topics, self._delivery)
                 self._metrics.attach(self._cameras, self._delivery)
-                self._cameras[name].pause(name in paused)
+                self._cameras[name].paused = name in paused
                 self._cameras[name].start()
 
     def _views(self) -> dict[str, CameraView]:
