@@ -371,6 +371,38 @@ def test_reloads_leave_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.broker
 @needs_mosquitto
+def test_a_device_leaves_nothing_under_the_name_that_it_had(tmp_path: Path, broker: Mosquitto) -> None:
+    """Nor below the prefix that it had; whether it was given another by a reload or while it was not running."""
+    below = "edgerun/pi"
+
+    def told() -> set[str]:
+        with Subscriber(broker.port, topic="#", name="late", session_s=0) as late:
+            late.wait("/status", 5)
+            return {found.topic for found in late.arrivals if found.payload}
+
+    def elsewhere() -> list[str]:
+        return [topic for topic in told() if not topic.startswith(f"{below}/")]
+
+    wanted = {**config(broker.port, gate=camera(clip())), "state_dir": str(tmp_path / "state")}
+    with DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+        daemon.ready()
+        wait_for(lambda: {"edgerun/pi/gate/snapshot", "edgerun/pi/gate/alerts/last"} <= told(), 20, told)
+        below = "edgerun/porch"
+        wanted["device"] = "porch"
+        reload(daemon, wanted)
+        wait_for(lambda: not elsewhere(), 10, elsewhere)
+        below = "home/porch"
+        wanted["mqtt"]["prefix"] = "home"
+        assert daemon.stop() == 0
+        daemon.write(wanted)
+        daemon.ready()
+        wait_for(lambda: not elsewhere(), 10, elsewhere)
+        assert "home/porch/gate/state" in told()
+        assert not daemon.said("Traceback")
+
+
+@pytest.mark.broker
+@needs_mosquitto
 def test_another_broker_by_reload(tmp_path: Path, broker: Mosquitto) -> None:
     """Alerts that were accepted before reach the new one."""
     with (

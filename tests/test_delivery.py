@@ -233,6 +233,18 @@ def test_home_assistants_birth_brings_everything_again(broker: Mosquitto, delive
     subscriber.close()
 
 
+def test_a_name_that_another_device_had_gives_up_nothing(broker: Mosquitto, delivery: Delivery) -> None:
+    """A copy of its disk that was given another name takes back what it believes to have told under this one."""
+    delivery.retain(occupancy(TOPICS, "porch", "path", "person", 1))
+    copy = Subscriber(broker.port, "nothing")
+    for topic in (TOPICS.occupancy("porch", "path", "person"), TOPICS.status):
+        copy.publish(topic, "", retain=True)
+    witness = Subscriber(broker.port, "edgerun/#")
+    until(lambda: {b"1", b"online"} <= {*witness.retained().values()}, "both are told again")
+    witness.close()
+    copy.close()
+
+
 def test_what_was_delivered_can_be_asked_for_again(broker: Mosquitto, delivery: Delivery) -> None:
     """However it was acknowledged: a logger on # may have taken it while the one who asks was away."""
     logger = Subscriber(broker.port, "#")

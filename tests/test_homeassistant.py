@@ -151,7 +151,8 @@ def test_a_device_is_taken_away_when_it_has_another_name_or_is_to_be_told_no_mor
     assert run(tmp_path, home_assistant=False).told == []
     assert run(tmp_path).told == [(one, True)]
     assert run(tmp_path).told == [(one, True)]
-    assert run(tmp_path, "yard-pi").told == [(one, False), (other, True)]
+    told = run(tmp_path, "yard-pi").told
+    assert [found for found in told if found[0] in (one, other)] == [(one, False), (other, True)]
     assert run(tmp_path, "yard-pi", home_assistant=False).told == [(other, False)]
     assert run(tmp_path, "yard-pi", home_assistant=False).told == []
 

@@ -20,8 +20,9 @@ from edgerun.types import Message
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What was told last: the counts of each camera, and the discovery message."""
+    """What was told last: where, the counts of each camera, and the discovery message."""
 
+    base: str = ""
     counts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     discovery: str = ""
 
@@ -44,7 +45,8 @@ class Announcer:
         before = self._read()
         known = {name: self._with_remembered(name, view, before) for name, view in cameras.items()}
         self._take_away(before, known)
-        self._write(_Memory({name: set(view.counts) for name, view in known.items()}, self._announce(before, known)))
+        counts = {name: set(view.counts) for name, view in known.items()}
+        self._write(_Memory(self._topics.base, counts, self._announce(before, known)))
 
     def _with_remembered(self, name: str, view: CameraView, before: _Memory) -> CameraView:
         """Counts of before stay, at 0, as long as their zone does: a camera that is not back yet, or a label that was
@@ -55,15 +57,20 @@ class Announcer:
         return replace(view, counts={*view.counts, *asleep})
 
     def _take_away(self, before: _Memory, known: Mapping[str, CameraView]) -> None:
-        """The retained messages of what is gone."""
-        topics = self._topics
+        """The retained messages of what is gone; of a device with another name or prefix now, that is all of them."""
+        topics, moved, addresses = self._topics, before.base not in ("", self._topics.base), []
+        if moved:
+            prefix, _, device = before.base.rpartition("/")
+            topics, known = Topics(prefix, device), {}
         for name, counts in before.counts.items():
             gone = counts - {*known[name].counts} if name in known else counts
-            addresses = [topics.occupancy(name, zone, label) for zone, label in gone]
+            addresses += [topics.occupancy(name, zone, label) for zone, label in gone]
             if name not in known:
                 addresses += [topics.camera_state(name), topics.snapshot(name), topics.last_alert(name)]
-            for address in addresses:
-                self._delivery.retain(Message(address, b"", qos=1, retain=True))
+        if moved:  # the status last: another device of that name says everything again then (see Delivery)
+            addresses += [*map(topics.gaps, before.counts), topics.state, topics.status]
+        for address in addresses:
+            self._delivery.retain(Message(address, b"", qos=1, retain=True))
 
     def _announce(self, before: _Memory, known: Mapping[str, CameraView]) -> str:
         """Home Assistant's message, if it is to be told. A device of before under another name is taken away."""
@@ -85,13 +92,13 @@ class Announcer:
         try:
             found = json.loads(self._remembered.read_bytes())
             counts = {name: {(zone, label) for zone, label in pairs} for name, pairs in found["counts"].items()}
-            return _Memory(counts if found["base"] == self._topics.base else {}, str(found["discovery"]))
+            return _Memory(str(found["base"]), counts, str(found["discovery"]))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return _Memory()
 
     def _write(self, memory: _Memory) -> None:
         """A disk that refuses costs no more than that something stays announced."""
         counts = {name: sorted(pairs) for name, pairs in memory.counts.items()}
-        kept = {"base": self._topics.base, "counts": counts, "discovery": memory.discovery}
+        kept = {"base": memory.base, "counts": counts, "discovery": memory.discovery}
         with contextlib.suppress(OSError):
             self._remembered.write_text(json.dumps(kept))

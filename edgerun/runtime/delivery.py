@@ -277,9 +277,10 @@ class Delivery:
                 self._retained.all_again()
                 self._lanes.hurry(time.monotonic())
         elif request.topic == self._topics.status:
-            if request.payload == b"offline" and not request.retained and not self._close_by:
-                # The will of a connection that we gave up came after we were back.
-                self._retained.again(messages.status(self._topics, online=True))
+            if request.payload != b"online" and not request.retained and not self._close_by:
+                # The will of a connection that we gave up came after we were back; or it is empty, as a device that had
+                # our name took away what it had told under it.
+                self._retained.all_again()
         elif self.commands.qsize() < _COMMANDS:
             self.commands.put(request)
 
