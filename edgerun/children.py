@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """This process gets that signal when the thread that started it is gone, even while it hangs."""
+    """This process gets that signal when the thread that started it is gone, even while it hangs. 0: none any more."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgerun.errors import EngineError
 from edgerun.runtime.footprint import engine_pids, processes
+from edgerun.worker.nurse import Nurse
 from edgerun.worker.wire import Load
 from edgerun.worker.worker import SLOTS, Candidate, Terms
 from tests.daemon_process import wait_for
@@ -85,6 +86,21 @@ def test_the_engine_ends_with_its_nurse_and_both_come_back() -> None:
         assert "was killed by SIGKILL" in heard.losses.get(timeout=PATIENCE_S)
         wait_for(lambda: engine_pids() == [worker.pid], PATIENCE_S, "only the new process")
         assert first not in processes()
+
+
+def test_a_worker_that_is_closed_takes_no_other_with_it() -> None:
+    """Though it was the one that had started the nurse which both use, as a further worker that comes to nothing may
+    have been: the kernel's word for a dead parent is of the thread."""
+    nurse = Nurse()
+    with working(candidate(), nurse=nurse) as (first, heard):
+        loaded(heard)
+        with working(candidate(), nurse=nurse) as (other, its_heard):
+            loaded(its_heard)
+            served_by, told = other.pid, nurses()
+            first.close()
+            time.sleep(0.5)  # for what must not happen
+            assert ask(other, its_heard, 2).reason == ""
+            assert (other.pid, other.restarts, nurses()) == (served_by, 0, told)
 
 
 def test_a_library_that_starts_threads_is_left_to_each_process() -> None:

@@ -49,8 +49,10 @@ def candidate(**options: object) -> Candidate:
 
 
 @contextmanager
-def working(*candidates: Candidate, terms: Terms | None = None) -> Iterator[tuple[Worker, Heard]]:
-    heard, nurse = Heard(), Nurse()
+def working(
+    *candidates: Candidate, terms: Terms | None = None, nurse: Nurse | None = None
+) -> Iterator[tuple[Worker, Heard]]:
+    heard, nurse = Heard(), nurse or Nurse()
     worker = Worker(0, candidates, terms or Terms(), heard, nurse)
     worker.start()
     try:

@@ -46,6 +46,7 @@ def forked(arguments: list[str]) -> Errand:
         _prepare(pickle.loads(daemon.recv(_LARGEST_LOAD)))
         if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208  a library started threads: it must not be forked
             os.execv(sys.executable, [sys.executable, "-m", "edgerun.worker.child", arguments[0], _UNPREPARED])
+    die_with_parent(0)  # the thread that started it may end before the daemon; from here on, the line tells of that
     gc.freeze()  # the collector writes to each object that it looks at
     daemon.send(b"ready")
     return _tend(daemon)
@@ -109,9 +110,12 @@ def _tend(daemon: socket.socket) -> Errand:
             os.read(woken, 512)
             brood.reap()
         if daemon in ready:
-            load, descriptors, _, _ = socket.recv_fds(daemon, _LARGEST_LOAD, 5, socket.MSG_CMSG_CLOEXEC)
+            try:
+                load, descriptors, _, _ = socket.recv_fds(daemon, _LARGEST_LOAD, 5, socket.MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:  # gone before it had heard that this one is ready
+                load = b""
             if not load:
-                sys.exit(0)
+                os._exit(0)  # at once, whatever a library has to say to that; the forks die with it
             *pipes, memory, ours = descriptors
             line = socket.socket(fileno=ours)
             pid = os.fork()

@@ -114,7 +114,7 @@ class _Process:
 class Nurse:
     """Started with the first child, and again should it have died, or hang in what it imports. Thread-safe.
 
-    It lives no longer than the thread that started it.
+    While it imports it lives no longer than the thread that started it, afterwards until it is closed.
     """
 
     def __init__(self) -> None:
