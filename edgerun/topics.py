@@ -1,16 +1,18 @@
-"""Where everything is published, as CONTRACT describes it."""
+"""Where everything is published, as CONTRACT describes it, and what a topic may hold."""
 
 from __future__ import annotations
 
 from edgerun.records import dataclass
 
+NAME = r"[a-z0-9_-]{1,32}"
+"""What devices, cameras, zones and lines are called: names that become levels of a topic."""
 _LONGEST_LABEL = 200
 """Characters; a whole topic may have 65,535 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of one device. ``camera`` and ``zone`` are config names (``[a-z0-9_-]{1,32}``)."""
+    """The topics of one device. ``camera`` and ``zone`` are each a ``NAME``."""
 
     prefix: str
     device: str
@@ -55,7 +57,16 @@ class Topics:
         return f"{self.base}/{camera}/snapshot"
 
     def occupancy(self, camera: str, zone: str, label: str) -> str:
-        """Characters that a topic level may not hold become ``_`` in the label. Control characters are among them:
-        brokers end the connection at them."""
-        level = (sign if sign.isprintable() and sign not in "+#/" else "_" for sign in label[:_LONGEST_LABEL])
+        """Characters that a topic level may not hold become ``_`` in the label."""
+        level = (sign if _may_stand(sign) and sign != "/" else "_" for sign in label[:_LONGEST_LABEL])
         return f"{self.base}/{camera}/{zone}/{''.join(level)}"
+
+
+def is_topic(text: str, longest: int) -> bool:
+    """Whether messages may be published there: of so many characters at most, and none of a broker's own topics."""
+    return len(text) <= longest and not text.startswith("$") and all(map(_may_stand, text))
+
+
+def _may_stand(sign: str) -> bool:
+    """Wildcards may not, nor control characters: brokers end the connection at them."""
+    return sign not in "+#" and sign.isprintable()

@@ -195,8 +195,8 @@ def test_the_answer_goes_where_it_is_asked_for(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["edgerun/pi/status", "edgerun/other/cmd/reload", "a/+", "$SYS/a", "x" * 300, "edgerun/pi/porch/alerts",
-              "edgerun/pi/porch/path/person", "homeassistant/device/x/config"],
+    "where", ["edgerun/pi/status", "edgerun/other/cmd/reload", "a/+", "$SYS/a", "a\nb", "x" * 300,
+              "edgerun/pi/porch/alerts", "edgerun/pi/porch/path/person", "homeassistant/device/x/config"],
 )  # fmt: skip
 def test_the_answer_never_goes_where_it_would_be_mistaken(desk: Desk, where: str) -> None:
     """Nor does asking for that end anything."""

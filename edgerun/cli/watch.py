@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from edgerun.records import dataclass
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
 from edgerun.stages import Request, Verdict
+from edgerun.topics import NAME
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _device(text: str) -> str:
-    if text != "+" and (not text or any(sign in text for sign in "/+#\0")):
+    if text != "+" and not re.fullmatch(NAME, text):
         raise argparse.ArgumentTypeError(f"must be the name of a device, not {text!r}")
     return text
 

@@ -28,13 +28,12 @@ from edgerun.sinks.mqtt import MqttOptions
 from edgerun.sinks.stdout import StdoutOptions
 from edgerun.sources import SOURCES
 from edgerun.stages import Engine, Head, Source
+from edgerun.topics import NAME
 from edgerun.tracking import TrackerOptions
 from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
 P = TypeVar("P")
 
-NAME = r"[a-z0-9_-]{1,32}"
-"""Names that become parts of a topic."""
 DEFAULT_MODEL = "person-ssdlite-int8"
 
 

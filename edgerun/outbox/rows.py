@@ -13,6 +13,7 @@ from typing import TypeAlias
 from zlib import crc32
 
 from edgerun.records import dataclass
+from edgerun.topics import NAME
 
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Ids as ranges, both ends included."""
@@ -24,7 +25,7 @@ ANY = "*"
 """In the place of a camera's name: all those that have no row of their own."""
 
 _HEAD = re.compile(
-    rb"\x1e(\d{1,15}) ([a-z0-9_-]{1,32}|\*) (\d{1,15}) (-|\d{1,15}(?:[,-]\d{1,15})*) (\d{1,9}) ([0-9a-f]{8})\n"
+    rb"\x1e(\d{1,15}) (%b|\*) (\d{1,15}) (-|\d{1,15}(?:[,-]\d{1,15})*) (\d{1,9}) ([0-9a-f]{8})\n" % NAME.encode()
 )
 
 

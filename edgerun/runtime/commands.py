@@ -18,7 +18,7 @@ from edgerun.errors import EdgerunError
 from edgerun.records import dataclass
 from edgerun.runtime.delivery import Delivery
 from edgerun.stages import Request
-from edgerun.topics import Topics
+from edgerun.topics import Topics, is_topic
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Commands:
         """Anywhere but where somebody would take the answer for a message of ours, or for a command."""
         if topic == self._topics.ack:
             return True
-        if len(topic) > _LONGEST_TOPIC or topic.startswith("$") or any(sign in topic for sign in "+#\0"):
+        if not is_topic(topic, _LONGEST_TOPIC):
             return False
         levels = topic.split("/")
         within = topic.removeprefix(f"{self._topics.base}/").split("/")[0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, TypeAlias, get_args
 
 from edgerun.messages import SCHEMA, CameraState
+from edgerun.topics import NAME
 
 Schema: TypeAlias = dict[str, Any]
 
 CAMERA_STATES = list(get_args(CameraState))
-NAME = {"pattern": "^[a-z0-9_-]{1,32}$"}
 UNIT = {"type": "number", "minimum": 0, "maximum": 1}
 _TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 
@@ -54,5 +54,6 @@ def array(description: str, items: Schema) -> Schema:
 
 
 VERSION = {"const": SCHEMA, "description": "The version of all payloads. It rises when a field changes its meaning."}
-DEVICE = text("The device's name.", **NAME)
-CAMERA = text("The camera's name.", **NAME)
+NAMED = {"pattern": f"^{NAME}$"}
+DEVICE = text("The device's name.", **NAMED)
+CAMERA = text("The camera's name.", **NAMED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgerun.schemas.parts import (
     CAMERA,
     DEVICE,
-    NAME,
+    NAMED,
     UNIT,
     VERSION,
     Schema,
@@ -164,7 +164,7 @@ PAYLOADS: dict[str, Schema] = {
 }
 """What is published, by kind."""
 
-_COMMAND_CAMERA = text("A camera; all of them when it is missing.", **NAME)
+_COMMAND_CAMERA = text("A camera; all of them when it is missing.", **NAMED)
 COMMANDS: dict[str, Schema] = {
     "ping": record("Answers.", {}),
     "reload": record("Reads the configuration again.", {}),

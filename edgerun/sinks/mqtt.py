@@ -19,6 +19,7 @@ from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import Endpoint
 from edgerun.stages import SinkListener
+from edgerun.topics import is_topic
 from edgerun.types import Message
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,7 @@ class MqttOptions:
             )
         for name in ("prefix", "discovery_prefix"):
             text: str = getattr(self, name)
-            wrong = any(sign in text for sign in "+#") or not text.isprintable() or len(text) > _LONGEST_PREFIX
-            if wrong or not all(text.split("/")) or text.startswith("$"):
+            if not is_topic(text, _LONGEST_PREFIX) or not all(text.split("/")):
                 raise ValueError(
                     f"has a {name} that is no topic: no + or #, no empty level, no $ at the start, no control "
                     f"characters, at most {_LONGEST_PREFIX} characters"
