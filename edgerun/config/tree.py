@@ -228,6 +228,11 @@ class Config:
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
     """Figures for Prometheus."""
 
+    @property
+    def enabled_cameras(self) -> dict[str, CameraOptions]:
+        """Those that are not left out."""
+        return {name: camera for name, camera in self.cameras.items() if camera.enabled}
+
 
 def secrets_of(options: object) -> set[str]:
     """Every secret in a tree of options, for those who must not print it."""

@@ -28,13 +28,8 @@ def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
     commands = (topics.command("+"),) if config.mqtt.verbs else ()
     sink = MqttSink(config.mqtt, config.device, will, heard, as_published=commands)
     copies = [StdoutSink(config.stdout)] if config.stdout else []
-    cameras = enabled(config)
+    cameras = config.enabled_cameras.keys()
     return Delivery(topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth, cameras=cameras)
-
-
-def enabled(config: Config) -> frozenset[str]:
-    """The names of the cameras that are not left out."""
-    return frozenset(name for name, camera in config.cameras.items() if camera.enabled)
 
 
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:

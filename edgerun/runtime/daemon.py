@@ -18,14 +18,14 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 from edgerun import logs
-from edgerun.config import CameraOptions, Config, load_isolated, secrets_of
+from edgerun.config import Config, load_isolated, secrets_of
 from edgerun.errors import ConfigError, ModelError
 from edgerun.homeassistant import CameraView
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import camera_for, delivery_for, enabled
+from edgerun.runtime.assembly import camera_for, delivery_for
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.commands import Commands
@@ -100,7 +100,7 @@ class Daemon:
             self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
             self._metrics.apply(self._config.metrics)
             if self._wait_for_model():
-                self._adopt(self._config.cameras, changed=set())
+                self._adopt(self._config.enabled_cameras)
                 self._serving = True
                 gc.freeze()
                 self._supervise()
@@ -157,12 +157,11 @@ class Daemon:
             self._watch_over()
         return True
 
-    def _adopt(self, wanted: dict[str, CameraOptions], changed: set[str], paused: Collection[str] = ()) -> None:
+    def _adopt(self, wanted: Collection[str], changed: Collection[str] = (), paused: Collection[str] = ()) -> None:
         """Close the cameras that are gone or changed, start those that are missing; ``paused`` ones stay so."""
-        kept = {name for name, options in wanted.items() if options.enabled} - changed
-        _end([self._cameras.pop(name) for name in list(self._cameras) if name not in kept])
-        for name, options in wanted.items():
-            if options.enabled and name not in self._cameras:
+        _end([self._cameras.pop(name) for name in list(self._cameras) if name not in wanted or name in changed])
+        for name in wanted:
+            if name not in self._cameras:
                 self._cameras[name] = camera_for(self._config, name, self._detector, self._topics, self._delivery)
                 self._metrics.attach(self._cameras, self._delivery)
                 self._cameras[name].paused = name in paused
@@ -276,7 +275,7 @@ class Daemon:
         if reload.detector is not None and reload.watched:
             self._rollout.switched(reload.detector.model.name, reload.proof, (before, self._upkeep.text))
         self._set_up(reload.config)
-        self._delivery.cameras = enabled(self._config)
+        self._delivery.cameras = self._config.enabled_cameras.keys()
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
         self._metrics.attach(self._cameras, self._delivery)
@@ -286,14 +285,14 @@ class Daemon:
         paused = [name for name, camera in self._cameras.items() if camera.paused]
         if _delivered(before) != _delivered(self._config):
             everything = True
-            self._adopt({}, changed=set())
+            self._adopt(())
             self._stop_delivering()
             self._deliver()
         if reload.detector is not None:
-            self._adopt({}, changed=set())
+            self._adopt(())
             self._detector.close()
             self._detector = reload.detector
-        wanted = self._config.cameras
+        wanted = self._config.enabled_cameras
         changed = {name for name in wanted if everything or wanted[name] != before.cameras.get(name)}
         self._adopt(wanted, changed, paused)
         gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are

@@ -85,7 +85,7 @@ class Detector:
 
 def asked_fps(config: Config) -> float:
     """Inferences a second that the cameras ask for at least; 0 when one goes as fast as it can."""
-    cameras = [camera for camera in config.cameras.values() if camera.enabled]
+    cameras = config.enabled_cameras.values()
     if any(not getattr(camera.source.options, "pace", True) for camera in cameras):
         return 0.0
     return sum(camera.fps for camera in cameras)
