@@ -66,6 +66,12 @@ class Frame:
     planes: tuple[U8, ...]
     full_range: bool = False
 
+    @staticmethod
+    def of_bgr(picture: U8, camera: str, seq: int = 0, captured: float = 0.0, wall: float = 0.0) -> Frame:
+        """Of a picture (H,W,3) that is BGR already."""
+        height, width = picture.shape[:2]
+        return Frame(Stamp(camera, seq, captured, wall, width, height), "bgr24", (picture,))
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:

@@ -11,7 +11,7 @@ from edgerun.drawing import Painter, contact_sheet, in_words
 from edgerun.errors import SinkError
 from edgerun.images import write
 from edgerun.recording import recording
-from edgerun.types import U8, Detections, Event, Frame, Stamp, TrackedObject, Tracks
+from edgerun.types import U8, Detections, Event, Frame, TrackedObject, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
 
 ZONE = ZoneOptions(polygon=((0.5, 0.5), (1.0, 0.5), (1.0, 1.0), (0.5, 1.0)))
@@ -19,7 +19,7 @@ LINE = LineOptions(from_=(0.1, 0.9), to=(0.4, 0.9))
 
 
 def grey(captured: float) -> Frame:
-    return Frame(Stamp("c", 0, captured, captured, 320, 240), "bgr24", (np.full((240, 320, 3), 90, np.uint8),))
+    return Frame.of_bgr(np.full((240, 320, 3), 90, np.uint8), "c", 0, captured, captured)
 
 
 def one_track(seen: bool = True) -> Tracks:

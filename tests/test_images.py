@@ -44,7 +44,7 @@ def i420(bgr: U8, *, full_range: bool = False) -> Frame:
 
 
 def packed(bgr: U8) -> Frame:
-    return Frame(stamp(bgr.shape[1], bgr.shape[0]), "bgr24", (bgr,))
+    return Frame.of_bgr(bgr, "camera")
 
 
 def picture(width: int, height: int) -> U8:

@@ -23,7 +23,7 @@ from edgerun.regions.crops import Canvas
 from edgerun.regions.joining import join
 from edgerun.runtime.session import Session
 from edgerun.sources.images import picture
-from edgerun.types import Detections, Frame, Stamp
+from edgerun.types import Detections, Frame
 
 _MOST_PARTS = 100
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     results = []
     with Session(choice) as session:
         for number, (path, name) in enumerate(zip(args.images, names, strict=True)):
-            frame = _read(path, number)
+            frame = Frame.of_bgr(picture(path), path.name, number)
             size = frame.stamp.width, frame.stamp.height
             look = Look(frame, parts_of(size, session.io.size)) if args.regions else Look.whole(frame)
             parts = session.infer(look).parts
@@ -97,12 +97,6 @@ def parts_of(size: tuple[int, int], model: tuple[int, int]) -> tuple[Region, ...
         scale *= 1.1
     crops = [Region((x, y, x + sides[0], y + sides[1]), "sweep") for y in sorted(tops) for x in sorted(lefts)]
     return Region(canvas.whole, "frame"), *(crop for crop in crops if crop.xyxy != canvas.whole)
-
-
-def _read(path: Path, number: int) -> Frame:
-    image = picture(path)
-    height, width = image.shape[:2]
-    return Frame(Stamp(path.name, number, 0.0, 0.0, width, height), "bgr24", (image,))
 
 
 def _described(path: Path, found: Detections, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edgerun.records import dataclass
 from edgerun.runtime.dispatch import Dispatcher, Job
 from edgerun.runtime.inquiry import Inquiry, soon_loaded
 from edgerun.stages import Head
-from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
+from edgerun.types import Array, Detections, Fit, Frame, ModelIO
 from edgerun.worker.worker import Candidate, Terms
 
 _FRAME = (640, 480)
@@ -60,7 +60,7 @@ def picture_of_nothing() -> Frame:
         x, y = int(random.integers(width)), int(random.integers(height))
         w, h = (int(side) for side in random.integers(10, 200, 2))
         picture[y : y + h, x : x + w] = random.integers(0, 256, 3)
-    return Frame(Stamp("trial", 0, 0.0, 0.0, width, height), "bgr24", (picture,))
+    return Frame.of_bgr(picture, "trial")
 
 
 def try_out(

@@ -18,7 +18,7 @@ from edgerun.records import dataclass
 from edgerun.sources._av import MEGAPIXELS
 from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed
-from edgerun.types import U8, Frame, Stamp
+from edgerun.types import U8, Frame
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ class Images:
                         return
                     bgr = self._picture(path, paths)
                     if bgr is not None:
-                        height, width = bgr.shape[:2]
-                        yield Frame(Stamp(self._feed.camera, seq, captured, wall, width, height), "bgr24", (bgr,))
+                        yield Frame.of_bgr(bgr, self._feed.camera, seq, captured, wall)
                 seq += 1
             if not options.loop:
                 return

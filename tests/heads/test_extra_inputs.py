@@ -12,7 +12,7 @@ from edgerun.heads.picodet import PicoDet, PicoDetOptions
 from edgerun.pipeline import Look
 from edgerun.regions import Region
 from edgerun.runtime.session import Session
-from edgerun.types import Frame, ModelIO, Stamp, TensorSpec
+from edgerun.types import Frame, ModelIO, TensorSpec
 from tests.engines import onnx_models as make
 
 FLOAT, INT64 = make.FLOAT, make.INT64
@@ -54,7 +54,7 @@ def test_a_model_that_asks_for_sizes_is_given_them(tmp_path: Path) -> None:
     path.write_bytes(detr(64, 32))
     picture = np.zeros((200, 400, 3), np.uint8)
     picture[..., 2] = 204
-    frame = Frame(Stamp("camera", 1, 0.0, 0.0, 400, 200), "bgr24", (picture,))
+    frame = Frame.of_bgr(picture, "camera")
     with Session(ModelChoice(path=str(path))) as session:
         for _ in range(5):  # each slot once, and more
             found = session.infer(Look(frame, (Region((0, 0, 400, 200), "frame"),))).parts[0][0]

@@ -15,7 +15,7 @@ from edgerun.engines.onnx import Onnx, OnnxOptions
 from edgerun.heads import HEADS
 from edgerun.heads.recognise import recognise
 from edgerun.images import TensorWriter
-from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
+from edgerun.types import Array, Detections, Fit, Frame, ModelIO
 from tests.heads import published
 from tests.heads.published import Row
 from tests.heads.test_parity import agree
@@ -38,8 +38,7 @@ def frame(clip: str, number: int) -> Frame:
     video.set(cv2.CAP_PROP_POS_FRAMES, number)
     there, picture = video.read()
     assert there
-    stamp = Stamp("camera", number, 0.0, 0.0, picture.shape[1], picture.shape[0])
-    return Frame(stamp, "bgr24", (np.asarray(picture, np.uint8),))
+    return Frame.of_bgr(np.asarray(picture, np.uint8), "camera", number)
 
 
 def look(head: str, picture: Frame) -> tuple[list[Array], ModelIO, Fit]:

@@ -19,7 +19,7 @@ from edgerun.images import TensorWriter
 from edgerun.models import resolve
 from edgerun.models.labels import read_labels
 from edgerun.stages import Engine, Head
-from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp, TensorSpec
+from edgerun.types import Array, Detections, Fit, Frame, ModelIO, TensorSpec
 from tests.shared_media import SHARED, needs_shared
 
 COCO = SHARED / "models" / "coco_ssd_mobilenet_v1_quant.tflite"
@@ -31,8 +31,7 @@ def shown(clip: Path, numbers: Sequence[int]) -> Iterator[Frame]:
     with av.open(str(clip)) as container:
         for number, decoded in enumerate(container.decode(video=0)):
             if number in numbers:
-                stamp = Stamp("clip", number, 0.0, 0.0, decoded.width, decoded.height)
-                yield Frame(stamp, "bgr24", (decoded.to_ndarray(format="bgr24"),))
+                yield Frame.of_bgr(decoded.to_ndarray(format="bgr24"), "clip", number)
             if number >= max(numbers):
                 return
 
