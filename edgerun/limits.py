@@ -42,20 +42,6 @@ class Ge(_Bounds):
         super().__init__(ge=ge)
 
 
-class Lt(_Bounds):
-    """Numbers below ``lt``."""
-
-    def __init__(self, lt: float) -> None:
-        super().__init__(lt=lt)
-
-
-class Le(_Bounds):
-    """Numbers not above ``le``."""
-
-    def __init__(self, le: float) -> None:
-        super().__init__(le=le)
-
-
 class Len(_Bounds):
     """Texts and collections of at least ``least`` and at most ``most`` parts."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from edgerun.engines.exported import read_exported
-from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
+from edgerun.engines.shapes import picture_first, settled
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge, MinLen
@@ -57,16 +57,8 @@ class Executorch:
             ) from error
         inputs = picture_first(ports)
         self._order = [inputs.index(port) for port in ports]
-        runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]
-        outputs = tuple(
-            TensorSpec(f"output_{i}", settle_output((-1,) * seen[0].ndim, [o.shape for o in seen]), str(seen[0].dtype))
-            for i, seen in enumerate(zip(*runs, strict=True))
-        )
-        self._io = ModelIO(inputs, outputs, read_exported(model.parent / "metadata.yaml"))
-
-    @property
-    def io(self) -> ModelIO:
-        return self._io
+        outputs = [(f"output_{i}", ()) for i in range(self._method.metadata.num_outputs())]
+        self.io = ModelIO(inputs, settled(self.infer, inputs, outputs), read_exported(model.parent / "metadata.yaml"))
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``."""

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import numpy as np
 
 from edgerun.engines.exported import read_exported
-from edgerun.engines.shapes import USUAL_SIZE, picture_first, settle_output, told_size, trial_tensors
+from edgerun.engines.shapes import USUAL_SIZE, Size, picture_first, settled, told_size
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge
 from edgerun.records import dataclass
@@ -35,7 +35,7 @@ class NcnnOptions:
     fp16: bool = True
     """Compute in half precision where the CPU can: twice as fast on 64-bit Arm, with scores that differ a little."""
 
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    input_size: Size | None = None
     """Width and height of the picture in pixels; by default what the model's files tell, else 640x640."""
 
 
@@ -64,19 +64,7 @@ class Ncnn:
         inputs = picture_first(
             [TensorSpec(n, (1, 3, height, width) if i == 0 else (1, 1), "float32") for i, n in enumerate(self._ins)]
         )
-        runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]
-        self._io = ModelIO(
-            inputs,
-            tuple(
-                TensorSpec(name, settle_output((-1,) * seen[0].ndim, [o.shape for o in seen]), "float32")
-                for name, *seen in zip(self._outs, *runs, strict=True)
-            ),
-            metadata,
-        )
-
-    @property
-    def io(self) -> ModelIO:
-        return self._io
+        self.io = ModelIO(inputs, settled(self.infer, inputs, [(name, ()) for name in self._outs]), metadata)
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -14,12 +15,12 @@ from edgerun.engines.shapes import (
     OPEN,
     USUAL_SIZE,
     Batch,
+    Size,
     picture_first,
     refuse_unscaled,
     settle_input,
-    settle_output,
+    settled,
     told_size,
-    trial_tensors,
 )
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
@@ -61,7 +62,7 @@ class OnnxOptions:
     """Execution providers in the order to try them; each has to prove itself by an inference of the model."""
     threads: Annotated[int, Ge(1)] = 1
     """CPU threads for one inference. More than there are free cores makes it slower."""
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    input_size: Size | None = None
     """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
     else 640x640."""
     batch: Batch = 1
@@ -114,7 +115,7 @@ class Onnx:
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``."""
-        return self._run(self._session, dict(zip(self._names, tensors, strict=True)))
+        return self._run(self._session, self._names, tensors)
 
     def close(self) -> None:
         del self._session
@@ -130,14 +131,8 @@ class Onnx:
         metadata = dict(session.get_modelmeta().custom_metadata_map)
         size = options.input_size or told_size(metadata) or USUAL_SIZE
         inputs = picture_first([_spec(entry, size, options.batch) for entry in session.get_inputs()])
-        runs = []
-        for seed in (0, 1):  # two different pictures tell what depends on the picture
-            tensors = trial_tensors(inputs, seed)
-            runs.append(self._run(session, {spec.name: t for spec, t in zip(inputs, tensors, strict=True)}))
-        outputs = tuple(
-            TensorSpec(e.name, settle_output(_dimensions(e), [o.shape for o in seen]), str(seen[0].dtype))
-            for e, *seen in zip(session.get_outputs(), *runs, strict=True)
-        )
+        run = partial(self._run, session, [spec.name for spec in inputs])
+        outputs = settled(run, inputs, [(entry.name, _dimensions(entry)) for entry in session.get_outputs()])
         refuse_unscaled(outputs)
         return session, ModelIO(inputs, outputs, metadata)
 
@@ -159,9 +154,9 @@ class Onnx:
             kind: type[ModelError | EngineError] = ModelError if name == _PROVIDERS["cpu"] else EngineError
             raise kind(f"{model}: ONNX Runtime cannot load it ({one_line(error)}).") from error
 
-    def _run(self, session: Any, tensors: Mapping[str, Array]) -> Sequence[Array]:
+    def _run(self, session: Any, names: Sequence[str], tensors: Sequence[Array]) -> Sequence[Array]:
         try:
-            outputs: Sequence[Array] = session.run(None, dict(tensors))
+            outputs: Sequence[Array] = session.run(None, dict(zip(names, tensors, strict=True)))
         except self._errors as error:
             raise EngineError(f"ONNX Runtime failed during inference: {one_line(error)}") from error
         return outputs

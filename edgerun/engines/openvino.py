@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,12 +13,12 @@ from edgerun.engines.shapes import (
     OPEN,
     USUAL_SIZE,
     Batch,
+    Size,
     picture_first,
     refuse_unscaled,
     settle_input,
-    settle_output,
+    settled,
     told_size,
-    trial_tensors,
 )
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
@@ -43,7 +43,7 @@ class OpenvinoOptions:
     precision: Literal["f32", "f16", "bf16", "auto"] = "f32"
     """What to compute in. `auto` lets the device choose: faster on new CPUs, with scores that differ a little."""
 
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    input_size: Size | None = None
     """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
     else 640x640."""
 
@@ -75,12 +75,17 @@ class Openvino:
         network = self._read(model, options)
         compiled = self._compile(network, options)
         self._request = compiled.create_infer_request()
-        self._order, self._io = self._prove(compiled, _metadata(network, model))
-        refuse_unscaled(self._io.outputs)
-
-    @property
-    def io(self) -> ModelIO:
-        return self._io
+        ports = [
+            TensorSpec(_name(port, i), _dimensions(port), port.element_type.to_dtype().name)
+            for i, port in enumerate(compiled.inputs)
+        ]
+        inputs = picture_first(ports)
+        self._order = [ports.index(spec) for spec in inputs]
+        outputs = settled(
+            self.infer, inputs, [(_name(port, i), _dimensions(port)) for i, port in enumerate(compiled.outputs)]
+        )
+        refuse_unscaled(outputs)
+        self.io = ModelIO(inputs, outputs, _metadata(network, model))
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``. The outputs are views that the next call overwrites."""
@@ -122,21 +127,6 @@ class Openvino:
                 f"OpenVINO cannot use {options.device} ({_cause(error)}). It sees: {there}. "
                 "A GPU or NPU needs its driver and membership of the group render."
             ) from error
-
-    def _prove(self, compiled: Any, metadata: Mapping[str, str]) -> tuple[list[int], ModelIO]:
-        """Run it on two pictures, which tells what depends on the picture; the model's places of our inputs."""
-        ports = [
-            TensorSpec(_name(port, i), _dimensions(port), port.element_type.to_dtype().name)
-            for i, port in enumerate(compiled.inputs)
-        ]
-        inputs = picture_first(ports)
-        self._order = order = [ports.index(spec) for spec in inputs]
-        runs = [[output.copy() for output in self.infer(trial_tensors(inputs, seed))] for seed in (0, 1)]
-        outputs = tuple(
-            TensorSpec(_name(port, i), settle_output(_dimensions(port), [o.shape for o in seen]), str(seen[0].dtype))
-            for i, (port, *seen) in enumerate(zip(compiled.outputs, *runs, strict=True))
-        )
-        return order, ModelIO(inputs, outputs, metadata)
 
 
 def _dimensions(port: Any) -> tuple[int, ...]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from edgerun.engines.shapes import Batch, picture_first, refuse_unscaled, settle_input, settle_output, trial_tensors
+from edgerun.engines.shapes import Batch, Size, picture_first, refuse_unscaled, settle_input, settled
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
-from edgerun.limits import Ge, Gt, Le
+from edgerun.limits import Interval
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -49,7 +49,7 @@ class RemoteOptions:
     version: str = ""
     """The model's version on the server; by default the one that the server prefers."""
 
-    timeout_s: Annotated[float, Gt(0), Le(60)] = 2.0
+    timeout_s: Annotated[float, Interval(gt=0, le=60)] = 2.0
     """How long to wait for the connection and for each answer."""
 
     ca: Path | None = None
@@ -58,7 +58,7 @@ class RemoteOptions:
     token_file: Path | None = None
     """A file with a token that is sent as `Authorization: Bearer`."""
 
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (640, 640)
+    input_size: Size = (640, 640)
     """Width and height in pixels for a model that leaves its input size open."""
     batch: Batch = 1
     """How many pictures of several cameras or regions to send in one request, for a model that leaves that open."""
@@ -98,23 +98,14 @@ class Remote:
         inputs, outputs, self._tensor_options = self._ask(_is_grpc(url))
         refuse_unscaled(outputs)
         self._names = [spec.name for spec in outputs]
-        self._io = ModelIO(inputs, outputs)
-        runs = [self.infer(trial_tensors(inputs, seed)) for seed in (0, 1)]
-        settled = tuple(
-            TensorSpec(spec.name, settle_output(spec.shape, [o.shape for o in seen]), spec.dtype)
-            for spec, *seen in zip(outputs, *runs, strict=True)
-        )
-        self._io = ModelIO(inputs, settled)
-
-    @property
-    def io(self) -> ModelIO:
-        return self._io
+        self.io = ModelIO(inputs, outputs)
+        self.io = ModelIO(inputs, settled(self.infer, inputs, [(spec.name, spec.shape) for spec in outputs]))
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``. Retriable when the server is away or busy."""
         outs = [self._protocol.InferRequestedOutput(name, **self._tensor_options) for name in self._names]
         try:
-            ins = [self._given(spec, tensor) for spec, tensor in zip(self._io.inputs, tensors, strict=True)]
+            ins = [self._given(spec, tensor) for spec, tensor in zip(self.io.inputs, tensors, strict=True)]
             answer = self._client.infer(
                 self._name, ins, model_version=self._options.version, outputs=outs, **self._call
             )

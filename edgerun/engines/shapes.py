@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, TypeAlias
 
 import numpy as np
 
 from edgerun.errors import ModelError
-from edgerun.limits import Interval
+from edgerun.limits import Ge, Interval
 from edgerun.types import Array, TensorSpec
 
 OPEN = -1
@@ -17,6 +17,8 @@ OPEN = -1
 MOST_PIXELS = 8192
 MOST_BATCH = 16
 Batch: TypeAlias = Annotated[int, Interval(ge=1, le=MOST_BATCH)]
+Size: TypeAlias = tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]]
+"""Width and height of a picture in pixels."""
 USUAL_SIZE = (640, 640)
 
 
@@ -76,6 +78,20 @@ def picture_first(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     if max(shape) > MOST_PIXELS:
         raise ModelError(f"The model takes a picture of shape {list(shape)}; {MOST_PIXELS} pixels a side is the most.")
     return ordered
+
+
+def settled(
+    infer: Callable[[Sequence[Array]], Sequence[Array]],
+    inputs: Sequence[TensorSpec],
+    outputs: Iterable[tuple[str, Sequence[int]]],
+) -> tuple[TensorSpec, ...]:
+    """The ``outputs``, of which names and shapes are told, after inferences of two different pictures: those tell the
+    types, and what depends on the picture."""
+    runs = [[(o.shape, str(o.dtype)) for o in infer(trial_tensors(inputs, seed))] for seed in (0, 1)]
+    return tuple(
+        TensorSpec(name, settle_output(shape, [seen[0] for seen in trials]), trials[0][1])
+        for (name, shape), *trials in zip(outputs, *runs, strict=True)
+    )
 
 
 def trial_tensors(inputs: Sequence[TensorSpec], seed: int) -> list[Array]:

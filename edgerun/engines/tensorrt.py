@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from edgerun.engines.onnx_file import onnx_metadata, refuse_unsafe_onnx
-from edgerun.engines.shapes import OPEN, USUAL_SIZE, Batch, picture_first, settle_input, told_size
+from edgerun.engines.shapes import OPEN, USUAL_SIZE, Batch, Size, picture_first, settle_input, told_size
 from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
@@ -36,7 +36,7 @@ class TensorrtOptions:
     workspace_mb: Annotated[int, Ge(0)] = 0
     """Memory that building may use for scratch, in MiB; 0: as much as there is."""
 
-    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    input_size: Size | None = None
     """Width and height in pixels for a model that leaves its input size open; by default what the file says of itself,
     else 640x640."""
 
@@ -70,19 +70,15 @@ class Tensorrt:
             raise EngineError("TensorRT has not enough GPU memory for this model. Use a smaller one.", retriable=True)
         self._stream = self._checked(self._cuda.cudaStreamCreate())
         inputs, outputs = self._tensors(size, options.batch)
-        self._io = ModelIO(inputs, outputs, metadata)
+        self.io = ModelIO(inputs, outputs, metadata)
         self._memory = {spec.name: self._placed(spec) for spec in (*inputs, *outputs)}
         self._outputs = [np.zeros(spec.shape, spec.dtype) for spec in outputs]
-
-    @property
-    def io(self) -> ModelIO:
-        return self._io
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``. The outputs are overwritten by the next call."""
         kinds = self._cuda.cudaMemcpyKind
         stream = self._stream
-        for spec, tensor in zip(self._io.inputs, tensors, strict=True):
+        for spec, tensor in zip(self.io.inputs, tensors, strict=True):
             if tensor.shape != spec.shape or tensor.dtype != spec.dtype:
                 raise EngineError(f"{spec.name!r} takes {spec.dtype} {spec.shape}, not {tensor.dtype} {tensor.shape}.")
             whole = np.ascontiguousarray(tensor)
@@ -92,7 +88,7 @@ class Tensorrt:
             )
         if not self._context.execute_async_v3(int(stream)):
             raise EngineError("TensorRT could not start the inference.", retriable=True)
-        for spec, output in zip(self._io.outputs, self._outputs, strict=True):
+        for spec, output in zip(self.io.outputs, self._outputs, strict=True):
             self._checked(
                 self._cuda.cudaMemcpyAsync(
                     output.ctypes.data, self._memory[spec.name], output.nbytes, kinds.cudaMemcpyDeviceToHost, stream

@@ -14,7 +14,7 @@ import numpy as np
 from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
-from edgerun.limits import Ge, Le, MinLen
+from edgerun.limits import Interval, MinLen
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -39,7 +39,7 @@ class DelegateOptions:
 class TfliteOptions:
     """TensorFlow Lite on the CPU, or on an NPU with a delegate."""
 
-    threads: Annotated[int, Ge(1), Le(32)] = 1
+    threads: Annotated[int, Interval(ge=1, le=32)] = 1
     """Threads of one inference. More than the free cores slow it down; 1 is best when there are several cameras."""
 
     delegate: DelegateOptions | None = None
@@ -81,16 +81,12 @@ class Tflite:
         ):
             runs.append(self.infer(trial_tensors(inputs, 1)))
         outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)))
-        self._io = ModelIO(inputs, outputs, read_metadata(model_path))
+        self.io = ModelIO(inputs, outputs, read_metadata(model_path))
 
     @staticmethod
     def preload() -> Any:
         """The interpreter's module. See ``stages.Preloading``."""
         return _runtime()
-
-    @property
-    def io(self) -> ModelIO:
-        return self._io
 
     def infer(self, tensors: Sequence[Array]) -> list[Array]:
         """Outputs are copies: a live view of the interpreter's memory would make its next run fail."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from edgerun.boxes import extents, nms, sound
 from edgerun.quant import dequantize
-from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, ModelIO, TensorSpec
+from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO, TensorSpec
+
+SIGNED: Final = InputLayout(mean=(127.5,) * 3, std=(127.5,) * 3)
+"""RGB in -1 to 1, stretched."""
+IMAGENET: Final = InputLayout(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""RGB by ImageNet's mean and standard deviation, .485 .456 .406 and .229 .224 .225 of 0-1, stretched."""
 
 Detailed: TypeAlias = Callable[[I64], Sequence[Detail]]
 """What a model tells of the candidates with these numbers beyond their boxes."""

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from edgerun.heads.candidates import described, sigmoid
+from edgerun.heads.candidates import IMAGENET, SIGNED, described, sigmoid
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
@@ -22,10 +22,9 @@ Pixels = Literal["auto", "bytes", "unit", "signed", "imagenet"]
 _LAYOUTS: Final = {
     "bytes": InputLayout(),
     "unit": InputLayout(std=(255.0,) * 3),
-    "signed": InputLayout(mean=(127.5,) * 3, std=(127.5,) * 3),
-    "imagenet": InputLayout(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
+    "signed": SIGNED,
+    "imagenet": IMAGENET,
 }
-"""The last are torchvision's, of 0-1: mean .485 .456 .406, standard deviation .229 .224 .225."""
 _NEARLY_ONE: Final = 0.05
 """Probabilities kept in 8 bits add up to 1 within this."""
 

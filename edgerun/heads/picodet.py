@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import numpy as np
 
 from edgerun.heads.candidates import (
+    IMAGENET,
     best_class,
     cell_count,
     cells,
@@ -49,7 +50,7 @@ class PicoDet:
         self._options = options
 
     def layout(self, io: ModelIO) -> InputLayout:
-        return InputLayout(color="rgb", fit="stretch", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+        return IMAGENET
 
     def extra_inputs(self, io: ModelIO) -> list[Array]:
         """Values of the inputs after the picture, the same for each: boxes are wanted in the tensor's own pixels."""

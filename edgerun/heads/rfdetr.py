@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from edgerun.heads.candidates import chosen, corners, described, sigmoid, to_pixels
+from edgerun.heads.candidates import IMAGENET, chosen, corners, described, sigmoid, to_pixels
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO
@@ -33,7 +33,7 @@ class Rfdetr:
         del options
 
     def layout(self, io: ModelIO) -> InputLayout:
-        return InputLayout(color="rgb", fit="stretch", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+        return IMAGENET
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         by_name = {spec.name: (output, spec) for output, spec in zip(outputs, io.outputs, strict=True)}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgerun.heads.candidates import chosen, to_pixels
+from edgerun.heads.candidates import SIGNED, chosen, described, to_pixels
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
@@ -40,7 +40,7 @@ class Ssd:
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
-        return InputLayout(mean=(127.5,) * 3, std=(127.5,) * 3)
+        return SIGNED
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Boxes come as ``ymin xmin ymax xmax`` in 0-1 of the input, best first; rows beyond the count are noise."""
@@ -69,8 +69,7 @@ def tell_apart(outputs: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[O
     boxes = [i for i, output in enumerate(outputs) if output.size and output.shape[-1] == 4 and output.ndim >= 2]
     counts = [i for i, output in enumerate(outputs) if output.size == 1 and i not in boxes]
     if len(outputs) != 4 or len(boxes) != 1 or not counts:
-        shapes = ", ".join(str(list(output.shape)) for output in outputs)
-        raise ValueError(f"head ssd expects boxes, classes, scores and a count; the model gives {shapes}")
+        raise ValueError(f"head ssd expects boxes, classes, scores and a count; the model gives {described(outputs)}")
     count = counts[0] if len(counts) == 1 else min(counts, key=lambda i: outputs[i].ndim)
     first, second = (i for i in range(4) if i not in (boxes[0], count))
     named = _by_name(specs)

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import numpy as np
 
-from edgerun.heads.candidates import suppressed, to_pixels
-from edgerun.limits import Gt, Le, Lt
+from edgerun.heads.candidates import SIGNED, suppressed, to_pixels
+from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
@@ -28,13 +28,13 @@ LOG_LIMIT = 8.0
 class SsdRawOptions:
     """Raw SSD outputs: anchors and suppression."""
 
-    nms_iou: Annotated[float, Gt(0), Le(1)] = 0.6
+    nms_iou: Annotated[float, Interval(gt=0, le=1)] = 0.6
     """Boxes of one class that overlap a better one by more than this are dropped."""
 
-    smallest: Annotated[float, Gt(0), Lt(1)] = 0.2
+    smallest: Annotated[float, Interval(gt=0, lt=1)] = 0.2
     """Scale of the first layer's anchors, as a part of the input's side."""
 
-    largest: Annotated[float, Gt(0), Le(1)] = 0.95
+    largest: Annotated[float, Interval(gt=0, le=1)] = 0.95
     """Scale of the last layer's anchors, as a part of the input's side."""
 
 
@@ -48,7 +48,7 @@ class SsdRaw:
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
-        return InputLayout(mean=(127.5,) * 3, std=(127.5,) * 3)
+        return SIGNED
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Scores are compared as stored, quantized or not; what remains is dequantized, decoded and suppressed."""

@@ -41,6 +41,9 @@ class MethodMeta:
     def num_inputs(self) -> int:
         return 2
 
+    def num_outputs(self) -> int:
+        return 1
+
     def input_tensor_meta(self, index: int) -> TensorInfo:
         return TensorInfo(((1, 1), (1, 3, 6, 8))[index], 6)
 
