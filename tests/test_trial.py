@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import pytest
 
+from edgerun.errors import EngineError
 from edgerun.models import ModelFile
 from edgerun.runtime import preference
 from edgerun.runtime.preference import Preference, in_words
 from edgerun.runtime.trial import Verdict, disagreement, ranking, try_out
 from edgerun.types import Detections
-from edgerun.worker.worker import Candidate
+from edgerun.worker.wire import Load
+from edgerun.worker.worker import SLOTS, Candidate
+from tests.fakes import FakeEngine, FakeEngineOptions
 from tests.test_dispatch import PATIENCE_S, fake_head
 from tests.test_worker import ask, candidate, loaded, working
 
@@ -103,6 +106,42 @@ def test_the_outcome_is_remembered_for_this_model_and_these_engines() -> None:
     assert Preference(other, engines, automatic=True).order == (0, 1)
     assert Preference(MODEL, engines[:1], automatic=True).order == (0,)
     assert Preference(MODEL, engines, automatic=False).order == (0, 1)
+
+
+class Busy(FakeEngine):
+    """Loads once the file is there that ``once`` names."""
+
+    def __init__(self, options: FakeEngineOptions, model: Path) -> None:
+        if options.once is not None and not options.once.exists():
+            raise EngineError("there is no memory left", retriable=True)
+        super().__init__(options, model)
+
+
+def test_what_failed_for_a_passing_reason_is_tried_again_at_the_next_start(tmp_path: Path) -> None:
+    """While that a model is none for an engine stays known, and is not found out at every start."""
+
+    def start() -> Preference:
+        preference = Preference(MODEL, engines, automatic=True)
+        preference.find_out(lambda: True, fake_head, told.put)
+        return preference
+
+    told: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    quick = FakeEngineOptions(name="quick", once=tmp_path / "memory")
+    engines = [
+        candidate(name="slow", delay_s=0.03),
+        candidate(name="broken", fault="wrong model"),
+        Candidate("quick", Load(Busy, quick, Path("fake.model"), SLOTS)),
+    ]
+    start()
+    assert told.get(timeout=PATIENCE_S)[0] == 0
+    (tmp_path / "memory").touch()
+    assert start().order[0] == 0
+    assert told.get(timeout=PATIENCE_S) == (2, 0, 1)
+    last = start()
+    assert last.order == (2, 0, 1)
+    assert [row["engine"] for row in last.reasons()] == ["quick", "slow", "broken"]
+    with pytest.raises(Empty):
+        told.get(timeout=1.0)
 
 
 def test_a_damaged_memory_is_as_good_as_none(cache: Path) -> None:

@@ -49,14 +49,17 @@ def remember(model: ModelFile, candidates: Sequence[Candidate], verdicts: Sequen
 
 
 class Preference:
-    """The order of a model's candidates. Where no trial is remembered, one is made beside the daemon's work."""
+    """The order of a model's candidates. Where no trial is remembered, or one of them failed in it for a reason that
+    need not last, one is made beside the daemon's work."""
 
     def __init__(self, model: ModelFile, candidates: Sequence[Candidate], *, automatic: bool) -> None:
         self.verdicts = recall(model, candidates) if automatic and len(candidates) > 1 else []
         self.order = ranking(candidates, self.verdicts) if self.verdicts else tuple(range(len(candidates)))
         self._model = model
         self._candidates = candidates
-        self._wants_trial = automatic and not self.verdicts and sum(not one.detachable for one in candidates) > 1
+        here = [number for number, one in enumerate(candidates) if not one.detachable]
+        due = not self.verdicts or any(self.verdicts[number].passing for number in here)
+        self._wants_trial = automatic and due and len(here) > 1
         self._closed = threading.Event()
 
     def reasons(self) -> list[dict[str, object]]:

@@ -43,6 +43,8 @@ class Verdict:
     ms: float | None
     says: str
     is_reference: bool = False
+    passing: bool = False
+    """It failed for a reason that need not last, as a want of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _judge(
     one = candidates[number]
     verdict = Verdict(one.name, one.load.model.name, False, None, str(answer))
     if isinstance(answer, EdgerunError) or reference is None:
-        return verdict
+        return replace(verdict, passing=isinstance(answer, EdgerunError) and answer.retriable)
     verdict = replace(verdict, ms=round(answer.ms, 2))
     if number == reference:
         return replace(verdict, agrees=True, says="the others are compared with it", is_reference=True)

@@ -32,8 +32,9 @@ _ENGINE_CHOICE = array(
                 "description": "Its quickest inference; null: it was not run, or failed.",
             },
             "is_reference": truth("Whether the others are compared with it."),
+            "passing": truth("Whether it failed for a reason that need not last: the next start tries it again."),
         },
-        optional=("file", "agrees", "ms", "is_reference"),
+        optional=("file", "agrees", "ms", "is_reference", "passing"),
     ),
 )
 
