@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgerun.boxes import likeness
+from edgerun.boxes import likeness, nms
 from edgerun.images import luma
 from edgerun.motion import MotionGate, MotionOptions
 from edgerun.records import dataclass
 from edgerun.regions import Region, RegionOptions, RegionPlanner
 from edgerun.rules import Place, RuleBook, RuleOptions
-from edgerun.tracking import Tracker, TrackerOptions
-from edgerun.types import Detail, Details, Detections, Event, Frame, Stamp, Tracks
+from edgerun.tracking import Kinds, Tracker, TrackerOptions
+from edgerun.types import F32, Detail, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
 FLOOR_SCORE = 0.1
@@ -47,6 +47,7 @@ class Result:
     zones_of: list[tuple[str, ...]]
     events: list[Event]
     occupancy: dict[tuple[str, str], int]
+    kinds: Kinds
 
     @property
     def stamp(self) -> Stamp:
@@ -61,7 +62,7 @@ class Result:
             return None
         details = np.full(len(tracks), Detail())
         if len(found) and len(tracks):
-            alike = likeness(tracks.xyxy, tracks.class_id, found.xyxy, found.class_id)
+            alike = self._likeness()
             best = alike.argmax(axis=1)
             same = tracks.seen & (alike[np.arange(len(tracks)), best] > _SAME_IOU)
             details[same] = found.details[best[same]]
@@ -72,9 +73,13 @@ class Result:
         found, tracks = self.detections, self.tracks
         good = found.score >= min_score
         if len(tracks):
-            alike = likeness(found.xyxy, found.class_id, tracks.xyxy, tracks.class_id)
-            good &= ~(alike > _SAME_IOU).any(axis=1)
+            good &= ~(self._likeness() > _SAME_IOU).any(axis=0)
         return found.take(good)
+
+    def _likeness(self) -> F32:
+        """IoU of each track with each detection of its kind."""
+        found, tracks, kind = self.detections, self.tracks, self.kinds.of
+        return likeness(tracks.xyxy, kind(tracks.class_id), found.xyxy, kind(found.class_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +113,8 @@ class Pipeline:
         self._regions = options.regions
         self._planned_size = model_size
         self._planner = RegionPlanner(options.regions, model_size)
-        self._tracker = Tracker(options.fps, options.tracker, start_score=options.score)
+        self._kinds = Kinds(options.tracker.alike, class_names)
+        self._tracker = Tracker(options.fps, options.tracker, start_score=options.score, kinds=self._kinds)
         self._rules = RuleBook(options.rules, options.zones, options.lines, class_names, options.place, options.ground)
         if unknown := set(options.labels) - set(class_names):
             raise ValueError(f"the model does not know the label {min(unknown)!r} under `labels`")
@@ -144,6 +150,9 @@ class Pipeline:
             detections = self._planner.merge(parts, stamp)
             if self._wanted is not None:
                 detections = detections.take(np.isin(detections.class_id, self._wanted))
+            if self._kinds.any:
+                kind = self._kinds.of(detections.class_id)
+                detections = detections.take(nms(detections.xyxy, detections.score, kind, self._regions.overlap))
             tracks = self._tracker.update(detections, stamp)
             self._planner.learn(tracks, stamp)
         else:
@@ -151,7 +160,8 @@ class Pipeline:
             tracks = self._tracker.hold(stamp)
         self._tracks, self._stamp = tracks, stamp
         events = self._rules.update(tracks, stamp)
-        return Result(look, detections, tracks, self._rules.zones_of(), events, self._rules.occupancy())
+        zones_of, occupancy = self._rules.zones_of(), self._rules.occupancy()
+        return Result(look, detections, tracks, zones_of, events, occupancy, self._kinds)
 
     def end(self) -> list[Event]:
         """What has begun ends with the last frame, as the camera is taken out of service."""

@@ -199,6 +199,8 @@ BAD: list[tuple[str | bytes, str]] = [
      ":4: model.name: no model is called 'person-ssdlite'; did you mean person-ssdlite-int8? (there are: "),
     (CAMERA + "    labels: [person, persn]",
      ":4: cameras.porch.labels[1]: the model does not know the label 'persn'; did you mean person?"),
+    (CAMERA + "    tracker: {alike: [[person, car]]}",
+     ":4: cameras.porch.tracker.alike[0][1]: the model does not know the label 'car'"),
     (RULE_IN_ZONE + "{name: v, when: enter, zone: a, labels: [dog]}",
      ":6: cameras.porch.rules[0].labels[0]: the model does not know the label 'dog' (there are: person)"),
     (CAMERA + "mqtt: {host: '10.0.0.1:1883'}", ":4: mqtt: has a host that is more than a name or an address"),

@@ -52,12 +52,18 @@ def _catalogued(named: Node | None) -> Generator[Problem, None, tuple[str, ...]]
 
 
 def _unknown_labels(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterator[Problem]:
-    places = [((*here, "rules", index), rule) for index, rule in enumerate(_entries(camera.get("rules")))]
-    for loc, place in [(here, camera), *places]:
-        for index, label in enumerate(_entries(place.get("labels"))):
+    rules = enumerate(_entries(camera.get("rules")))
+    groups = enumerate(_entries((camera.get("tracker") or Node(1, {})).get("alike")))
+    places: list[tuple[Loc, Node | None]] = [
+        ((*here, "labels"), camera.get("labels")),
+        *(((*here, "rules", index, "labels"), rule.get("labels")) for index, rule in rules),
+        *(((*here, "tracker", "alike", index), group) for index, group in groups),
+    ]
+    for loc, place in places:
+        for index, label in enumerate(_entries(place)):
             if isinstance(label.value, str) and not label.unknown and label.value not in labels:
                 message = f"the model does not know the label {_unknown(label, labels)}"
-                yield Problem(label.line, dotted((*loc, "labels", index)), message)
+                yield Problem(label.line, dotted((*loc, index)), message)
 
 
 def _unknown(node: Node, there: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from edgerun.limits import Gt, Interval
+from edgerun.limits import Gt, Interval, Len
 from edgerun.records import dataclass
 
 
@@ -26,7 +26,14 @@ class TrackerOptions:
     memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.2
     """How long a track that is not found can be taken up again under its id; at least until the next look."""
 
+    alike: tuple[Annotated[tuple[str, ...], Len(2)], ...] | None = None
+    """Groups of labels that the model takes for one another: what it calls now a car, now a truck is one thing, and
+    bears the name that most of its boxes of late had. Default: bus, car, truck and van; `[]`: none."""
+
     def __post_init__(self) -> None:
+        named = [name for group in self.alike or () for name in group]
+        if len(set(named)) < len(named):
+            raise ValueError("has a label twice under alike; each belongs to one group")
         if not self.low_score <= min(self.high_score, 1.0 if self.start_score is None else self.start_score):
             raise ValueError("set low_score no higher than high_score and start_score")
         if self.coast_s > self.memory_s:

@@ -21,6 +21,7 @@ from edgerun.tracking.columns import iou, shared_part, widening
 from edgerun.tracking.evidence import evidence
 from edgerun.tracking.flight import Flight
 from edgerun.tracking.found import Found, found
+from edgerun.tracking.kinds import Kinds
 from edgerun.tracking.options import TrackerOptions
 from edgerun.types import F64, I32, I64, Detections, Index, Mask, Past, Stamp, Tracks
 
@@ -47,7 +48,7 @@ ODD_SIZE = 2.0
 """A box that is so many times wider or higher than its track, or the other way round, may well be several objects in
 one, or a part of one."""
 SHARED = 0.25
-"""A box that shares more of its area with a better one of its class, or that one with it, starts no track: most often
+"""A box that shares more of its area with a better one of its kind, or that one with it, starts no track: most often
 it is the same object again."""
 TRIAL_S = 0.15
 """How long a track that is not confirmed may be unseen; at least for one look."""
@@ -60,6 +61,11 @@ SPARE_EVIDENCE = 2.0
 """More than this beyond what confirms a track, or below what hides it, is not gathered."""
 SCORE_MEMORY = 0.7
 """How much of a track's score remains at each new box."""
+NAME_MEMORY_S = 2.0
+"""Over about so long it counts what the boxes of a track were called."""
+NAME_DOUBT = 0.7
+"""The part of them that must have had another name before the track takes it; more than half, so that two names that
+are as frequent do not take turns."""
 
 _WIDER, _WIDER_LAST = widening(MARGIN), widening(LAST_MARGIN)
 _EVERY = slice(None)
@@ -70,16 +76,24 @@ class Tracker:
 
     Ids start at 1 for each instance and are never used again, also not after ``reset``. ``fps`` is how often the
     camera is looked at; it stands in for the time between two stamps where that is not above 0.
-    ``start_score`` begins tracks where the options do not say.
+    ``start_score`` begins tracks where the options do not say. Boxes are only joined to tracks of their kind.
     Raises ValueError when ``fps`` is not above 0 and finite.
     """
 
-    def __init__(self, fps: float = 10.0, options: TrackerOptions | None = None, *, start_score: float = 0.5) -> None:
+    def __init__(
+        self,
+        fps: float = 10.0,
+        options: TrackerOptions | None = None,
+        *,
+        start_score: float = 0.5,
+        kinds: Kinds | None = None,
+    ) -> None:
         if not 0 < fps < math.inf:
             raise ValueError(f"fps must be above 0 and finite, not {fps}")
         self._options = options or TrackerOptions()
         self.start_score = start_score if self._options.start_score is None else self._options.start_score
         """Only a box with at least this score begins a new track; may be set anew at any time."""
+        self._kinds = kinds or Kinds()
         self._usual_s = 1 / fps
         self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
         self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
@@ -94,7 +108,7 @@ class Tracker:
         self._first: F64 = np.zeros((5, 0))  # boxes where first seen, and when
         self._id: I64 = np.zeros(0, np.int64)  # 0: on trial
         self._class_id: I32 = np.zeros(0, np.int32)
-        self._log: F64 = np.zeros((3, 0))  # score, evidence, when last seen
+        self._log: F64 = np.zeros((4, 0))  # score, evidence, when last seen, part of the boxes with another name
         self._now = 0.0  # own clock in seconds: never stands still, never goes back
         self._captured: float | None = None
         self._trials = 0  # how many are on trial
@@ -185,10 +199,10 @@ class Tracker:
         return edges
 
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
-        """IoU of all tracks with all boxes (M, N); -1 where their classes differ."""
+        """IoU of all tracks with all boxes (M, N); -1 where their kinds differ."""
         likeness = iou(ours, theirs)
         if len({*class_id.tolist(), *self._class_id.tolist()}) > 1:
-            likeness[self._class_id[:, None] != class_id] = -1
+            likeness[self._kinds.of(self._class_id)[:, None] != self._kinds.of(class_id)] = -1
         return likeness
 
     def _take_in(self, column: Index, found: Found, clear: Mask | None, step_s: float) -> None:
@@ -208,8 +222,24 @@ class Tracker:
         log[1] += evidence(score, step_s)
         np.minimum(np.maximum(log[1], HIDING_EVIDENCE - SPARE_EVIDENCE), self._enough, out=log[1])
         log[2] = self._now
+        if self._kinds.any:
+            self._name(rows, found.class_id.take(column), log[3], step_s)
         if self._missing:
             self._log[:, rows] = log
+
+    def _name(self, rows: Index | slice, class_id: I32, other: F64, step_s: float) -> None:
+        """Let tracks take the class of their boxes where most of late were not called as they are. ``other``: which
+        part was not, until now."""
+        differs = class_id != self._class_id[rows]
+        if not (np.count_nonzero(differs) or np.count_nonzero(other)):
+            return
+        age_s = np.minimum(self._now - self._first[4, rows] + step_s, NAME_MEMORY_S)
+        other += step_s / np.maximum(age_s, step_s) * (differs - other)
+        renamed = differs & (other > NAME_DOUBT)
+        if np.count_nonzero(renamed):
+            self._class_id = self._class_id.copy()  # the old one was told
+            self._class_id[rows] = np.where(renamed, class_id, self._class_id[rows])
+            np.subtract(1, other, out=other, where=renamed)
 
     def _of_like_size(self, rows: Index | slice, boxes: F64, clear: Mask | None) -> Mask | None:
         """Which of the clear boxes are about as wide and high as their tracks (None: all). A track on trial is not
@@ -256,7 +286,8 @@ class Tracker:
             return
         new = np.flatnonzero(eligible)
         better = taken | (eligible & (np.arange(len(taken)) < new[:, None]))
-        better &= found.class_id == found.class_id[new, None]
+        kind = self._kinds.of(found.class_id)
+        better &= kind == kind[new, None]
         new = new[~(better & (shared_part(found.boxes[:, new], found.boxes) > SHARED)).any(axis=1)]
         boxes, score = found.boxes[:, new], found.score[new]
         self._flight.add(boxes, score)
@@ -265,7 +296,7 @@ class Tracker:
         self._first = np.concatenate([self._first, first], axis=1)
         self._id = np.concatenate([self._id, np.zeros(len(new), np.int64)])
         self._class_id = np.concatenate([self._class_id, found.class_id[new]])
-        log = np.stack([score, evidence(score, step_s), np.full(len(new), self._now)])
+        log = np.stack([score, evidence(score, step_s), np.full(len(new), self._now), np.zeros(len(new))])
         self._log = np.concatenate([self._log, log], axis=1)
         self._trials += len(new)
 
