@@ -15,7 +15,8 @@ import pytest
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
-from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
+from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.sinks.mqtt_endpoint import TlsOptions
 from edgerun.stages import Request, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message

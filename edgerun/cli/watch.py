@@ -24,7 +24,8 @@ from edgerun.cli.arguments import above_zero, port
 from edgerun.errors import ConfigError
 from edgerun.records import dataclass
 from edgerun.secrets import Secret
-from edgerun.sinks.mqtt import MqttOptions, MqttSink, TlsOptions
+from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.sinks.mqtt_endpoint import TlsOptions
 from edgerun.stages import Request, Verdict
 from edgerun.topics import NAME
 
@@ -61,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.json:
             _follow(inbox, until, _print_json)
-        else:
-            _view(inbox, until, args.prefix)
+        elif not (sys.stdout.isatty() and _view(inbox, until, args.prefix)):
+            _follow(inbox, until, partial(_print_line, _Alerts()))
     finally:
         sink.close()
     return 0
@@ -166,7 +167,7 @@ class _Alerts:
 
 
 def _print_line(alerts: _Alerts, request: Request) -> None:
-    """For terminals without rich: alerts and changes of state, a line each."""
+    """For files, and terminals without rich: alerts and changes of state, a line each."""
     kind = request.topic.rpartition("/")[2]
     payload = payload_of(request)
     if kind == "last" and isinstance(payload, dict):
@@ -253,20 +254,18 @@ def _seen(objects: Any) -> str:
     return ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
 
 
-def _view(inbox: queue.SimpleQueue[Request | str], until: float, prefix: str) -> None:
+def _view(inbox: queue.SimpleQueue[Request | str], until: float, prefix: str) -> bool:
+    """Show it with rich; False without rich."""
     try:
         from rich.live import Live
     except ImportError:
-        _follow(inbox, until, partial(_print_line, _Alerts()))
-        return
-    if not sys.stdout.isatty():
-        _follow(inbox, until, partial(_print_line, _Alerts()))
-        return
+        return False
     view = _View(prefix)
     with Live(view.render(), refresh_per_second=4) as live:
         while time.monotonic() < until:
             _take_all(inbox, view)
             live.update(view.render())
+    return True
 
 
 def _take_all(inbox: queue.SimpleQueue[Request | str], view: _View) -> None:

@@ -9,7 +9,7 @@ import random
 import socket
 import threading
 import time
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from edgerun.errors import SinkError
 from edgerun.limits import Interval, MinLen
@@ -17,7 +17,7 @@ from edgerun.records import dataclass
 from edgerun.secrets import NO_SECRET, Secret
 from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_connection import Connection
-from edgerun.sinks.mqtt_endpoint import Endpoint
+from edgerun.sinks.mqtt_endpoint import Endpoint, TlsOptions
 from edgerun.stages import SinkListener
 from edgerun.topics import is_topic
 from edgerun.types import Message
@@ -33,24 +33,6 @@ _REFUSED_PAUSE_S = 10.0
 _STEADY_S = 10.0
 _LONGEST_PREFIX = 1000
 _LONGEST_TEXT = 65535
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsOptions:
-    """How the connection to the broker is encrypted."""
-
-    ca: str = ""
-    """File with the certificates that are trusted. Default: those of the system."""
-    cert: str = ""
-    """File with this device's own certificate, for brokers that ask for one."""
-    key: str = ""
-    """File with the key of `cert`."""
-    insecure: bool = False
-    """Trust any certificate. Whoever stands between can then read and change everything."""
-
-    def __post_init__(self) -> None:
-        if bool(self.cert) != bool(self.key):
-            raise ValueError("needs both cert and key, or neither")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +96,7 @@ class MqttOptions:
     def verbs(self) -> tuple[str, ...]:
         """The commands that are taken."""
         if isinstance(self.commands, bool):
-            return Verb.__args__ if self.commands else ()  # type: ignore[attr-defined]  # Literal's runtime attribute
+            return get_args(Verb) if self.commands else ()
         return self.commands
 
 
@@ -143,11 +125,7 @@ class MqttSink:
             client_id=options.client_id or f"edgerun-{device}",
             username=options.username,
             password=options.password.value,
-            tls=options.tls is not None,
-            ca=options.tls.ca if options.tls else "",
-            cert=options.tls.cert if options.tls else "",
-            key=options.tls.key if options.tls else "",
-            insecure=options.tls.insecure if options.tls else False,
+            tls=options.tls,
             v5=options.version == "5" and not options.embedded,
             keepalive_s=options.keepalive_s,
             will=will,

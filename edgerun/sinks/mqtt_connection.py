@@ -86,8 +86,8 @@ class Connection:
         """Connect and send the first packet. Raises SinkError with a sentence on what stood against it."""
         endpoint = self._endpoint
         try:
-            if endpoint.tls:
-                self._client.tls_set_context(tls_context(endpoint))
+            if endpoint.tls is not None:
+                self._client.tls_set_context(tls_context(endpoint.tls))
             if endpoint.v5:
                 self._client.connect(
                     endpoint.host,
@@ -100,7 +100,7 @@ class Connection:
                 self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
             sock = self._client.socket()
             if sock is None:
-                raise words.hung_up(endpoint.tls, bool(endpoint.cert))
+                raise words.hung_up(endpoint.tls)
             self._socket = cast(socket.socket, sock)
             tune(self._socket)
         except (OSError, ValueError) as error:
@@ -128,7 +128,7 @@ class Connection:
             if not self._up and time.monotonic() - opened > _CONNACK_S:
                 raise words.silent(self._endpoint.host, self._endpoint.port)
         if not self._up and self._connack is None and self._end in ("", words.LOST):
-            raise words.hung_up(self._endpoint.tls, bool(self._endpoint.cert))
+            raise words.hung_up(self._endpoint.tls)
         self._up = False
         return self._end or words.LOST
 

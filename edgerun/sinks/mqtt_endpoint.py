@@ -14,6 +14,24 @@ _PROBE_S = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """How the connection to the broker is encrypted."""
+
+    ca: str = ""
+    """File with the certificates that are trusted. Default: those of the system."""
+    cert: str = ""
+    """File with this device's own certificate, for brokers that ask for one."""
+    key: str = ""
+    """File with the key of `cert`."""
+    insecure: bool = False
+    """Trust any certificate. Whoever stands between can then read and change everything."""
+
+    def __post_init__(self) -> None:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("needs both cert and key, or neither")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Whom to connect to, and as whom."""
 
@@ -22,11 +40,7 @@ class Endpoint:
     client_id: str
     username: str
     password: str = field(repr=False)
-    tls: bool
-    ca: str
-    cert: str
-    key: str
-    insecure: bool
+    tls: TlsOptions | None
     v5: bool
     keepalive_s: int
     will: Message | None
@@ -36,12 +50,12 @@ class Endpoint:
     later."""
 
 
-def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
-    context = ssl.create_default_context(cafile=endpoint.ca or None)
-    if endpoint.cert:
-        context.load_cert_chain(endpoint.cert, endpoint.key)
-    if endpoint.insecure:
+    context = ssl.create_default_context(cafile=options.ca or None)
+    if options.cert:
+        context.load_cert_chain(options.cert, options.key)
+    if options.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

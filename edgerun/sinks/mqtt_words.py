@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from edgerun.errors import SinkError
+from edgerun.sinks.mqtt_endpoint import TlsOptions
 
 LOST = "the connection to the broker broke"
 
@@ -62,11 +63,11 @@ def silent(host: str, port: int) -> SinkError:
     )
 
 
-def hung_up(tls: bool, certificate: bool) -> SinkError:
+def hung_up(tls: TlsOptions | None) -> SinkError:
     """The broker ended the connection before it said anything."""
-    if not tls:
+    if tls is None:
         hint = "does it expect TLS (`mqtt.tls`)?"
-    elif certificate:
+    elif tls.cert:
         hint = "does it know the certificate in `mqtt.tls.cert`?"
     else:
         hint = "does it ask for a certificate (`mqtt.tls.cert` and `key`)?"
