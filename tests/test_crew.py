@@ -17,7 +17,7 @@ from edgerun.config import ModelChoice
 from edgerun.kernel import idle_s
 from edgerun.runtime.crew import PATIENCE_S, Crew
 from edgerun.runtime.detector import Detector
-from edgerun.runtime.dispatch import Lane
+from edgerun.runtime.jobs import Lane
 from edgerun.worker.process import Reply
 from edgerun.worker.worker import Worker
 from tests.daemon_process import wait_for

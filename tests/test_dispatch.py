@@ -15,10 +15,11 @@ import pytest
 from edgerun.errors import ModelError
 from edgerun.pipeline import Look
 from edgerun.regions import Region
-from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.dispatch import Dispatcher
+from edgerun.runtime.jobs import Job, Lane
 from edgerun.stages import Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
-from edgerun.worker.worker import Terms
+from edgerun.worker.terms import Terms
 from tests.daemon_process import wait_for
 from tests.fakes import FakeHead
 from tests.test_worker import candidate

@@ -20,10 +20,11 @@ from edgerun.motion import MotionOptions
 from edgerun.pipeline import Look, Pipeline, PipelineOptions
 from edgerun.regions import RegionOptions
 from edgerun.rules import RuleOptions
-from edgerun.runtime.dispatch import Dispatcher, Lane
+from edgerun.runtime.dispatch import Dispatcher
+from edgerun.runtime.jobs import Lane
 from edgerun.tracking import TrackerOptions
 from edgerun.types import Frame, Stamp
-from edgerun.worker.worker import Candidate, Terms
+from edgerun.worker.terms import Candidate, Terms
 from edgerun.zones import ZoneOptions
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.engines.edge_tpu import PLAIN, built_library, compiled_detector, write_script

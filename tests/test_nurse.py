@@ -11,8 +11,8 @@ from pathlib import Path
 from edgerun.errors import EngineError
 from edgerun.runtime.footprint import engine_pids, processes
 from edgerun.worker.nurse import Nurse
+from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load
-from edgerun.worker.worker import SLOTS, Candidate, Terms
 from tests.daemon_process import wait_for
 from tests.fakes import FakeEngine, FakeEngineOptions
 from tests.test_worker import PATIENCE_S, ask, candidate, loaded, working

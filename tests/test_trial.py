@@ -14,8 +14,8 @@ from edgerun.runtime import preference
 from edgerun.runtime.preference import Preference, in_words
 from edgerun.runtime.trial import Verdict, disagreement, ranking, try_out
 from edgerun.types import Detections
+from edgerun.worker.terms import SLOTS, Candidate
 from edgerun.worker.wire import Load
-from edgerun.worker.worker import SLOTS, Candidate
 from tests.fakes import FakeEngine, FakeEngineOptions
 from tests.test_dispatch import PATIENCE_S, fake_head
 from tests.test_worker import ask, candidate, loaded, working

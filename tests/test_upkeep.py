@@ -22,8 +22,9 @@ from edgerun.errors import EdgerunError, SourceError
 from edgerun.pipeline import Look, Pipeline
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.camera_report import CameraTerms
-from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.fallback import StartRecord
+from edgerun.runtime.jobs import Job, Lane
 from edgerun.runtime.memory import give_back, rss_mb
 from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.vitals import read

@@ -17,8 +17,9 @@ from edgerun.runtime.footprint import engine_pids
 from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import Reply
+from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load
-from edgerun.worker.worker import SLOTS, Candidate, Terms, Worker
+from edgerun.worker.worker import Worker
 from tests.daemon_process import wait_for
 from tests.fakes import FakeEngine, FakeEngineOptions
 

@@ -15,7 +15,8 @@ from edgerun.images import luma
 from edgerun.messages import CameraState
 from edgerun.pipeline import Pipeline
 from edgerun.runtime.camera_report import CameraReport, CameraTerms
-from edgerun.runtime.dispatch import Dispatcher, Job, Lane
+from edgerun.runtime.dispatch import Dispatcher
+from edgerun.runtime.jobs import Job, Lane
 from edgerun.runtime.meters import FrameMeter
 from edgerun.runtime.outlet import Outlet
 from edgerun.stages import Source
@@ -206,8 +207,7 @@ class Camera:
                     return
                 if source is not self._source:
                     continue
-                if not self._closed.is_set():
-                    self._enter("offline", "the source is over")
+                self._enter("offline", "the source is over")
                 return
             except SourceError as error:
                 if self._is_over():

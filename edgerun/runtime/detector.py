@@ -13,7 +13,7 @@ from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.runtime.preference import Preference
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child
-from edgerun.worker.worker import Terms
+from edgerun.worker.terms import Terms
 
 
 class Detector:

@@ -21,10 +21,9 @@ from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, ModelIO
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import Reply
+from edgerun.worker.terms import IN_FLIGHT, SLOTS, Candidate, Terms
 from edgerun.worker.wire import Slots
-from edgerun.worker.worker import IN_FLIGHT, SLOTS, Candidate, Terms, Worker
-
-__all__ = ["Dispatcher", "Job", "Lane"]
+from edgerun.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from edgerun.errors import ModelError
 from edgerun.models import ModelFile, from_metadata
 from edgerun.stages import Engine, Head
 from edgerun.types import ModelIO
+from edgerun.worker.terms import SLOTS, Candidate
 from edgerun.worker.wire import Load
-from edgerun.worker.worker import SLOTS, Candidate
 
 _RUN_BY: dict[str, tuple[str, ...]] = {
     ".tflite": ("tflite", "openvino"),

@@ -16,7 +16,7 @@ from edgerun.runtime.notes import Notes
 from edgerun.runtime.trial import Verdict, ranking, try_out
 from edgerun.stages import Head
 from edgerun.types import ModelIO
-from edgerun.worker.worker import Candidate
+from edgerun.worker.terms import Candidate
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,11 @@ from types import TracebackType
 from edgerun.config import ModelChoice
 from edgerun.models import resolve
 from edgerun.pipeline import Look
-from edgerun.runtime.dispatch import Dispatcher, Job
+from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.engines import candidates, head_chooser, labels_of
 from edgerun.runtime.inquiry import Inquiry, soon_loaded
-from edgerun.worker.worker import Terms
+from edgerun.runtime.jobs import Job
+from edgerun.worker.terms import Terms
 
 
 class Session:

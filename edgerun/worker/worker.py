@@ -18,10 +18,8 @@ from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import EngineProcess, Reply
-from edgerun.worker.terms import IN_FLIGHT, SLOTS, Candidate, Terms
+from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Slot, Slots
-
-__all__ = ["IN_FLIGHT", "SLOTS", "Candidate", "Listener", "Terms", "Worker"]
 
 log = logging.getLogger(__name__)
 

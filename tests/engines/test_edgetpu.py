@@ -14,8 +14,8 @@ from edgerun.engines.tflite import Tflite, TfliteOptions
 from edgerun.errors import EngineError, ModelError
 from edgerun.heads.ssd import Ssd, SsdOptions
 from edgerun.types import Fit
+from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load
-from edgerun.worker.worker import SLOTS, Candidate, Terms
 from tests.engines.edge_tpu import CLASSIFIER, PLAIN, built_library, compiled_detector, write_script
 from tests.shared_media import needs_shared
 from tests.test_worker import PATIENCE_S, ask, loaded, working

@@ -11,8 +11,8 @@ import pytest
 from edgerun.engines.onnx import Onnx, OnnxOptions
 from edgerun.engines.remote import Remote, RemoteOptions
 from edgerun.errors import EngineError
+from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load
-from edgerun.worker.worker import SLOTS, Candidate, Terms
 from tests.engines import onnx_models as make
 from tests.engines.agreement import assert_agrees
 from tests.servers.inference_server import InferenceServer
