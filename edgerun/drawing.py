@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from edgerun.images import BOX_BGR, Bgr, draw, to_bgr, write
+from edgerun.images import BOX_BGR, Bgr, draw, stroke, to_bgr, write
 from edgerun.labels import label
 from edgerun.types import U8, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
@@ -24,6 +24,7 @@ _TOLD_S = 2.0
 """How long an alert stays written in the picture."""
 _SHEET_PX = 1920
 """The width of a contact sheet."""
+_SHEET_COLUMNS = 4
 
 
 class Painter:
@@ -64,7 +65,7 @@ class Painter:
     def _scenery(self, picture: U8, occupied: set[str]) -> U8:
         height, width = picture.shape[:2]
         size = np.array([width, height])
-        thick = max(1, round(width / 500))
+        thick = stroke(picture)
         veil = picture.copy()
         for name, zone in self._zones.items():
             corners = np.rint(np.array(zone.polygon) * size).astype(np.int32)
@@ -97,7 +98,7 @@ class Painter:
 
 def draw_details(picture: U8, details: Details) -> None:
     """Draw outlines and key points into a BGR picture; key points that their model doubts are left out."""
-    thick = max(1, round(max(picture.shape[:2]) / 500))
+    thick = stroke(picture)
     for detail in details.tolist():
         if detail.polygon is not None:
             cv2.polylines(picture, [np.rint(detail.polygon).astype(np.int32)], True, _DETAIL, thick, cv2.LINE_AA)
@@ -115,11 +116,11 @@ def in_words(event: Event) -> str:
     return f"{words}, {who}" if who else words
 
 
-def contact_sheet(pictures: Sequence[U8], columns: int = 4) -> U8:
+def contact_sheet(pictures: Sequence[U8]) -> U8:
     """Pictures of one size (H,W,3) side by side, made small. Raises ValueError without any."""
     if not pictures:
         raise ValueError("there is no picture to show")
-    columns = min(columns, len(pictures))
+    columns = min(_SHEET_COLUMNS, len(pictures))
     height, width = pictures[0].shape[:2]
     small = (min(_SHEET_PX // columns, width), round(height * min(_SHEET_PX // columns, width) / width))
     rows = -(-len(pictures) // columns)

@@ -16,6 +16,11 @@ def cache_dir() -> Path:
     return _folders("CACHE_DIRECTORY", "XDG_CACHE_HOME", "~/.cache")[0]
 
 
+def is_own(status: os.stat_result) -> bool:
+    """Whether nobody but this user may write to it."""
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
 def expanded(path: str) -> Path:
     """A path as somebody wrote it, with ``~`` for a home. That of a user who is not known stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111  raises nothing

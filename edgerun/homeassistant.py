@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from zlib import crc32
 
 from edgerun import __version__
-from edgerun.messages import to_json
+from edgerun.messages import CAMERA_STATES, to_json
 from edgerun.records import dataclass
 from edgerun.topics import Topics
 from edgerun.types import Message
@@ -21,7 +21,6 @@ from edgerun.types import Message
 Component: TypeAlias = dict[str, Any]
 
 _SERVED = "{{ 'online' if value_json.state == 'ok' else 'offline' }}"
-_STATES = ["ok", "stalled", "frozen", "offline", "paused"]
 _ATTRIBUTES = "{{ dict(value_json, event_type=value_json.kind) | to_json }}"
 
 
@@ -148,7 +147,7 @@ def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[st
             "platform": "sensor",
             "name": f"{camera} state",
             "device_class": "enum",
-            "options": _STATES,
+            "options": CAMERA_STATES,
             "entity_category": "diagnostic",
             "state_topic": topics.camera_state(camera),
             "value_template": "{{ value_json.state }}",

@@ -242,24 +242,31 @@ def to_bgr(frame: Frame) -> U8:
 
 def jpeg(bgr: U8, quality: int = 85) -> bytes:
     """A BGR picture (H,W,3) as JPEG; ``quality`` 1-100. Raises ValueError where it cannot be encoded."""
-    done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f"a picture of shape {bgr.shape} cannot be written as JPEG")
-    return bytes(encoded)
+    return _encoded(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def png(bgr: U8) -> bytes:
     """A BGR picture (H,W,3) as PNG. Raises ValueError where it cannot be encoded."""
-    done, encoded = cv2.imencode(".png", bgr)
+    return _encoded(".png", bgr, [])
+
+
+def _encoded(kind: str, bgr: U8, terms: list[int]) -> bytes:
+    done, encoded = cv2.imencode(kind, bgr, terms)
     if not done:
-        raise ValueError(f"a picture of shape {bgr.shape} cannot be written as PNG")
+        raise ValueError(f"a picture of shape {bgr.shape} cannot be written as {kind}")
     return bytes(encoded)
+
+
+def stroke(picture: U8) -> int:
+    """How thick a line must be, in pixels, to be seen in a picture of this size."""
+    thick: int = max(1, round(max(picture.shape[:2]) / 500))
+    return thick
 
 
 def draw(bgr: U8, boxes: F32, captions: Sequence[str], color: Bgr = BOX_BGR) -> U8:
     """A copy of the picture with boxes (N,4) in its pixels and a caption on each."""
     picture: U8 = bgr.copy()
-    thick = max(1, round(max(picture.shape[:2]) / 500))
+    thick = stroke(picture)
     for box, caption in zip(boxes, captions, strict=True):
         x1, y1, x2, y2 = (round(float(v)) for v in box)
         cv2.rectangle(picture, (x1, y1), (x2, y2), color, thick)
@@ -272,7 +279,7 @@ def write(picture: U8, words: str, left: int, bottom: int, color: Bgr) -> int:
     edge below them."""
     if not words:
         return bottom
-    thick = max(1, round(max(picture.shape[:2]) / 500))
+    thick = stroke(picture)
     font, text_size = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 1600 + 0.1
     (width, height), base = cv2.getTextSize(words, font, text_size, thick)
     left, top = max(min(left, picture.shape[1] - 1 - width), 0), max(bottom - height - base, 0)

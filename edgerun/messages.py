@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from edgerun.types import F32, Details, Detections, Event, Gap, Message, Stamp, 
 SCHEMA = 1
 """The version of all payloads; it rises when a field changes its meaning or goes away, never for an addition."""
 
-CameraState = Literal["ok", "stalled", "frozen", "offline", "paused"]
+CameraState: TypeAlias = Literal["ok", "stalled", "frozen", "offline", "paused"]
+CAMERA_STATES = get_args(CameraState)
 
 DETECTIONS_EXPIRY_S = 10
 _TRACK = '{"track_id":%d,"label":%s,"score":%.4f,"box":[%.5f,%.5f,%.5f,%.5f],"zones":%s,"seen":%s}'

@@ -30,9 +30,9 @@ class Notifier:
         """A reload began; ``ready`` ends it. The time is what ``Type=notify-reload`` asks for."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def stopping(self, status: str = "") -> None:
+    def stopping(self) -> None:
         """The shutdown began."""
-        self._send("STOPPING=1", *_status(status))
+        self._send("STOPPING=1")
 
     def extend(self, seconds: float) -> None:
         """Start or stop takes at least this much longer."""

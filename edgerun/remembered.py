@@ -19,7 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from edgerun.children import deaf
-from edgerun.folders import cache_dir
+from edgerun.folders import cache_dir, is_own
 from edgerun.records import dataclass
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
@@ -75,7 +75,7 @@ def recall(path: Path, text: bytes | None = None) -> Remembered | None:
         place = _place(path)
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            if not _is_own(os.fstat(descriptor)) or not _is_own(place.parent.stat()):
+            if not is_own(os.fstat(descriptor)) or not is_own(place.parent.stat()):
                 return None
             head, body = file.read(64), file.read(_LARGEST)
         if (
@@ -125,7 +125,3 @@ def start_reader(path: Path, *beside: Path) -> subprocess.Popen[bytes]:
 
 def _place(path: Path) -> Path:
     return cache_dir() / "starts" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
-
-
-def _is_own(status: os.stat_result) -> bool:
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun import __version__
+from edgerun.devices import processor
 from edgerun.kernel import text
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxruntime", "paho-mqtt")
@@ -17,7 +18,7 @@ _LIBRARIES = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxru
 def describe() -> dict[str, Any]:
     return {
         "edgerun": __version__,
-        "cpu": _cpu(),
+        "cpu": processor().name,
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
         "governor": text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
@@ -36,16 +37,6 @@ def sentence(machine: dict[str, Any]) -> str:
         f"Linux {machine['kernel']} on {machine['machine']}, Python {machine['python']}; {libraries}; "
         f"load average at the start {', '.join(map(str, machine['load_average']))}"
     )
-
-
-def _cpu() -> str:
-    model = text(Path("/proc/device-tree/model"))  # what a Pi or a Jetson calls itself
-    if model:
-        return model
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown CPU"
 
 
 def _version(name: str) -> str:

@@ -21,7 +21,7 @@ from edgerun.images import TensorWriter
 from edgerun.motion import MotionGate, MotionOptions
 from edgerun.outbox import Entry, Outbox, OutboxOptions
 from edgerun.stages import Feed
-from edgerun.types import U8, Frame, InputLayout, ModelIO, Stamp, TensorSpec
+from edgerun.types import U8, Frame, InputLayout, ModelIO, TensorSpec
 
 _FRAMES = 300
 _HD_FPS = 5
@@ -40,10 +40,10 @@ def motion(place: Workplace) -> Section:
 
     def gate() -> float:
         one = MotionGate(MotionOptions(), 10.0)
-        return _each((frame for frame in frames), lambda frame: one.update(frame.planes[0], frame.stamp))
+        return _each(frames, lambda frame: one.update(frame.planes[0], frame.stamp))
 
     def reduce() -> float:
-        return _each((frame for frame in frames), lambda frame: _reduced(frame.planes[0], step))
+        return _each(frames, lambda frame: _reduced(frame.planes[0], step))
 
     found = interleaved(place.repeats, {"gate": gate, "reduce": reduce})
     section = Section(f"Motion gate, contrast and boxes, {width}x{height}, {place.clip.name}; {place.repeats} rounds")
@@ -151,7 +151,3 @@ def outbox(place: Workplace) -> Section:
     ]
     section.remarks.append(f"In {place.folder.parent}; an SD card takes some milliseconds for each.")
     return section
-
-
-def stamped(seq: int, fps: float) -> Stamp:
-    return Stamp("bench", seq, seq / fps, seq / fps, 1920, 1080)

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgerun.bench.figures import Figure, Section
 from edgerun.bench.service import serving
 from edgerun.bench.workplace import Workplace
+from edgerun.kernel import whole
 
 _RAPL = Path("/sys/class/powercap")
 _HWMON = Path("/sys/class/hwmon")
@@ -33,23 +34,16 @@ def power(place: Workplace) -> Section:
 def _watts(seconds: float) -> float | None:
     """The mean over ``seconds``; None where no sensor can be read."""
     counters = sorted(_RAPL.glob("intel-rapl:?/energy_uj"))
-    before = [value for path in counters if (value := _number(path)) is not None]
+    before = [value for path in counters if (value := whole(path)) is not None]
     if before:
         time.sleep(seconds)
-        after = [value for path in counters if (value := _number(path)) is not None]
+        after = [value for path in counters if (value := whole(path)) is not None]
         return sum(now - then for now, then in zip(after, before, strict=True) if now > then) / 1e6 / seconds
     sensors = [*_HWMON.glob("hwmon*/power1_input"), *_HWMON.glob("hwmon*/power1_average")]
     samples = []
     until = time.monotonic() + seconds
     while sensors and time.monotonic() < until:
-        samples.append(sum(value / 1e6 for path in sensors if (value := _number(path)) is not None))
+        samples.append(sum(value / 1e6 for path in sensors if (value := whole(path)) is not None))
         time.sleep(_SAMPLES_S)
     watts = sum(samples) / len(samples) if samples else 0.0
     return watts or None
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

@@ -12,11 +12,10 @@ from statistics import median
 import numpy as np
 
 from edgerun.bench.figures import Figure, Section
-from edgerun.bench.parts import stamped
 from edgerun.bench.workplace import Workplace
 from edgerun.errors import EdgerunError
 from edgerun.tracking import Tracker
-from edgerun.types import F32, Detections
+from edgerun.types import F32, Detections, Stamp
 
 _FRAMES = 120
 _FPS = 10.0
@@ -80,7 +79,7 @@ def _ours(boxes: F32, scores: F32) -> float:
     one, took = Tracker(_FPS), []
     class_id = np.zeros(boxes.shape[1], np.int32)
     for seq, (xyxy, score) in enumerate(zip(boxes, scores, strict=True)):
-        found, stamp = Detections(xyxy, score, class_id), stamped(seq, _FPS)
+        found, stamp = Detections(xyxy, score, class_id), Stamp("bench", seq, seq / _FPS, seq / _FPS, 1920, 1080)
         began = time.perf_counter()
         one.update(found, stamp)
         took.append(time.perf_counter() - began)

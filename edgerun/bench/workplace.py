@@ -11,11 +11,12 @@ from pathlib import Path
 from edgerun.bench.clips import retimed
 from edgerun.bench.floor import Floor
 from edgerun.bench.service import Broker, Setup
+from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.models import resolve
+from edgerun.models.store import BUNDLED
 from edgerun.records import dataclass
 
 PACKAGE = Path(__file__).resolve().parents[1]
-ASSETS = PACKAGE / "assets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ def workplace(
     clip: Path | None, model: Path | None, labels: Path | None, repeats: int, seconds: float
 ) -> Iterator[Workplace]:
     """Without a clip or model: the bundled ones."""
-    clip = clip or ASSETS / "demo.mp4"
-    model = model or resolve("person-ssdlite-int8").path
+    clip = clip or BUNDLED / "demo.mp4"
+    model = model or resolve(DEFAULT_MODEL).path
     compileall.compile_dir(PACKAGE, quiet=2)  # as in an installed package, also where Python is told to write none
     with tempfile.TemporaryDirectory(prefix="edgerun-bench-") as name:
         folder = Path(name)

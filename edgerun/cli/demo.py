@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 from edgerun.children import die_with_parent
 from edgerun.cli.arguments import above_zero
 from edgerun.errors import EdgerunError, SinkError
+from edgerun.models.store import BUNDLED
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
-
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 _CONFIG = """\
 device: demo
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edgerun-demo-") as folder:
         port = _free_port()
         config = Path(folder) / "demo.yaml"
-        config.write_text(_CONFIG.format(folder=folder, port=port, clip=ASSETS / "demo.mp4"), encoding="utf-8")
+        config.write_text(_CONFIG.format(folder=folder, port=port, clip=BUNDLED / "demo.mp4"), encoding="utf-8")
         print(f"starting the daemon with a broker of its own on port {port}", file=sys.stderr)
         daemon = subprocess.Popen(
             [sys.executable, "-m", "edgerun", "run", "-c", str(config)],

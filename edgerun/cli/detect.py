@@ -121,13 +121,14 @@ def _print(result: dict[str, Any]) -> None:
 
 def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: Path) -> None:
     from edgerun.drawing import draw_details
-    from edgerun.images import draw, jpeg, to_bgr
+    from edgerun.images import draw, to_bgr
+    from edgerun.recording import save
 
     captions = [f"{thing['label']} {thing['score']:.2f}" for thing in objects]
     picture = draw(to_bgr(frame), found.xyxy, captions)
     if found.details is not None:
         draw_details(picture, found.details)
-    path.write_bytes(jpeg(picture, 90))
+    save(path, picture)
 
 
 def _drawing_names(images: Iterable[Path]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun.cli.detect import model_choice
+from edgerun.config import plugin_tables
 from edgerun.devices import Finding, in_short, look_around
 from edgerun.models import resolve
 from edgerun.runtime import preference, trial
@@ -42,8 +43,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: that something is missing is an answer, not a failure; with a model 1 where no engine runs it."""
-    from edgerun.config import plugin_tables
-
     findings = [*look_around(plugin_tables()["engines"]), *_cameras()]
     told: dict[str, Any] = {"devices": [asdict(finding) for finding in findings]}
     verdicts = try_out(args) if args.model else []

@@ -8,15 +8,15 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import ModelFile, is_path, resolve
-from edgerun.models.catalogue import CataloguedFile, Entry, catalogue, parts
+from edgerun.models.catalogue import CataloguedFile, catalogue, parts
 from edgerun.models.fetch import Progress
+from edgerun.models.resolve import catalogued
 from edgerun.models.store import find, folders, pull, sha256_of
 from edgerun.types import ModelIO, TensorSpec
 from edgerun.worker.nurse import Nurse
@@ -69,17 +69,8 @@ def _list(as_json: bool) -> int:
     return 0
 
 
-def _chosen(names: Iterable[str]) -> list[Entry]:
-    """The entries of these names. Raises ModelError for one that is not there."""
-    entries = catalogue(folders())
-    for name in names:
-        if name not in entries:
-            raise ModelError(f"No model is called {name!r}. Known are: {', '.join(sorted(entries))}.")
-    return [entries[name] for name in names]
-
-
 def _pull(args: argparse.Namespace) -> int:
-    for entry in _chosen(args.names):
+    for entry in catalogued(*args.names):
         for file in entry.files:
             path = pull(file, _meter(file), args.offline)
             print(f"{entry.name}: {path} (verified, {entry.licence})")
@@ -101,7 +92,7 @@ def _meter(file: CataloguedFile) -> Progress:
 def _verify(args: argparse.Namespace) -> int:
     """1 when a file is damaged, or one that was asked for by name is not there."""
     bad = False
-    for entry in _chosen(args.names or catalogue(folders())):
+    for entry in catalogued(*args.names or catalogue(folders())):
         for file in [replace(part, weights=None) for whole in entry.files for part in whole.parts]:
             path = find(file) or next((p for p in (f / file.name for f in folders()) if p.is_file()), None)
             if path is None:

@@ -18,6 +18,7 @@ from edgerun.engines.caches import cache_directory
 from edgerun.engines.shapes import OPEN, settle_input
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.folders import is_own
 from edgerun.records import dataclass
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,7 @@ def _key(trt: Any, recipe: Recipe, gpu: str) -> str:
 
 
 def _refuse_open(folder: Path) -> None:
-    status = folder.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    if not is_own(folder.stat()):
         raise EngineError(
             f"Others may write to {folder}, where TensorRT engines are kept, and those run as native code. "
             "Set cache_dir to a folder that only this user may write to."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgerun.errors import ModelError
 from edgerun.folders import expanded
-from edgerun.models.catalogue import catalogue, parts
+from edgerun.models.catalogue import Entry, catalogue, parts
 from edgerun.models.labels import read_labels
 from edgerun.models.store import find, folders, is_pickle, sha256_of
 from edgerun.records import dataclass
@@ -36,6 +36,15 @@ def is_path(model: str) -> bool:
     return ("/" in model or "." in model or Path(model).exists()) and model not in catalogue(folders())
 
 
+def catalogued(*names: str) -> list[Entry]:
+    """The catalogue's entries of these names. Raises ModelError for one that it does not have."""
+    entries = catalogue(folders())
+    for name in names:
+        if name not in entries:
+            raise ModelError(f"No model is called {name!r}. Known are: {', '.join(sorted(entries))}.")
+    return [entries[name] for name in names]
+
+
 def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     """The model of a path (with an optional labels file), or else of a name in the catalogue.
 
@@ -43,10 +52,7 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     """
     if path:
         return _of_path(expanded(path), labels)
-    entries = catalogue(folders())
-    if name not in entries:
-        raise ModelError(f"No model is called {name!r}. Known are: {', '.join(sorted(entries))}.")
-    entry = entries[name]
+    (entry,) = catalogued(name)
     there = [found for file in entry.files if (found := find(file))]
     if not there:
         raise ModelError(f"The model {name!r} is not on this machine yet. Get it with: edgerun models pull {name}")

@@ -88,7 +88,7 @@ class Lane:
     def skipped(self) -> None:
         self._probing = False
 
-    def answered(self, token: int, verdict: Verdict, now: float) -> Entry:
+    def answered(self, token: int, verdict: Verdict, now: float) -> None:
         entry = self.flying.pop(token)
         self._proven = verdict == "taken"
         self._probed = verdict == "unclaimed" and (self._probing or not self.unclaimed)
@@ -97,14 +97,13 @@ class Lane:
             self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._resume_at = now + self._pause_s
             self.put_back([entry])
-            return entry
+            return
         self._pause_s = 0.0
         if verdict == "unclaimed":
             self._probe_at = now
             self.unclaimed = deque(sorted([entry, *self.unclaimed], key=_seq))
         else:
             self.claim()
-        return entry
 
     def claim(self) -> None:
         """Somebody listens: what nobody wanted is offered again, in order."""
@@ -166,8 +165,8 @@ class Lanes:
         """There is nothing to send for it any more."""
         self._lanes[entry.camera].skipped()
 
-    def answered(self, camera: str, token: int, verdict: Verdict, now: float) -> Entry:
-        return self._lanes[camera].answered(token, verdict, now)
+    def answered(self, camera: str, token: int, verdict: Verdict, now: float) -> None:
+        self._lanes[camera].answered(token, verdict, now)
 
     def replay(self, camera: str, entries: Iterable[Entry]) -> None:
         """Offer the unclaimed ones of a camera (of all, when empty) and these again, because somebody asked."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgerun.config.upkeep import SupervisionOptions
+from edgerun.kernel import text
 from edgerun.worker.worker import Worker
 
 _PAGE = os.sysconf("SC_PAGESIZE")
@@ -18,10 +19,8 @@ _ARENAS = 2
 
 def rss_mb(pid: int) -> float:
     """Resident memory of a process in MB (10^6 bytes); 0 where there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 1e6
-    except OSError:
-        return 0.0
+    pages = text(Path(f"/proc/{pid}/statm")).split()
+    return int(pages[1]) * _PAGE / 1e6 if pages else 0.0
 
 
 def share_arenas() -> None:

@@ -12,10 +12,8 @@ from edgerun.images import draw, jpeg, to_bgr
 from edgerun.messages import DetectionsFormat
 from edgerun.pipeline import Result
 from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.dispatch import Job
+from edgerun.runtime.jobs import Job
 from edgerun.types import Event, Frame, Message
-
-_SNAPSHOT_QUALITY = 85
 
 
 class Outlet:
@@ -74,4 +72,4 @@ class Outlet:
         objects = event.objects if event else ()
         boxes = np.array([thing.xyxy for thing in objects], np.float32).reshape(-1, 4)
         captions = [f"{thing.label} {thing.score:.2f}" for thing in objects]
-        return jpeg(draw(to_bgr(frame), boxes, captions), _SNAPSHOT_QUALITY)
+        return jpeg(draw(to_bgr(frame), boxes, captions))

@@ -64,11 +64,10 @@ class Vitals:
 
 
 class VitalsWatch:
-    """Reads every few seconds; ``latest`` is never waited for. ``root`` stands in for the real file system."""
+    """Reads every few seconds; ``latest`` is never waited for."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self) -> None:
         self.latest = Vitals()
-        self._root = root
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
 
@@ -80,12 +79,13 @@ class VitalsWatch:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            self.latest = read(self._root, self.latest)
+            self.latest = read(before=self.latest)
             self._closed.wait(_EVERY_S)
 
 
 def read(root: Path = Path("/"), before: Vitals | None = None) -> Vitals:
-    """How it is now. A Coral that was hot ``before`` stays so until it is well below its trip point."""
+    """How it is now. A Coral that was hot ``before`` stays so until it is well below its trip point. ``root`` stands in
+    for the real file system."""
     sticks = tuple(
         Temperature(f"coral {one.name}", one.celsius, one.trip_celsius)
         for one in corals(root)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-from edgerun.messages import SCHEMA, CameraState
+from edgerun.messages import SCHEMA
 from edgerun.topics import NAME
 
 Schema: TypeAlias = dict[str, Any]
 
-CAMERA_STATES = list(get_args(CameraState))
 UNIT = {"type": "number", "minimum": 0, "maximum": 1}
 _TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 

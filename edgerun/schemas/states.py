@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edgerun.messages import CAMERA_STATES
 from edgerun.schemas.parts import (
     CAMERA,
-    CAMERA_STATES,
     DEVICE,
     UNIT,
     VERSION,
@@ -61,7 +61,7 @@ CAMERA_STATE = record(
         "schema": VERSION,
         "device": DEVICE,
         "camera": CAMERA,
-        "state": {"enum": CAMERA_STATES, "description": "Its state."},
+        "state": {"enum": [*CAMERA_STATES], "description": "Its state."},
         "since": moment("Since when."),
         "fps": number("Frames looked at per second.", minimum=0),
         "dropped": whole("Frames that were not looked at, since the start."),
@@ -88,7 +88,7 @@ STATE = record(
             record(
                 "How a camera is.",
                 {
-                    "state": {"enum": CAMERA_STATES, "description": "Its state."},
+                    "state": {"enum": [*CAMERA_STATES], "description": "Its state."},
                     "reason": text("Why it is not ok, or why its frames are not looked at; empty: all is well."),
                     "fps": number("Frames looked at per second.", minimum=0),
                     "asked_fps": number("Frames to be looked at per second; 0: as many as come.", minimum=0),
