@@ -452,3 +452,50 @@ def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto)
     until(lambda: late.seqs() == [first + 1, first + 2], "the next alert")
     late.close()
     delivery.close(1.0)
+
+
+FAILS = """
+import resource, sys, time
+from pathlib import Path
+from tests.test_delivery import counts, deliver, event
+delivery = deliver(Path(sys.argv[1]), int(sys.argv[2]))
+delivery.accept(event(1))
+delivery.accept(event(1, "yard"))
+counts(delivery, accepted=2, delivered=2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+for n in (2, 3, 4):
+    delivery.accept(event(n))
+counts(delivery, accepted=2, delivered=5, degraded=True)
+if len(sys.argv) > 3:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    counts(delivery, degraded=False)
+print("killable", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("heals", [False, True])
+def test_no_number_that_was_given_out_while_the_disk_failed_comes_again(
+    tmp_path: Path, broker: Mosquitto, heals: bool
+) -> None:
+    """Though the process was killed before it could store what it had delivered from memory: who keeps alerts by their
+    number would not see those of the next start. Where the disk works again in time, they rise by one as ever."""
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    program = [sys.executable, "-c", FAILS, str(tmp_path), str(broker.port), *(["heals"] if heals else [])]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"killable\n"
+        process.kill()
+    for n in (5, 6):
+        delivery = deliver(tmp_path, broker.port)
+        for camera in ("porch", "yard"):
+            delivery.accept(event(n, camera))
+        counts(delivery, accepted=2, depth=0, connected=True)
+        delivery.close(2.0)
+    until(lambda: len(subscriber.seqs()) == 6, "all")
+    fifth, sixth = subscriber.seqs()[4:]
+    assert subscriber.seqs()[:4] == [1, 2, 3, 4]
+    assert (fifth == 5) if heals else (fifth > 1e9)
+    assert sixth == fifth + 1
+    assert heals == (subscriber.seqs("yard") == [1, 2, 3])
+    subscriber.close()

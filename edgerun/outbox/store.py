@@ -2,11 +2,13 @@
 
 An alert is safe once its commit returned (write-ahead log, ``synchronous=FULL``). Delivered ones are deleted in
 batches, because that wears an SD card least; the newest row of a camera never, because the next ``seq`` is told
-from it. Where that cannot be, as the file cannot be read or was damaged, ``seq`` leaps to the seconds since 1970.
+from it. Where that cannot be, as the file cannot be read or was damaged, or a run before could not write there what it
+gave out, ``seq`` leaps to the seconds since 1970.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -53,6 +55,9 @@ class Outbox:
         self._path = path
         self._max_pages = options.max_mb * (1 << 20) // PAGE
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
+        self._word = path.with_name(path.name + ".ahead")
+        """A file that is there while more was given out than the outbox file knows, for the next run to see."""
+        self._is_our_word = False
         self._database: Database | None = None
         self._ring: Ring | None = None
         self._index = Index()
@@ -60,6 +65,8 @@ class Outbox:
         """The last that was given out; that of ANY is above all that may have been, while nobody can tell."""
         self.gaps = Gaps()
         self.broken = False
+        self._is_behind = False
+        """The file may not know all that was given out."""
         self._ballast_due = 0.0
         self.quarantined = 0
 
@@ -79,10 +86,13 @@ class Outbox:
             if not all(os.access(path, os.W_OK) for path in written):
                 raise PermissionError("may not be written")
             entries = self._load_or_salvage()
-            entries = self._caught_up() or entries
+            if self._is_our_word or not self._word.exists():
+                self.last_seq.pop(ANY, None)  # else nobody can tell what the run that left it gave out
+            self._catch_up()
         except (OSError, sqlite3.Error) as error:
             self.close()
             self._ballast.release()
+            self._fall_behind()
             raise SinkError(f"the outbox {self._path} cannot be opened: {error}") from error
         self._ballast.restore()
         self._ring = self._ring or Ring(self._path.with_name(self._path.name + ".ring"))
@@ -134,14 +144,30 @@ class Outbox:
         index.found_delivered(settled.among(entries) | keepers)
         return [entries[number] for number in index.waiting]
 
-    def _caught_up(self) -> list[Entry]:
-        """Keep in the file what was given out while it was not open. What waits, where it had to be read anew."""
-        known = self._index.last_seq
+    def _fall_behind(self) -> None:
+        """From now on alerts may be delivered that never come to the file: leave word of that, should we be killed."""
+        self._is_behind = True
+        with contextlib.suppress(OSError):
+            self._word.touch(exist_ok=False)
+            self._is_our_word = True
+
+    def _catch_up(self) -> None:
+        """Keep in the file what was given out while it could not be written. Where it has no room now, later."""
+        index = self._index
+        known = index.last_seq
         least = known.get(ANY, 0)
-        ahead = {name: seq for name, seq in self.last_seq.items() if name != ANY and seq > known.get(name, least)}
+        ahead = {name: seq for name, seq in self.last_seq.items() if seq > known.get(name, least)}
         self.last_seq = known | ahead
-        keepers = [Row(self._index.next_id + n, *one, (), b"") for n, one in enumerate(ahead.items())]
-        return self._load() if keepers and self._write([_insert(keepers)], durable=True) else []
+        keepers = [Row(index.next_id + n, *one, (), b"") for n, one in enumerate(ahead.items())]
+        self._is_behind = bool(keepers) and not self._write([_insert(keepers)], durable=True)
+        if self._is_behind:
+            return
+        for keeper in keepers:
+            index.put(keeper)
+        index.found_delivered(keeper.id for keeper in keepers)
+        with contextlib.suppress(OSError):
+            self._word.unlink()
+        self._is_our_word = False
 
     def _adopt(self, salvage: Salvage) -> None:
         """Put what was saved into the new file. Newer alerts may have been lost without a trace, so all cameras go on
@@ -171,6 +197,7 @@ class Outbox:
         while not self._write([work], durable=True):
             victims = self._make_room(busy, new)
             if not victims and not self._ballast.release():
+                self._fall_behind()
                 raise SinkError(f"the outbox {self._path} has no room: the disk is full")
             evicted |= victims
         index.unmarked.clear()
@@ -237,6 +264,8 @@ class Outbox:
 
     def tick(self) -> None:
         """Housekeeping, about once a second."""
+        if self._is_behind:
+            self._catch_up()
         if old := self._index.outlived():
             self._delete(old)
         if time.monotonic() > self._ballast_due:
@@ -303,6 +332,7 @@ class Outbox:
 
     def _failed(self, error: sqlite3.Error) -> SinkError:
         self.broken = True
+        self._fall_behind()
         return SinkError(f"the outbox {self._path} failed: {error}")
 
 
