@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from edgerun.errors import EdgerunError, ModelError
-from edgerun.images import TensorWriter
+from edgerun.errors import EdgerunError
 from edgerun.pipeline import FLOOR_SCORE, Look
-from edgerun.runtime.jobs import Ask, Job, Lane, Reading
+from edgerun.runtime.jobs import Ask, Job, Lane
+from edgerun.runtime.reading import Reading, of_one_picture
 from edgerun.runtime.turns import Turns
-from edgerun.stages import FixedInputs, Head
-from edgerun.types import Array, ModelIO
+from edgerun.stages import Head
+from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import Reply
 from edgerun.worker.terms import IN_FLIGHT, SLOTS, Candidate, Terms
@@ -251,10 +251,7 @@ class Dispatcher:
         reading = seat.reading
         if reading is None or seat.slots is not worker.slots:
             reading = self._reading(worker.io)
-            _, *others = zip(*(slot.inputs for slot in worker.slots.slots), strict=True)
-            for places, value in zip(others, _extra_inputs(reading.head, reading.io), strict=True):
-                for place in places:
-                    place[...] = value
+            reading.fill(worker.slots)
         with self._state:
             seat.reading, seat.slots = reading, worker.slots
             seat.reason, seat.batch = "", worker.io.batch
@@ -268,20 +265,9 @@ class Dispatcher:
 
     def _reading(self, io: ModelIO) -> Reading:
         """That of another worker with the same model, or a new one. Raises ModelError."""
-        try:
-            io = io.of_one()
-        except ValueError as error:
-            raise ModelError(f"{error}. Export the model with a batch of 1.") from error
-        for seat in self._seats:
-            if seat.reading is not None and seat.reading.io == io:
-                return seat.reading
-        head = self._head_for(io)
-        layout = head.layout(io)
-        try:
-            TensorWriter(io, layout)
-        except ValueError as error:
-            raise ModelError(f"No picture can be laid out for the model: {error}.") from error
-        return Reading(io, head, layout)
+        io = of_one_picture(io)
+        known = (seat.reading for seat in self._seats if seat.reading is not None and seat.reading.io == io)
+        return next(known, None) or Reading.of(io, self._head_for)
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:
@@ -343,16 +329,3 @@ class Dispatcher:
         ask.job.parts.append((found, ask.region))
         ask.job.model_size = seat.reading.io.size
         return ""
-
-
-def _extra_inputs(head: Head, io: ModelIO) -> Sequence[Array]:
-    """What a model takes beside the picture, from a head that knows it."""
-    if len(io.inputs) == 1:
-        return ()
-    names = ", ".join(spec.name for spec in io.inputs[1:])
-    if not isinstance(head, FixedInputs):
-        raise ModelError(f"The model also takes {names}, which its head knows nothing of; write model.head.")
-    try:
-        return head.extra_inputs(io)
-    except ValueError as error:
-        raise ModelError(f"The model also takes {names}: {error}.") from error

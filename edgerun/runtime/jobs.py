@@ -11,8 +11,8 @@ from edgerun.images import TensorWriter
 from edgerun.pipeline import Look
 from edgerun.records import dataclass
 from edgerun.regions import Region
-from edgerun.stages import Head
-from edgerun.types import Detections, Fit, InputLayout, ModelIO
+from edgerun.runtime.reading import Reading
+from edgerun.types import Detections, Fit
 
 _MOST_WRITERS = 4
 
@@ -76,15 +76,6 @@ class Lane:
                 self._writers.clear()
             writer = self._writers[reading] = TensorWriter(reading.io, reading.layout)
         return writer
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """How to feed a loaded model and read its answer; shared by the workers that loaded the same."""
-
-    io: ModelIO
-    head: Head
-    layout: InputLayout
 
 
 @dataclass(slots=True, eq=False)
