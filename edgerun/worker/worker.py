@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import pickle
 import random
 import threading
 import time
@@ -13,12 +11,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edgerun.errors import EdgerunError, EngineError
-from edgerun.records import dataclass
 from edgerun.types import ModelIO
+from edgerun.worker.berths import Berth, Berths, Started
 from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import EngineProcess, Reply
-from edgerun.worker.terms import SLOTS, Candidate, Terms
+from edgerun.worker.terms import Candidate, Terms
 from edgerun.worker.wire import Slot, Slots
 
 log = logging.getLogger(__name__)
@@ -33,15 +31,6 @@ _SPARE_LOOK_S = 5.0
 """How often it is seen to that the spare still lives."""
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
-
-
-@dataclass(slots=True)
-class _Aside:
-    """A child beside the one that serves: one that stands by, or a better one that is being tried."""
-
-    index: int
-    process: EngineProcess
-    began: float
 
 
 class Listener(Protocol):
@@ -69,8 +58,7 @@ class Worker:
         nurse: Nurse,
         early: Child | None = None,
     ) -> None:
-        """``nurse`` may serve other workers, too. ``early`` is a child that was started before: adopted where it loads
-        what the first one started is to."""
+        """``nurse`` may serve other workers, too. ``early`` is a child that was started before (see ``Berths``)."""
         self.number = number
         self.restarts = 0
         self.progress = 0
@@ -95,14 +83,11 @@ class Worker:
         """When the child last answered (monotonic seconds): what was sent before then has waited until then."""
         self._process: EngineProcess | None = None
         """The child that serves."""
-        self._aside: _Aside | None = None
-        self._nurse = nurse
-        self._early = early
-        self._memories = [os.memfd_create(f"edgerun-{number}-{one.name}") for one in candidates]
-        self._mapped: dict[int, tuple[ModelIO, Slots]] = {}
-        """By candidate; kept, since another thread may still write there when an engine is given up."""
-        self._served: int | None = None
-        """The candidate of ``io`` and ``slots``."""
+        self._aside: Started | None = None
+        """A child beside that: one that stands by, or a better one that is being tried."""
+        self._berths = Berths(number, candidates, nurse, early)
+        self._berth: Berth | None = None
+        """Of the child that served last."""
         self._verdict = ""
         """Why the child was killed from outside."""
         self._closed = threading.Event()
@@ -128,14 +113,14 @@ class Worker:
 
     @property
     def io(self) -> ModelIO:
-        assert self._served is not None, "asked before it was loaded"
-        return self._mapped[self._served][0]
+        assert self._berth is not None, "asked before it was loaded"
+        return self._berth[0]
 
     @property
     def slots(self) -> Slots:
         """Where requests lie. Another object after a change of engines, whose requests ``submit`` refuses."""
-        assert self._served is not None, "asked before it was loaded"
-        return self._mapped[self._served][1]
+        assert self._berth is not None, "asked before it was loaded"
+        return self._berth[1]
 
     @property
     def pid(self) -> int | None:
@@ -192,15 +177,12 @@ class Worker:
                 if not self._closed.is_set():
                     self._fail(error, lived_s=max(0.0, time.monotonic() - began))
         self._drop_aside()
-        if self._early is not None:
-            self._early.end()
-        for memory in self._memories:
-            os.close(memory)
+        self._berths.close()
 
     def _start(self) -> EngineProcess:
         """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
         self._drop_dead()
-        starting = self._aside or self._spawn(self._choice.current)
+        starting = self._aside or self._berths.start(self._choice.current)
         self._aside = None
         try:
             while (io := starting.process.loaded(_TICK_S)) is None:
@@ -211,7 +193,7 @@ class Worker:
                 following = self._choice.later() if waited_s > _PATIENCE_S and self._aside is None else None
                 if following is not None:
                     self.fallback_reason = f"{self.candidate.name} is still being loaded"
-                    self._aside, starting = starting, self._spawn(following)
+                    self._aside, starting = starting, self._berths.start(following)
                     self._choice.current = following
         except EdgerunError:
             starting.process.close()
@@ -219,30 +201,13 @@ class Worker:
         self._adopt(starting.index, io)
         return starting.process
 
-    def _spawn(self, index: int) -> _Aside:
-        load = self._candidates[index].load
-        child, self._early = self._early, None
-        if child is not None:
-            if pickle.loads(child.load) == load:
-                os.close(self._memories[index])
-                self._memories[index] = child.memory
-            else:
-                child.end()
-                os.close(child.memory)
-                child = None
-        child = child or self._nurse.child(self._memories[index], pickle.dumps(load))
-        return _Aside(index, EngineProcess(child), time.monotonic())
-
     def _adopt(self, index: int, io: ModelIO) -> None:
-        """Lay out the memory of what was loaded; requests that lie in another one's are given back."""
-        known = self._mapped.get(index)
-        if known is None or known[0] != io:
-            known = io, Slots(self._memories[index], io, SLOTS, create=True)
-        elif index == self._served:
+        """Take what was loaded; requests that lie in another one's memory are given back."""
+        berth = self._berths.laid_out(index, io)
+        if berth is self._berth:
             return
         with self._lock:
-            self._mapped[index] = known
-            self._served = index
+            self._berth = berth
         self._give_up(everything=True, reason="the engine changed", again=True)
 
     def _serve(self, process: EngineProcess) -> None:
@@ -289,7 +254,7 @@ class Worker:
             if better is None:
                 return False
             self._drop_aside()
-            self._aside = self._spawn(better)
+            self._aside = self._berths.start(better)
         aside = self._aside
         try:
             if aside.process.loaded(0.0) is None:
@@ -310,7 +275,7 @@ class Worker:
         self._drop_dead()
         if self._aside is None:
             following = self._choice.later() if self.candidate.detachable else None
-            self._aside = self._spawn(self._choice.current if following is None else following)
+            self._aside = self._berths.start(self._choice.current if following is None else following)
 
     def _drop_dead(self) -> None:
         if self._aside is not None and self._aside.process.is_dead:
@@ -351,7 +316,7 @@ class Worker:
         failed, was_best = self._choice.current, not self.fallback
         wait_s = self._choice.failed(retriable=error.retriable, lived_s=lived_s, now=time.monotonic())
         wait_s *= random.uniform(0.8, 1.2)
-        if self._served is not None or not self.exhausted:  # else it is told by whoever waits for it
+        if self._berth is not None or not self.exhausted:  # else it is told by whoever waits for it
             log.warning("engine %s (worker %d): %s", self._candidates[failed].name, self.number, error)
         if self._choice.current != failed:
             log.warning("engine %s is tried instead (worker %d)", self.candidate.name, self.number)
