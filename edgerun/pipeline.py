@@ -115,7 +115,9 @@ class Pipeline:
         self._planner = RegionPlanner(options.regions, model_size)
         self._kinds = Kinds(options.tracker.alike, class_names)
         self._tracker = Tracker(options.fps, options.tracker, start_score=options.score, kinds=self._kinds)
-        self._rules = RuleBook(options.rules, options.zones, options.lines, class_names, options.place, options.ground)
+        self._rules = RuleBook(
+            options.rules, options.zones, options.lines, class_names, options.place, options.ground, self._kinds
+        )
         if unknown := set(options.labels) - set(class_names):
             raise ValueError(f"the model does not know the label {min(unknown)!r} under `labels`")
         wanted = [i for i, name in enumerate(class_names) if name in options.labels]

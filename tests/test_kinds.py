@@ -38,7 +38,9 @@ def drive(
     results = []
     for seq, called in enumerate(names):
         x = 40 + 10 * seq
-        boxes = np.array([[x + shift, 200 + shift, x + 120, 280] for shift in range(len(called))], np.float32)
+        boxes = np.array([[x + shift, 200 + shift, x + 120, 280] for shift in range(len(called))], np.float32).reshape(
+            -1, 4
+        )
         scores = np.array([0.9 - 0.2 * place for place in range(len(called))], np.float32)
         stamp = Stamp("street", seq, seq / 10, 1.8e9 + seq / 10, *SIZE)
         look = pipeline.look(Frame(stamp, "rgb24", PICTURE))
@@ -65,6 +67,14 @@ def test_rules_about_what_it_turns_out_to_be() -> None:
     results = drive([(CAR,)] * 6 + [(TRUCK,)] * 42)
     assert events(results) == [("comes", "truck"), ("passes", "truck")]
     assert {i for result in results for i in result.tracks.track_id.tolist()} == {1}
+
+
+def test_it_comes_back_under_another_name_after_nobody_saw_it_for_a_while() -> None:
+    """For longer than the tracker looks for it."""
+    results = drive([(TRUCK,)] * 10 + [()] * 13 + [(CAR,)] * 20)
+    assert {i for result in results for i in result.tracks.track_id.tolist()} == {1, 2}
+    assert events(results) == [("comes", "truck"), ("passes", "car")]
+    assert results[-1].occupancy == {("street", "car"): 1, ("street", "truck"): 0}
 
 
 def test_where_one_label_is_wanted_the_others_take_nothing_from_it() -> None:
