@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edgerun.records import dataclass
 
 NAME = r"[a-z0-9_-]{1,32}"
@@ -57,14 +59,25 @@ class Topics:
         return f"{self.base}/{camera}/snapshot"
 
     def occupancy(self, camera: str, zone: str, label: str) -> str:
-        """Characters that a topic level may not hold become ``_`` in the label."""
-        level = (sign if _may_stand(sign) and sign != "/" else "_" for sign in label[:_LONGEST_LABEL])
-        return f"{self.base}/{camera}/{zone}/{''.join(level)}"
+        return f"{self.base}/{camera}/{zone}/{_level(label)}"
+
+
+def sharing(labels: Iterable[str]) -> list[set[str]]:
+    """Those of the labels that are told at one and the same topic, in groups."""
+    levels: dict[str, set[str]] = {}
+    for label in labels:
+        levels.setdefault(_level(label), set()).add(label)
+    return [group for group in levels.values() if len(group) > 1]
 
 
 def is_topic(text: str, longest: int) -> bool:
     """Whether messages may be published there: of so many characters at most, and none of a broker's own topics."""
     return len(text) <= longest and not text.startswith("$") and all(map(_may_stand, text))
+
+
+def _level(label: str) -> str:
+    """Characters that a topic level may not hold become ``_``."""
+    return "".join(sign if _may_stand(sign) and sign != "/" else "_" for sign in label[:_LONGEST_LABEL])
 
 
 def _may_stand(sign: str) -> bool:

@@ -237,6 +237,19 @@ def test_a_wrong_configuration_is_refused_in_one_line(tmp_path: Path, more: dict
         assert not daemon.said("Traceback")
 
 
+def test_labels_that_share_a_topic_are_told(tmp_path: Path) -> None:
+    """At the start, as their counts go over each other; of a camera that counts nothing, or only one of them, not."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("person\ncar/van\ncar_van\n")
+    wanted = config(1, counts=camera(clip()), one=camera(clip(), labels=["person", "car_van"]))
+    wanted["cameras"]["none"] = {"source": clip(), "fps": 1}
+    with DaemonProcess(tmp_path / "daemon", {**wanted, "model": {"path": str(MODEL), "labels": str(labels)}}) as daemon:
+        daemon.ready()
+        assert daemon.said("camera counts: the labels 'car/van', 'car_van' share a topic")
+        assert daemon.said("share a topic") == 1
+        assert daemon.stop() == 0
+
+
 def test_what_fails_at_run_time_is_told_in_the_state(tmp_path: Path) -> None:
     """A clip that is none, a head that is not the model's, a broker that is not there: the rest goes on."""
     (tmp_path / "poem.mp4").write_text(POEM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from edgerun.runtime.pipelines import pipeline_for
 from edgerun.sinks.mqtt import MqttSink
 from edgerun.sinks.stdout import StdoutSink
 from edgerun.stages import Feed
-from edgerun.topics import Topics
+from edgerun.topics import Topics, sharing
+
+log = logging.getLogger(__name__)
 
 
 def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
@@ -35,6 +38,12 @@ def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:
     """Raises ConfigError for what does not fit the model."""
     options, model = config.cameras[name], detector.model
+    for labels in sharing(options.labels or detector.labels) if options.zones else ():
+        log.warning(
+            "camera %s: the labels %s share a topic, and it tells the count that changed last; change one of them",
+            name,
+            ", ".join(map(repr, sorted(labels))),
+        )
     outlet = Outlet(
         delivery,
         partial(DetectionsFormat, topics, name, detector.labels, model=model.name, sha256=model.sha256),
