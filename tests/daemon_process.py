@@ -22,6 +22,9 @@ from edgerun.runtime.footprint import engine_pids
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLIP = REPOSITORY / "edgerun" / "assets" / "demo.mp4"
+MODEL = CLIP.with_name("person-ssdlite-int8.tflite")
+NOBODY = {"host": "127.0.0.1", "port": 1}
+"""A broker's address at which none listens."""
 T = TypeVar("T")
 
 
@@ -145,12 +148,6 @@ class DaemonProcess:
         """Names of the threads, sorted."""
         tasks = Path(f"/proc/{self.pid}/task")
         return sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
-
-    def rss_mb(self) -> float:
-        """Resident memory of the daemon's own process in MB (10^6 bytes)."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(kilobytes) * 1024 / 1e6
 
     def _collect_notes(self) -> None:
         with contextlib.suppress(OSError):

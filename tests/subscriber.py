@@ -33,8 +33,7 @@ class Arrival:
 
 
 class Subscriber:
-    """Its session outlives its connections, and the broker if that keeps sessions. ``detections`` False leaves the
-    many out that a test does not look at."""
+    """Its session outlives its connections, and the broker if that keeps sessions."""
 
     def __init__(self, port: int, *, topic: str = "edgerun/#", name: str = "watcher", session_s: int = 3600) -> None:
         self.arrivals: list[Arrival] = []

@@ -16,8 +16,9 @@ from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
+from tests.daemon_process import wait_for
 from tests.servers.mosquitto import free_port
-from tests.test_delivery import Subscriber, counts, event, until
+from tests.test_delivery import Subscriber, counts, event
 from tests.test_mqtt import first_news
 
 pytest.importorskip("amqtt", reason="the embedded broker needs amqtt (pip install 'edgerun[demo]')")
@@ -39,7 +40,7 @@ def test_alerts_go_through_it_and_it_comes_back_when_killed(tmp_path: Path) -> N
     counts(delivery, connected=True)
     subscriber = Subscriber(options.port, "edgerun/pi/+/alerts")
     delivery.accept(event(1))
-    until(lambda: subscriber.seqs() == [1], "the alert")
+    wait_for(lambda: subscriber.seqs() == [1], 20, "the alert")
     (pid,) = children()
     os.kill(pid, signal.SIGKILL)
     counts(delivery, connected=False)
@@ -57,7 +58,7 @@ def test_it_asks_for_the_password_it_was_given() -> None:
     broker = EmbeddedBroker(options)
     broker.start()
     here = {"port": options.port, "username": "me", "version": "3.1.1"}
-    until(lambda: "nothing listens" not in first_news(**here, password=Secret("right")), "it listens")
+    wait_for(lambda: "nothing listens" not in first_news(**here, password=Secret("right")), 20, "it listens")
     assert first_news(**here, password=Secret("right")) == "connected"
     assert "refuses the user 'me'" in first_news(**here, password=Secret("wrong"))
     assert "without a user name" in first_news(port=options.port, version="3.1.1")
@@ -74,6 +75,6 @@ def test_it_goes_with_its_daemon() -> None:
         f"EmbeddedBroker(MqttOptions(port={port}, embedded=True)).start()\ntime.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script]) as daemon:
-        until(lambda: first_news(port=port, version="3.1.1") == "connected", "it listens")
+        wait_for(lambda: first_news(port=port, version="3.1.1") == "connected", 20, "it listens")
         daemon.kill()
-    until(lambda: "nothing listens" in first_news(port=port, version="3.1.1"), "it is gone")
+    wait_for(lambda: "nothing listens" in first_news(port=port, version="3.1.1"), 20, "it is gone")

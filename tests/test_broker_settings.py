@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -16,8 +15,9 @@ from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
-from tests.servers.mosquitto import Mosquitto, needs_mosquitto
-from tests.test_delivery import counts, event, until
+from tests.daemon_process import wait_for
+from tests.servers.mosquitto import Mosquitto, needs_mosquitto, write_passwords
+from tests.test_delivery import counts, event
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
 
@@ -28,9 +28,7 @@ USERS = ("porch-pi", "yard-pi", "homeassistant")
 def as_documented(folder: Path) -> Mosquitto:
     """With its files below a folder, and a port of its own."""
     passwords = folder / "passwd"
-    passwords.touch()
-    for user in USERS:
-        subprocess.run(["mosquitto_passwd", "-b", str(passwords), user, user], check=True)
+    write_passwords(passwords, {user: user for user in USERS})
     lines = (SETTINGS / "mosquitto.conf").read_text().splitlines()
     settings = "\n".join(line for line in lines if not line.startswith("listener"))
     settings = settings.replace("/etc/mosquitto/edgerun.acl", str(SETTINGS / "edgerun.acl"))
@@ -50,7 +48,7 @@ class Client:
         self._client.on_publish = self._on_publish
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        until(self._client.is_connected, f"{user} may log in")
+        wait_for(self._client.is_connected, 20, f"{user} may log in")
 
     def _on_publish(self, _: paho.Client, __: object, ___: int, reason: ReasonCode, ____: object) -> None:
         self.refused.append(reason.is_failure)
@@ -61,7 +59,7 @@ class Client:
     def may_publish(self, topic: str) -> bool:
         before = len(self.refused)
         self._client.publish(topic, b"", 1)
-        until(lambda: len(self.refused) > before, "an answer")
+        wait_for(lambda: len(self.refused) > before, 20, "an answer")
         return not self.refused[-1]
 
     def close(self) -> None:
@@ -81,9 +79,9 @@ def test_a_device_delivers_and_everybody_keeps_to_his_own(tmp_path: Path) -> Non
         delivery.start()
         delivery.accept(event(1))
         assert counts(delivery, delivered=1).refused == 0
-        until(lambda: topics.alerts("porch") in home.arrived, "the alert arrives")
+        wait_for(lambda: topics.alerts("porch") in home.arrived, 20, "the alert arrives")
         assert home.may_publish(topics.command("ping"))
-        until(lambda: not delivery.commands.empty(), "the command arrives")
+        wait_for(lambda: not delivery.commands.empty(), 20, "the command arrives")
         assert not home.may_publish(topics.alerts("porch"))
         assert not neighbour.may_publish(topics.command("ping"))
         assert not neighbour.may_publish(topics.status)
@@ -98,5 +96,5 @@ def test_nobody_comes_in_without_a_password(tmp_path: Path) -> None:
         sink = MqttSink(MqttOptions(port=broker.port), "porch-pi")
         delivery = Delivery(Topics("edgerun", "porch-pi"), sink, tmp_path / "outbox.db", OutboxOptions())
         delivery.start()
-        until(lambda: "refuses" in delivery.snapshot().error, "it says that it was turned away")
+        wait_for(lambda: "refuses" in delivery.snapshot().error, 20, "it says that it was turned away")
         delivery.close(0.5)

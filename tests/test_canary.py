@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import signal
 import tarfile
 import threading
@@ -22,7 +20,7 @@ from edgerun.secrets import passwords_in
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.servers.http_camera import HttpCamera
-from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+from tests.servers.mosquitto import Mosquitto, needs_mosquitto, write_passwords
 from tests.subscriber import Subscriber
 
 CANARIES = {
@@ -99,11 +97,8 @@ def wanted(port: int, http: str, password: str) -> dict[str, Any]:
 @needs_mosquitto
 def test_no_password_is_seen_anywhere(tmp_path: Path) -> None:
     """RTSP and HTTP cameras that fail, a wrong MQTT password, a mistyped file; at the most talkative log level."""
-    users = tmp_path / "users"
-    users.write_text(f"pi:{CANARIES['mqtt']}\nwatcher:watcher\n")
-    assert shutil.which("mosquitto_passwd") is not None
-    assert os.spawnlp(os.P_WAIT, "mosquitto_passwd", "mosquitto_passwd", "-U", str(users)) == 0
-    strict = f"password_file {users}\nallow_anonymous false"
+    write_passwords(tmp_path / "users", {"pi": CANARIES["mqtt"]})
+    strict = f"password_file {tmp_path}/users\nallow_anonymous false"
     with (
         Mosquitto(tmp_path / "open") as broker,
         Mosquitto(tmp_path / "strict", settings=strict) as refusing,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, get_args
 
 import paho.mqtt.client as paho
 import pytest
@@ -27,11 +27,12 @@ from edgerun.sinks.mqtt import MqttOptions, MqttSink, Verb
 from edgerun.stages import Request, SinkListener
 from edgerun.topics import Topics
 from edgerun.types import Message
+from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
-from tests.test_delivery import counts, event, until
+from tests.test_delivery import counts, event
 
 TOPICS = Topics("edgerun", "pi")
-VERBS: tuple[str, ...] = Verb.__args__  # type: ignore[attr-defined]  # Literal's runtime attribute
+VERBS: tuple[str, ...] = get_args(Verb)
 
 
 class Deeds:
@@ -213,7 +214,7 @@ def test_a_mistake_of_ours_does_not_end_the_commands(desk: Desk, monkeypatch: py
 def test_a_flood_is_not_answered_to_its_end(desk: Desk) -> None:
     for _ in range(90):
         desk.delivery.commands.put(Request(TOPICS.command("reload"), b""))
-    until(desk.delivery.commands.empty, "all are taken")
+    wait_for(desk.delivery.commands.empty, 20, "all are taken")
     assert 0 < len(desk.deeds.done) <= 30
 
 

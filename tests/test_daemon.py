@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -15,15 +14,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgerun.schemas import PAYLOADS
-from tests.daemon_process import CLIP, DaemonProcess, wait_for
+from tests.daemon_process import MODEL, NOBODY, DaemonProcess, wait_for
 from tests.outages import Durations, Outages, camera, clip
 from tests.servers import RtspServer, needs_rtsp_server
-from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto
+from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto, write_passwords
 from tests.subscriber import Subscriber
 
-NOBODY = {"host": "127.0.0.1", "port": 1}
 """A broker that is not there."""
-MODEL = CLIP.with_name("person-ssdlite-int8.tflite")
 
 
 @pytest.fixture
@@ -296,10 +293,7 @@ def test_a_head_that_cannot_read_the_model_is_told(tmp_path: Path) -> None:
 )
 def test_a_broker_that_refuses_is_told(tmp_path: Path, settings: str, login: dict[str, str], words: str) -> None:
     """And alerts wait meanwhile."""
-    users = tmp_path / "users"
-    users.write_text("pi:right\n")
-    assert shutil.which("mosquitto_passwd") is not None
-    assert os.spawnlp(os.P_WAIT, "mosquitto_passwd", "mosquitto_passwd", "-U", str(users)) == 0
+    write_passwords(tmp_path / "users", {"pi": "right"})
     with Mosquitto(tmp_path / "broker", settings=settings.format(folder=tmp_path)) as broker:
         wanted = config(broker.port, gate=camera(clip()))
         wanted["mqtt"] |= login

@@ -27,6 +27,7 @@ from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
 from edgerun.types import Event, Message, Stamp, TrackedObject
+from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
@@ -39,14 +40,6 @@ def event(n: int, camera: str = "porch", phase: Any = "instant") -> Event:
     stamp = Stamp(camera, n, n / 5, time.time(), 640, 480)
     person = TrackedObject(n, "person", 0.9, (1.0, 2.0, 300.0, 400.0))
     return Event("enter", "visitor", phase, n, stamp, zone="path", objects=(person,), count=1)
-
-
-def until(happened: Callable[[], object], what: str, within_s: float = 20.0) -> None:
-    end = time.monotonic() + within_s
-    while not happened():
-        if time.monotonic() > end:
-            pytest.fail(f"did not happen within {within_s:g} s: {what}")
-        time.sleep(0.01)
 
 
 class Subscriber:
@@ -66,7 +59,7 @@ class Subscriber:
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        until(lambda: self.ready, "subscribed")
+        wait_for(lambda: self.ready, 20, "subscribed")
 
     def payloads(self, topic: str) -> list[Any]:
         found = [message.payload for message in self.messages if message.topic == topic]
@@ -107,9 +100,10 @@ def deliver(folder: Path, port: int, cameras: Collection[str] | None = None, **o
 
 def counts(delivery: Delivery, **wanted: object) -> DeliveryCounts:
     """The counts, once they are as wanted."""
-    until(
+    wait_for(
         lambda: all(getattr(delivery.snapshot(), name) == value for name, value in wanted.items()),
-        f"{wanted}, but {delivery.snapshot()}",
+        20,
+        lambda: f"{wanted}, but {delivery.snapshot()}",
     )
     return delivery.snapshot()
 
@@ -127,12 +121,12 @@ def test_alerts_arrive_in_order_and_by_the_schema(broker: Mosquitto, delivery: D
     for n in range(50):
         delivery.accept(event(n, ("porch", "yard")[n % 2]), lambda: b"\xff\xd8 a picture")
     counts(delivery, delivered=50)
-    until(lambda: len(subscriber.alerts("yard")) == 25, "all have come")
+    wait_for(lambda: len(subscriber.alerts("yard")) == 25, 20, "all have come")
     assert subscriber.seqs("porch") == subscriber.seqs("yard") == list(range(1, 26))
     for alert in subscriber.alerts("porch"):
         Draft202012Validator(PAYLOADS["alert"]).validate(alert)
         assert not alert["replayed"]
-    until(lambda: TOPICS.snapshot("porch") in subscriber.retained(), "a picture")
+    wait_for(lambda: TOPICS.snapshot("porch") in subscriber.retained(), 20, "a picture")
     assert json.loads(subscriber.retained()[TOPICS.last_alert("porch")])["seq"] == 25
     subscriber.close()
 
@@ -148,7 +142,7 @@ def test_a_burst_of_alerts_makes_few_pictures_and_the_last_one_stays(broker: Mos
     for number in range(60):
         delivery.accept(event(number), partial(picture, number))
         time.sleep(0.01)
-    until(lambda: subscriber.retained().get(TOPICS.snapshot("porch")) == b"\xff\xd8 59", "the last picture")
+    wait_for(lambda: subscriber.retained().get(TOPICS.snapshot("porch")) == b"\xff\xd8 59", 20, "the last picture")
     assert made[-1] == 59
     assert len(made) < 10
     subscriber.close()
@@ -159,7 +153,7 @@ def test_a_start_and_its_end_share_their_alert(broker: Mosquitto, delivery: Deli
     delivery.accept(event(1, phase="start"))
     delivery.accept(event(2, phase="start"))
     delivery.accept(event(1, phase="end"))
-    until(lambda: len(subscriber.alerts()) == 3, "all have come")
+    wait_for(lambda: len(subscriber.alerts()) == 3, 20, "all have come")
     first, second, end = subscriber.alerts()
     assert first["alert"] == end["alert"] != second["alert"]
     assert len({first["id"], second["id"], end["id"]}) == 3
@@ -173,12 +167,12 @@ def test_who_comes_late_finds_states_and_the_newest_alert(broker: Mosquitto, del
     delivery.retain(occupancy(TOPICS, "porch", "path", "person", 2))
     delivery.retain(occupancy(TOPICS, "porch", "gone", "person", 2))
     delivery.retain(Message(TOPICS.occupancy("porch", "gone", "person"), b"", 1, True))
-    until(lambda: witness.retained().get(TOPICS.occupancy("porch", "gone", "person")) == b"", "taken away")
+    wait_for(lambda: witness.retained().get(TOPICS.occupancy("porch", "gone", "person")) == b"", 20, "taken away")
     delivery.accept(event(1))
-    until(lambda: TOPICS.last_alert("porch") in witness.retained(), "the newest alert")
+    wait_for(lambda: TOPICS.last_alert("porch") in witness.retained(), 20, "the newest alert")
     late = Subscriber(broker.port, "edgerun/#")
-    until(lambda: TOPICS.last_alert("porch") in late.retained(), "the newest alert")
-    until(lambda: late.retained().get(TOPICS.occupancy("porch", "path", "person")) == b"2", "the count")
+    wait_for(lambda: TOPICS.last_alert("porch") in late.retained(), 20, "the newest alert")
+    wait_for(lambda: late.retained().get(TOPICS.occupancy("porch", "path", "person")) == b"2", 20, "the count")
     assert late.retained()[TOPICS.status] == b"online"
     assert TOPICS.occupancy("porch", "gone", "person") not in late.retained()
     late.close()
@@ -191,7 +185,7 @@ def test_of_a_camera_that_is_gone_no_newest_alert_is_told(tmp_path: Path, broker
     before = deliver(tmp_path, broker.port)
     for camera in ("porch", "shed"):
         before.accept(event(1, camera))
-    until(lambda: last in witness.retained(), "the newest alert")
+    wait_for(lambda: last in witness.retained(), 20, "the newest alert")
     counts(before, delivered=2)
     before.close(2)
     witness.publish(last, "", retain=True)
@@ -201,7 +195,7 @@ def test_of_a_camera_that_is_gone_no_newest_alert_is_told(tmp_path: Path, broker
     counts(after, delivered=2)
     after.close(2)
     late = Subscriber(broker.port, "edgerun/#")
-    until(lambda: TOPICS.last_alert("porch") in late.retained(), "the newest alert")
+    wait_for(lambda: TOPICS.last_alert("porch") in late.retained(), 20, "the newest alert")
     assert last not in late.retained()
     late.close()
     witness.close()
@@ -213,7 +207,7 @@ def test_a_subscriber_who_was_away_gets_all_that_nobody_took(broker: Mosquitto, 
         delivery.accept(event(n))
     counts(delivery, unclaimed=30)
     subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
-    until(lambda: len(subscriber.alerts()) >= 30, "all have come")
+    wait_for(lambda: len(subscriber.alerts()) >= 30, 20, "all have come")
     assert [alert["seq"] for alert in subscriber.alerts()] == list(range(1, 31))
     assert all(alert["replayed"] for alert in subscriber.alerts())
     counts(delivery, unclaimed=0, depth=0)
@@ -227,9 +221,9 @@ def test_home_assistants_birth_brings_everything_again(broker: Mosquitto, delive
     subscriber = Subscriber(broker.port, "edgerun/#")
     subscriber.messages.clear()
     subscriber.publish(BIRTH, "online")
-    until(lambda: subscriber.seqs() == [1], "the unclaimed alert")
+    wait_for(lambda: subscriber.seqs() == [1], 20, "the unclaimed alert")
     topics = {TOPICS.occupancy("porch", "path", "person"), TOPICS.status, TOPICS.last_alert("porch")}
-    until(lambda: topics <= subscriber.retained().keys(), "retained messages")
+    wait_for(lambda: topics <= subscriber.retained().keys(), 20, "retained messages")
     subscriber.close()
 
 
@@ -240,7 +234,7 @@ def test_a_name_that_another_device_had_gives_up_nothing(broker: Mosquitto, deli
     for topic in (TOPICS.occupancy("porch", "path", "person"), TOPICS.status):
         copy.publish(topic, "", retain=True)
     witness = Subscriber(broker.port, "edgerun/#")
-    until(lambda: {b"1", b"online"} <= {*witness.retained().values()}, "both are told again")
+    wait_for(lambda: {b"1", b"online"} <= {*witness.retained().values()}, 20, "both are told again")
     witness.close()
     copy.close()
 
@@ -253,7 +247,7 @@ def test_what_was_delivered_can_be_asked_for_again(broker: Mosquitto, delivery: 
     counts(delivery, delivered=10)
     late = Subscriber(broker.port, "edgerun/pi/+/alerts")
     delivery.replay(7)
-    until(lambda: len(late.alerts()) == 4, "four alerts")
+    wait_for(lambda: len(late.alerts()) == 4, 20, "four alerts")
     assert [(alert["seq"], alert["replayed"]) for alert in late.alerts()] == [(n, True) for n in (7, 8, 9, 10)]
     late.close()
     logger.close()
@@ -276,12 +270,12 @@ def test_a_broker_that_restarts_costs_nothing(
         broker.start()
         counts(delivery, connected=True)
         # a broker that is killed between acknowledging and saving loses what it holds for those who are away
-        until(lambda: subscriber.ready, "the subscriber is back")
+        wait_for(lambda: subscriber.ready, 20, "the subscriber is back")
     counts(delivery, accepted=sent, depth=0)
-    until(lambda: len(subscriber.seqs()) == sent, "all have come")
+    wait_for(lambda: len(subscriber.seqs()) == sent, 20, "all have come")
     assert subscriber.seqs() == list(range(1, sent + 1))
     late = Subscriber(broker.port, TOPICS.status)
-    until(lambda: late.retained().get(TOPICS.status) == b"online", "online again")
+    wait_for(lambda: late.retained().get(TOPICS.status) == b"online", 20, "online again")
     subscriber.close()
     late.close()
 
@@ -298,7 +292,7 @@ def test_a_frozen_broker_is_left_for_a_new_connection(
     assert "acknowledged" in delivery.snapshot().error
     broker.thaw()
     counts(delivery, delivered=1)
-    until(lambda: subscriber.seqs() == [1], "it has come")
+    wait_for(lambda: subscriber.seqs() == [1], 20, "it has come")
     subscriber.close()
 
 
@@ -310,12 +304,12 @@ def test_a_refused_alert_is_no_delivered_alert(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "mosquitto", settings=f"allow_anonymous true\nacl_file {rules}") as broker:
         delivery = deliver(tmp_path, broker.port)
         delivery.accept(event(1))
-        until(lambda: delivery.snapshot().refused > 0, "refused")
+        wait_for(lambda: delivery.snapshot().refused > 0, 20, "refused")
         assert counts(delivery, depth=1, delivered=0).connected
         rules.write_text("topic readwrite edgerun/#\n")
         os.kill(broker.pid, signal.SIGHUP)
         subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
-        until(lambda: subscriber.seqs() == [1], "it has come")
+        wait_for(lambda: subscriber.seqs() == [1], 20, "it has come")
         subscriber.close()
         delivery.close(2.0)
 
@@ -323,13 +317,13 @@ def test_a_refused_alert_is_no_delivered_alert(tmp_path: Path) -> None:
 def test_goodbye_is_said_and_death_is_noticed(tmp_path: Path, broker: Mosquitto) -> None:
     subscriber = Subscriber(broker.port, TOPICS.status)
     delivery = deliver(tmp_path, broker.port)
-    until(lambda: [m.payload for m in subscriber.messages] == [b"online"], "online")
+    wait_for(lambda: [m.payload for m in subscriber.messages] == [b"online"], 20, "online")
     delivery.close(2.0)
-    until(lambda: [m.payload for m in subscriber.messages] == [b"online", b"offline"], "offline")
+    wait_for(lambda: [m.payload for m in subscriber.messages] == [b"online", b"offline"], 20, "offline")
     with subprocess.Popen([sys.executable, "-c", BURST, str(tmp_path), str(broker.port), "1"]) as process:
-        until(lambda: subscriber.messages[-1].payload == b"online", "online again")
+        wait_for(lambda: subscriber.messages[-1].payload == b"online", 20, "online again")
         process.kill()
-    until(lambda: subscriber.messages[-1].payload == b"offline", "the last will")
+    wait_for(lambda: subscriber.messages[-1].payload == b"offline", 20, "the last will")
     subscriber.close()
 
 
@@ -362,7 +356,7 @@ def test_kills_in_a_burst_lose_and_disorder_nothing(tmp_path: Path, broker: Mosq
         with subprocess.Popen([sys.executable, "-c", BURST, str(tmp_path), str(broker.port), "0.005"]) as process:
             seen = len(subscriber.alerts())
             goal = seen + chance.randrange(20, 60)
-            until(lambda goal=goal: len(subscriber.alerts()) >= goal, "some alerts")  # type: ignore[misc]  # bound now
+            wait_for(lambda goal=goal: len(subscriber.alerts()) >= goal, 20, "some alerts")  # type: ignore[misc]  # bound now
             if kill == 3:
                 broker.kill()
                 broker.start()
@@ -371,7 +365,7 @@ def test_kills_in_a_burst_lose_and_disorder_nothing(tmp_path: Path, broker: Mosq
     delivery.accept(event(0))
     counts(delivery, accepted=1, depth=0)
     last = max(subscriber.seqs())
-    until(lambda: len(subscriber.seqs()) == max(subscriber.seqs()), "all have come")
+    wait_for(lambda: len(subscriber.seqs()) == max(subscriber.seqs()), 20, "all have come")
     assert subscriber.seqs() == list(range(1, last + 1))
     assert len(subscriber.alerts()) - len(subscriber.seqs()) <= 6 * WINDOW
     delivery.close(2.0)
@@ -404,7 +398,7 @@ def test_what_a_kill_leaves_open_is_ended_at_the_next_start(tmp_path: Path, brok
         delivery = deliver(tmp_path, broker.port)
         delivery.accept(event(1))
         counts(delivery, connected=True, depth=0)
-        until(lambda: subscriber.alerts()[-1]["type"] == "instant", "the newest one")
+        wait_for(lambda: subscriber.alerts()[-1]["type"] == "instant", 20, "the newest one")
         delivery.close(2.0)
     alerts = subscriber.alerts()
     ends = [alert for alert in alerts if alert["type"] == "end"]
@@ -433,7 +427,7 @@ def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto)
     delivery = deliver(in_the_way, broker.port)
     subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts")
     delivery.accept(event(1))
-    until(lambda: len(subscriber.seqs()) == 1, "the alert, from memory")
+    wait_for(lambda: len(subscriber.seqs()) == 1, 20, "the alert, from memory")
     (first,) = subscriber.seqs()
     assert first > 1e9
     assert counts(delivery, degraded=True, delivered=1).accepted == 0
@@ -447,9 +441,9 @@ def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto)
     delivery.close(1.0)
     late = Subscriber(broker.port, "edgerun/pi/+/alerts")
     delivery = deliver(in_the_way, broker.port)
-    until(lambda: late.seqs() == [first + 1], "the alert, from the disk")
+    wait_for(lambda: late.seqs() == [first + 1], 20, "the alert, from the disk")
     delivery.accept(event(3))
-    until(lambda: late.seqs() == [first + 1, first + 2], "the next alert")
+    wait_for(lambda: late.seqs() == [first + 1, first + 2], 20, "the next alert")
     late.close()
     delivery.close(1.0)
 
@@ -492,7 +486,7 @@ def test_no_number_that_was_given_out_while_the_disk_failed_comes_again(
             delivery.accept(event(n, camera))
         counts(delivery, accepted=2, depth=0, connected=True)
         delivery.close(2.0)
-    until(lambda: len(subscriber.seqs()) == 6, "all")
+    wait_for(lambda: len(subscriber.seqs()) == 6, 20, "all")
     fifth, sixth = subscriber.seqs()[4:]
     assert subscriber.seqs()[:4] == [1, 2, 3, 4]
     assert (fifth == 5) if heals else (fifth > 1e9)

@@ -20,9 +20,10 @@ from edgerun.sinks.mqtt_endpoint import TlsOptions
 from edgerun.stages import Request, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message
+from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.servers.strict_broker import RECEIVE_MAXIMUM, StrictBroker
-from tests.test_delivery import counts, event, until
+from tests.test_delivery import counts, event
 
 
 class Diary:
@@ -67,7 +68,7 @@ def test_a_window_is_never_exceeded(tmp_path: Path) -> None:
     delivery.start()
     counts(delivery, delivered=60)
     states = {f"edgerun/pi/state{n}" for n in range(60)}
-    until(lambda: states <= {topic for topic, _ in broker.published}, "all states")
+    wait_for(lambda: states <= {topic for topic, _ in broker.published}, 20, "all states")
     assert 1 < broker.most_unanswered <= RECEIVE_MAXIMUM
     delivery.close(1.0)
     broker.close()
@@ -94,7 +95,7 @@ def test_a_broker_that_does_not_read_holds_nobody_up() -> None:
     assert time.process_time() - worked < 0.2  # it waits, and does not ask again and again
     broker.reading.set()
     assert diary.news.get(timeout=10) == "1 taken"
-    until(lambda: sink.offer(Message("edgerun/pi/porch/alerts", b"late", 1), 3, 1), "there is room again")
+    wait_for(lambda: sink.offer(Message("edgerun/pi/porch/alerts", b"late", 1), 3, 1), 20, "there is room again")
     assert diary.news.get(timeout=10) == "3 taken"
     pictures = [payload for topic, payload in broker.published if topic.endswith("snapshot")]
     assert len(pictures) == sent

@@ -20,12 +20,9 @@ from edgerun.runtime.report import Report
 from edgerun.runtime.rollout import Rollout, _agreement, _ask
 from edgerun.schemas import PAYLOADS
 from edgerun.types import Detections
-from tests.daemon_process import CLIP, DaemonProcess, wait_for
+from tests.daemon_process import MODEL, NOBODY, DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.test_dispatch import dispatching, frame
-
-NOBODY = {"host": "127.0.0.1", "port": 1}
-MODEL = CLIP.with_name("person-ssdlite-int8.tflite")
 
 
 @pytest.fixture

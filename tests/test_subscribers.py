@@ -21,8 +21,9 @@ from edgerun.runtime.delivery import Delivery
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
+from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
-from tests.test_delivery import counts, event, until
+from tests.test_delivery import counts, event
 
 pytestmark = [pytest.mark.broker, needs_mosquitto]
 
@@ -111,16 +112,16 @@ def test_it_gets_every_alert_in_order_and_as_the_schema_says(
         reading([*command, str(broker.port)], environ) as reader,
         delivering(tmp_path, broker.port) as delivery,
     ):
-        until(lambda: "Sending SUBACK" in broker.log(), "it subscribes")
+        wait_for(lambda: "Sending SUBACK" in broker.log(), 20, "it subscribes")
         for n in range(10):
             delivery.accept(event(n))
-        until(lambda: len(reader.seqs()) == 10, "alerts arrive")
+        wait_for(lambda: len(reader.seqs()) == 10, 20, "alerts arrive")
         broker.stop()
         for n in range(10, 20):
             delivery.accept(event(n))
         counts(delivery, accepted=20, connected=False)
         broker.start()
-        until(lambda: len(reader.seqs()) == 20, "the others arrive")
+        wait_for(lambda: len(reader.seqs()) == 20, 20, "the others arrive")
     assert reader.seqs() == [*range(1, 21)]
     for alert in reader.alerts:
         Draft202012Validator(PAYLOADS["alert"]).validate(alert)

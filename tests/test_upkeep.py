@@ -30,11 +30,9 @@ from edgerun.runtime.outlet import Outlet
 from edgerun.runtime.vitals import read
 from edgerun.stages import Source
 from edgerun.types import Frame
-from tests.daemon_process import DaemonProcess, wait_for
+from tests.daemon_process import NOBODY, DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.test_dispatch import frame
-
-NOBODY = {"host": "127.0.0.1", "port": 1}
 
 
 class Hanging:

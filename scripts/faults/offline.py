@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from edgerun.runtime.memory import rss_mb
 from faults.proxy import Proxy
 from faults.row import Outcome, Row, Terms
 from faults.sender import TOPICS, Sender
@@ -27,14 +28,14 @@ def _day_offline(terms: Terms) -> Outcome:
         proxy.let("refuse")
         sender.start(0, count, "--step-s", str(_DAY_S / count))
         wait_for(lambda: sender.counts.get("accepted", 0) > 20, 20, "the first alerts")
-        before = sender.rss_mb()
+        before = rss_mb(sender.pid)
         sender.reached(300, accepted=count, depth=count)
-        offline = sender.rss_mb()
+        offline = rss_mb(sender.pid)
         proxy.let("pass")
         back = time.monotonic()
         sender.reached(300, depth=0)
         drained_s = time.monotonic() - back
-        most = max(offline, sender.rss_mb()) - before
+        most = max(offline, rss_mb(sender.pid)) - before
         wait_for(lambda: len(subscriber.arrivals) >= count, 20, "everything")
         received = {(name, seq) for name, seqs in subscriber.by_camera().items() for seq in seqs}
         missing = len(sender.accepted - received) + count - len(sender.accepted)

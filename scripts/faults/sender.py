@@ -120,10 +120,6 @@ class Sender:
         wait_for(lambda: wanted.items() <= self.counts.items(), timeout_s, lambda: f"{wanted} in {self.counts}")
         return self.counts
 
-    def rss_mb(self) -> float:
-        found = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return int(next(line.split()[1] for line in found if line.startswith("VmRSS"))) * 1024 / 1e6
-
     def _end(self, how: signal.Signals) -> None:
         assert self._process is not None and self._reader is not None
         traced = [pid for pid, command in processes(self.pid).items() if command.startswith(sys.executable)]

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import Any
 
+from edgerun.runtime.memory import rss_mb
 from faults.row import Outcome, Row, Terms
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import accepted, camera, clip
@@ -72,7 +73,7 @@ def _reloads(terms: Terms) -> Outcome:
         daemon.ready()
         _reload(daemon, _config(broker.port, a=camera(clip()), b=camera(clip(), fps=4)))
         before = daemon.descriptors(), len(daemon.threads())
-        rss = daemon.rss_mb()
+        rss = rss_mb(daemon.pid)
         errors = 0
         for turn in range(times):
             _reload(daemon, terms.chance.choice(_INVALID))
@@ -82,7 +83,7 @@ def _reloads(terms: Terms) -> Outcome:
         wait_for(lambda: daemon.said("reloaded; cameras started again") >= times + 1, 10, daemon.log)
         time.sleep(2)
         after = daemon.descriptors(), len(daemon.threads())
-        grown = daemon.rss_mb() - rss
+        grown = rss_mb(daemon.pid) - rss
         status = daemon.stop()
         known = accepted(daemon.log())
         missing = known - _received(subscriber)

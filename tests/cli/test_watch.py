@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
-from tests.test_delivery import TOPICS, counts, deliver, event, until
+from tests.test_delivery import TOPICS, counts, deliver, event
 
 
 def watch(port: int, *arguments: str) -> subprocess.Popen[str]:
@@ -34,7 +35,7 @@ def test_alerts_are_shown_as_they_come(tmp_path: Path) -> None:
             assert reader.stdout is not None and program.stdout is not None
             assert reader.stderr is not None
             assert reader.stderr.readline() == "edgerun: connected\n"
-            until(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 5, "both listen")
+            wait_for(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 5, 20, "both listen")
             delivery.accept(event(1))
             line = reader.stdout.readline()
             while "visitor" not in line:
@@ -56,7 +57,7 @@ def test_who_only_looks_claims_nothing(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "m") as broker:
         with watch(broker.port, "--seconds", "20") as reader:
             assert reader.stdout is not None
-            until(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 4, "it listens")
+            wait_for(lambda: broker.log().count("Sending SUBACK to edgerun-watch") == 4, 20, "it listens")
             delivery = deliver(tmp_path, broker.port)
             for n in range(3):
                 delivery.accept(event(n))

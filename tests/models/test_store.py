@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import pickle
 import shutil
@@ -264,7 +263,7 @@ def test_paths_given_by_hand(tmp_path: Path) -> None:
     labels.write_text("bolt\nnut\n")
     found = resolve("", str(model), str(labels))
     assert (found.name, found.labels, found.head) == ("mine", ("bolt", "nut"), None)
-    assert found.sha256 == hashlib.sha256(io.BytesIO(b"abc").read()).hexdigest()
+    assert found.sha256 == hashlib.sha256(b"abc").hexdigest()
     for path, words in {"none.tflite": "is not there", ".": "is a folder", "best.pt": "pickle"}.items():
         with pytest.raises(ModelError, match=words):
             resolve("", str(tmp_path / path))
