@@ -27,7 +27,8 @@ from edgerun.types import Frame, Stamp
 from edgerun.worker.terms import Candidate, Terms
 from edgerun.zones import ZoneOptions
 from tests.daemon_process import DaemonProcess, wait_for
-from tests.engines.edge_tpu import PLAIN, built_library, compiled_detector, write_script
+from tests.engines import built_library
+from tests.engines.edge_tpu import PLAIN, compiled_detector, write_script
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.shared_media import SHARED, needs_shared
 from tests.subscriber import Subscriber
@@ -66,7 +67,7 @@ def scene(folder: Path, script: Mapping[str, int], **model: Any) -> Iterator[Sce
     shutil.copy(PLAIN, folder / "detector.tflite")
     told = folder / "script"
     write_script(told, script)
-    engine = {"type": "edgetpu", "library": built_library(folder)}
+    engine = {"type": "edgetpu", "library": built_library("edgetpu.c", folder)}
     config = {
         "device": "pi",
         "model": {

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import edgerun
 from tests.test_config import BAD, CAMERA, CONTRACT
 
 
 def check(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgerun", "check", str(path), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
+    return edgerun("check", path, *arguments, env={"PATH": "/usr/bin:/bin"})
 
 
 def test_a_good_file(tmp_path: Path) -> None:
@@ -83,9 +83,8 @@ def test_it_loads_no_vendor_library(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [CAMERA, CAMERA + "    fps: 0\n"])
 def test_from_a_pipe(content: str) -> None:
     """As ``envsubst <template | edgerun check /dev/stdin``: read once, with the same answer at the second time."""
-    command = [sys.executable, "-m", "edgerun", "check", "/dev/stdin"]
     for _ in range(2):
-        done = subprocess.run(command, input=content, capture_output=True, text=True, check=False)
+        done = edgerun("check", "/dev/stdin", input=content)
         expected = "/dev/stdin:4: cameras.porch.fps: must be greater than 0" if "fps" in content else "/dev/stdin: ok"
         assert done.stdout.startswith(expected)
 
@@ -108,7 +107,6 @@ def test_what_never_ends() -> None:
 def test_the_daemon_needs_a_plain_file(tmp_path: Path) -> None:
     """Which it can read again."""
     os.mkfifo(pipe := tmp_path / "pipe")
-    command = [sys.executable, "-m", "edgerun", "run", "-c", str(pipe)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = edgerun("run", "-c", pipe)
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.startswith(f"edgerun: {pipe} is no plain file")

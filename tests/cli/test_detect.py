@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgerun.cli import main
+from tests.cli import edgerun
 from tests.engines import onnx_models as make
 
 pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
@@ -174,9 +173,7 @@ def test_a_picture_that_would_take_all_memory_is_refused_in_one_line(tmp_path: P
     """A PNG of a few kilobytes may claim any size."""
     picture = tmp_path / "huge.png"
     cv2.imwrite(str(picture), np.zeros((7500, 7000), np.uint8))
-    done = subprocess.run(
-        [sys.executable, "-m", "edgerun", "detect", str(picture)], capture_output=True, text=True, check=False
-    )
+    done = edgerun("detect", picture)
     assert done.returncode == 1
     assert done.stderr.startswith(f"edgerun: {picture} is not there, or is no picture of 50 megapixels at most")
     assert len(done.stderr.splitlines()) == 1

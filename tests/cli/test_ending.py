@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import edgerun
 from tests.daemon_process import wait_for
 from tests.test_config import CAMERA
 
@@ -76,11 +77,8 @@ def test_ctrl_c_while_a_library_is_imported(tmp_path: Path) -> None:
         "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
         "except BaseException as error:\n    raise ImportError('cannot be imported') from None\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "edgerun", "detect", "a.jpg"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = edgerun("detect", "a.jpg", env=environ)
     assert (done.returncode, done.stderr) == (130, "")
 
 
@@ -130,11 +128,10 @@ def test_the_demo_is_killed(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path, words: list[str]) -> None:
     """A sentence, and no success."""
     (path := tmp_path / "a.yaml").write_text(CAMERA)
-    command = [sys.executable, "-m", "edgerun", *(word.format(path) for word in words)]
     for buffered in ("", "1"):
         environ = {**os.environ, "PYTHONUNBUFFERED": buffered}
         with Path("/dev/full").open("w") as full:
-            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environ)
+            done = edgerun(*(word.format(path) for word in words), stdout=full, env=environ)
         assert (done.returncode, done.stderr) == (1, "edgerun: No space left on device\n")
 
 
@@ -142,9 +139,7 @@ def test_a_reader_that_has_seen_enough() -> None:
     """As ``head`` does: no complaint."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "edgerun", "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
-    )
+    done = edgerun("schema", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -154,8 +149,7 @@ def test_an_output_without_these_characters(tmp_path: Path) -> None:
     (path := tmp_path / "a.yaml").write_text(CAMERA + "    fsp€😀: 1\n")
     environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for more in ([], ["--json"]):
-        command = [sys.executable, "-m", "edgerun", "check", str(path), *more]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+        done = edgerun("check", path, *more, env=environ)
         assert (done.returncode, done.stderr) == (78, "")
         assert "fsp\\u20ac\\ud83d\\ude00" in done.stdout
     assert json.loads(done.stdout)["problems"][0]["path"] == "cameras.porch.fsp€😀"

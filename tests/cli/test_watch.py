@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.cli import edgerun
 from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.test_delivery import TOPICS, counts, deliver, event
@@ -91,10 +92,7 @@ def test_a_password_is_asked_for() -> None:
 
 
 def test_no_broker_is_said_once() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "edgerun", "watch", "--port", "1", "--seconds", "2"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = edgerun("watch", "--port", "1", "--seconds", "2")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
         "edgerun: nothing listens at 127.0.0.1:1: is the broker running, is `mqtt.port` right?"
@@ -103,10 +101,7 @@ def test_no_broker_is_said_once() -> None:
 
 @pytest.mark.parametrize("document", ["config", "mqtt", "asyncapi"])
 def test_schemas_are_printed(document: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "edgerun", "schema", document], capture_output=True, text=True, check=True
-    )
-    printed = json.loads(done.stdout)
+    printed = json.loads(edgerun("schema", document).stdout)
     if document != "asyncapi":
         Draft202012Validator.check_schema(printed)
 
@@ -123,8 +118,7 @@ def test_schemas_are_printed(document: str) -> None:
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_at_once(words: list[str], why: str) -> None:
-    command = [sys.executable, "-m", "edgerun", "watch", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = edgerun("watch", *words, timeout=60)
     assert done.returncode in (2, 78)
     assert why in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -1,30 +1,15 @@
-"""What tests need to play an Edge TPU: the stand-in for libedgetpu, its script, and a detector "compiled" for it."""
+"""What tests need to play an Edge TPU: the script of the stand-in for libedgetpu, and a detector "compiled" for it."""
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
 
 from tests.shared_media import SHARED
 
 CLASSIFIER = SHARED / "models" / "mobilenet_v1_0.25_128_quant_edgetpu.tflite"
 PLAIN = SHARED / "models" / "coco_ssd_mobilenet_v1_quant.tflite"
-
-
-def built_library(folder: Path) -> str:
-    """The stand-in, compiled; its path."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler (apt install gcc)")
-    library = folder / "libedgetpu-stand-in.so"
-    source = Path(__file__).with_name("edgetpu.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
-    return str(library)
 
 
 def write_script(path: Path, lines: Mapping[str, int]) -> None:

@@ -16,7 +16,8 @@ from edgerun.heads.ssd import Ssd, SsdOptions
 from edgerun.types import Fit
 from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load
-from tests.engines.edge_tpu import CLASSIFIER, PLAIN, built_library, compiled_detector, write_script
+from tests.engines import built_library
+from tests.engines.edge_tpu import CLASSIFIER, PLAIN, compiled_detector, write_script
 from tests.shared_media import needs_shared
 from tests.test_worker import PATIENCE_S, ask, loaded, working
 
@@ -25,7 +26,7 @@ pytestmark = needs_shared
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return built_library(tmp_path_factory.mktemp("edgetpu"))
+    return built_library("edgetpu.c", tmp_path_factory.mktemp("edgetpu"))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
 from edgerun.errors import EngineError, ModelError
 from edgerun.models import from_metadata, resolve
+from tests.engines import built_library
 from tests.shared_media import SHARED, needs_shared
 
 PERSON = resolve("person-ssdlite-int8").path
@@ -115,13 +115,7 @@ def test_no_runtime_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A real delegate library, built from the source beside this file."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler (apt install gcc)")
-    library = tmp_path_factory.mktemp("delegate") / "libdelegate.so"
-    source = Path(__file__).with_name("delegate.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    return str(library)
+    return built_library("delegate.c", tmp_path_factory.mktemp("delegate"))
 
 
 def test_an_external_delegate_is_loaded_with_its_options(delegate: str) -> None:
