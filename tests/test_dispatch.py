@@ -200,6 +200,23 @@ def test_a_limit_of_inferences_holds_for_all_lanes_together(regions: int) -> Non
     assert abs(asked["a"] - asked["b"]) <= 2 * regions
 
 
+def test_what_the_limit_of_inferences_allows_is_shared_by_weight() -> None:
+    """Also where each frame could be taken as it comes, as nobody else waits in that moment."""
+    shelves = {name: Shelf() for name in ("a", "b")}
+    lanes = {"a": Lane("a", 20.0, shelves["a"].put), "b": Lane("b", 5.0, shelves["b"].put)}
+    with dispatching(per_second=8) as dispatcher:
+        for lane in lanes.values():
+            dispatcher.add(lane)
+        for seq in range(50):
+            for name, lane in lanes.items():
+                dispatcher.offer(lane, look(name, seq))
+                time.sleep(0.05)
+        wait_for(lambda: not any(lane.in_order for lane in lanes.values()), PATIENCE_S)
+    first, second = (len(shelf.jobs) for shelf in shelves.values())
+    assert first + second >= 30
+    assert first >= 2.8 * second > 0
+
+
 def test_in_overload_each_lane_is_served_in_proportion_to_its_weight() -> None:
     shelves = {name: Shelf() for name in ("a", "b", "c")}
     weights = {"a": 10.0, "b": 10.0, "c": 30.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Lane:
         self.served = 0
         self.finish = finish
         self.waiting: Job | None = None
+        self.asked, self.asked_at = 0, -math.inf
+        """Regions of the newest frame that had any, and when it came (monotonic seconds)."""
         self.in_order: deque[Job] = deque()
         """Jobs under way, oldest first."""
         self.sending: Job | None = None

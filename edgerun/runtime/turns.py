@@ -15,7 +15,7 @@ from edgerun.regions import Budget
 from edgerun.runtime.jobs import Ask, Job, Lane
 
 _BURST_S = 0.5
-"""The inferences of so many seconds may come at once, those of one frame always may."""
+"""The inferences of so many seconds may come at once, or two; those of one frame always may."""
 _OF_LATE_S = 2.0
 
 
@@ -32,7 +32,8 @@ class Turns:
         self._again: deque[Ask] = deque()
         """What an engine that went away has not answered: first in turn."""
         self._clock = 0.0
-        self._budget = Budget(max(1, int(per_second * _BURST_S)), per_second) if per_second else None
+        self._burst = max(1, min(int(per_second), max(2, int(per_second * _BURST_S))))
+        self._budget = Budget(self._burst, per_second) if per_second else None
         self._refused_at = -math.inf
 
     @property
@@ -61,6 +62,7 @@ class Turns:
             if lane.waiting is None:
                 lane.pass_ = max(lane.pass_, self._clock)
             lane.waiting = job
+            lane.asked, lane.asked_at = len(job.look.regions), time.monotonic()
         elif lane.waiting is None:
             lane.in_order.append(job)
 
@@ -103,11 +105,18 @@ class Turns:
         first = min(ready, key=lambda job: job.lane.pass_, default=None)
         if self._budget is None or first is None or first.lane.lossless:
             return first
-        now = time.monotonic()
-        if self._budget.takes(len(first.look.regions), now):
+        now, count = time.monotonic(), len(first.look.regions)
+        spare = self._budget.allowed(now) >= min(count + self._due(first.lane, now), self._burst)
+        if spare and self._budget.takes(count, now):
             return first
         self._refused_at = now
         return next((job for job in ready if job.lane.lossless), None)
+
+    def _due(self, lane: Lane, now: float) -> int:
+        """How many regions the lanes further behind will ask for in a moment. Their last frame was taken as it came; if
+        what the limit allows went to whoever waits just then, all would get the same, whatever their weights."""
+        behind = (one for one in self._lanes if one.pass_ < lane.pass_ and not one.lossless)
+        return sum(one.asked for one in behind if now - one.asked_at < _BURST_S)
 
     def _ready(self) -> list[Job]:
         """The frames that can be begun."""
