@@ -1,4 +1,5 @@
-"""The folders that systemd gives the service, or else the user's own. Asked at every start, before all else."""
+"""The folders that systemd gives the service, or else the user's own, and how a file is kept there. Asked at every
+start, before all else."""
 
 from __future__ import annotations
 
@@ -19,6 +20,22 @@ def cache_dir() -> Path:
 def is_own(status: os.stat_result) -> bool:
     """Whether nobody but this user may write to it."""
     return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
+    """All of it or nothing, and for this user alone; ``lasting``: also where the power fails. Raises OSError."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            if lasting:
+                file.flush()
+                os.fsync(descriptor)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def expanded(path: str) -> Path:

@@ -19,7 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from edgerun.children import deaf
-from edgerun.folders import cache_dir, is_own
+from edgerun.folders import cache_dir, is_own, write_whole
 from edgerun.records import dataclass
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
@@ -94,13 +94,9 @@ def remember(path: Path, key: bytes, remembered: Remembered) -> None:
     body = pickle.dumps((remembered.config, remembered.load))
     content = key + hashlib.sha256(key + body).digest() + body
     place = _place(path)
-    fresh = place.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        fresh.replace(place)
+        write_whole(place, content)
         for old in sorted(place.parent.iterdir(), key=lambda kept: kept.stat().st_mtime)[:-_MOST]:
             old.unlink()
 

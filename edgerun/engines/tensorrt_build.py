@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import mmap
-import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,7 +17,7 @@ from edgerun.engines.caches import cache_directory
 from edgerun.engines.shapes import OPEN, settle_input
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
-from edgerun.folders import is_own
+from edgerun.folders import is_own, write_whole
 from edgerun.records import dataclass
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def built(trt: Any, logger: Any, recipe: Recipe, gpu: str, cache: Path | None) -
             return kept.read_bytes()
         log.warning("building a TensorRT engine for %s; this takes minutes, once", recipe.model.name)
         plan = bytes(_build(trt, logger, recipe, folder / _TIMINGS))
-        _write(kept, plan)
+        write_whole(kept, plan, lasting=True)
     except OSError as error:
         raise EngineError(f"The cache for TensorRT engines cannot be used ({error}). Set cache_dir.") from error
     return plan
@@ -82,15 +81,6 @@ def _refuse_open(folder: Path) -> None:
         )
 
 
-def _write(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-
-
 def _build(trt: Any, logger: Any, recipe: Recipe, timings: Path) -> Any:
     builder = trt.Builder(logger)
     config = builder.create_builder_config()
@@ -108,7 +98,7 @@ def _build(trt: Any, logger: Any, recipe: Recipe, timings: Path) -> Any:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(f"TensorRT could not build an engine for {recipe.model.name}; its own words are above.")
-    _write(timings, bytes(config.get_timing_cache().serialize()))
+    write_whole(timings, bytes(config.get_timing_cache().serialize()), lasting=True)
     return plan
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from edgerun.config.upkeep import SupervisionOptions
+from edgerun.folders import write_whole
 
 _STARTS = "starts.json"
 _LAST_GOOD = "last-good.yaml"
@@ -60,7 +60,7 @@ class StartRecord:
         self._starts = []
         self._write()
         if self._good() != self.text:
-            _replace(self.last_good, self.text)
+            _keep(self.last_good, self.text)
 
     def serves_last_good(self) -> None:
         """From now on the text is that of the last good configuration, whose starts are not counted."""
@@ -89,19 +89,12 @@ class StartRecord:
 
     def _write(self, end: str = "") -> None:
         kept = {"sha256": _sha256(self.text), "starts": self._starts[-100:], "end": end}
-        _replace(self._file, json.dumps(kept).encode())
+        _keep(self._file, json.dumps(kept).encode())
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """All of it or nothing; the text may hold passwords, so it is the owner's alone."""
-    fresh = path.with_suffix(".new")
+def _keep(path: Path, content: bytes) -> None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, content, lasting=True)
 
 
 def _sha256(text: bytes) -> str:

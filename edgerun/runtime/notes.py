@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from typing import Any
 
-from edgerun.folders import cache_dir
+from edgerun.folders import cache_dir, write_whole
 
 _MOST = 50
 
@@ -30,11 +29,9 @@ class Notes:
         known.pop(key, None)
         known[key] = value
         place = cache_dir() / self._name
-        fresh = place.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh.write_text(json.dumps(dict(list(known.items())[-_MOST:]), indent=1))
-            fresh.replace(place)
+            write_whole(place, json.dumps(dict(list(known.items())[-_MOST:]), indent=1).encode())
 
     def _read(self) -> dict[str, Any]:
         try:

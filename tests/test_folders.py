@@ -1,0 +1,35 @@
+"""Files that are kept: whole or not at all, and for one user alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from edgerun.folders import write_whole
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_file_is_for_its_user_alone_and_nothing_else_is_left(tmp_path: Path, lasting: bool) -> None:
+    place = tmp_path / "kept"
+    for content in (b"first", b"second"):
+        write_whole(place, content, lasting=lasting)
+        assert place.read_bytes() == content
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_disk_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "kept"
+    place.write_bytes(b"before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(place, b"after", lasting=True)
+    assert place.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [place]
