@@ -13,9 +13,10 @@ from pathlib import Path
 
 from edgerun.bench.figures import Figure, Section, table
 from edgerun.bench.machine import describe, sentence
-from edgerun.bench.processes import pss_by_process, spent
+from edgerun.bench.processes import held_mb, spent
 from edgerun.bench.service import serving
 from edgerun.bench.workplace import Workplace, workplace
+from edgerun.runtime.footprint import processes
 
 HERE = Path(__file__).parent
 PEERS: dict[str, tuple[str, ...]] = {
@@ -63,7 +64,7 @@ def ours(place: Workplace, seconds: float) -> dict[str, float]:
         time.sleep(seconds)
         count, took = len(service.subscriber) - count, time.perf_counter() - began
         cpu_s = spent(service.pid).since(before).cpu_s
-        memory = sum(pss_by_process(service.pid).values())
+        memory = held_mb(processes(service.pid))
     return {"wall_ms": took / count * 1000, "cpu_ms": cpu_s / count * 1000, "memory_mb": memory}
 
 
@@ -107,7 +108,10 @@ def compare(place: Workplace, pythons: dict[str, Path], frames: int) -> Section:
         for title, rounds in costs.items():
             section.figures.append(Figure(title, unit, tuple(one[key] for one in rounds)))
     section.remarks.append(f"The machine's load average when this began: {load:.1f}.")
-    section.remarks.append("Reading the clip counts for all. Memory: peak RSS of a peer's one process, PSS of ours.")
+    section.remarks.append(
+        "Reading the clip counts for all. Memory: what is resident, of a peer's one process at its peak; pages that "
+        "our processes share count once."
+    )
     return section
 
 
