@@ -152,8 +152,8 @@ class Pipeline:
             detections = self._planner.merge(parts, stamp)
             if self._wanted is not None:
                 detections = detections.take(np.isin(detections.class_id, self._wanted))
-            if self._kinds.any:
-                kind = self._kinds.of(detections.class_id)
+            kind = self._kinds.of(detections.class_id)
+            if kind is not detections.class_id:
                 detections = detections.take(nms(detections.xyxy, detections.score, kind, self._regions.overlap))
             tracks = self._tracker.update(detections, stamp)
             self._planner.learn(tracks, stamp)

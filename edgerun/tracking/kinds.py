@@ -29,12 +29,15 @@ class Kinds:
             ids = [number for number, name in enumerate(class_names) if name in group]
             kinds[ids] = ids[:1]
         self._kinds = kinds
-        self.any = bool((kinds != np.arange(len(kinds))).any())
+        others = np.flatnonzero(kinds != np.arange(len(kinds)))
+        self._others = frozenset(others.tolist())
+        self.any = bool(self._others)
         """Whether any two classes are of one kind."""
 
     def of(self, class_id: I32) -> I32:
-        """What kind each is of, by the class id of the first that is: i32 (N,)."""
-        if not self.any:
+        """What kind each is of, by the class id of the first that is: i32 (N,); the same array where that changes
+        nothing."""
+        if self._others.isdisjoint(class_id.tolist()):
             return class_id
         known = self._kinds.take(class_id, mode="clip")
         return np.where(class_id < len(self._kinds), known, class_id)
