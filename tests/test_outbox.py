@@ -38,7 +38,7 @@ def opened(path: Path, max_mb: int = 32) -> tuple[Outbox, list[Entry]]:
 
 
 def accept(outbox: Outbox, camera: str, size: int = 400) -> Entry:
-    seq = outbox.next_seq(camera)
+    seq = outbox.seqs.next(camera)
     entry = Entry(camera, seq, body(camera, seq, size))
     outbox.add([entry])
     return entry
@@ -96,7 +96,7 @@ def test_seq_goes_on_when_all_was_delivered(tmp_path: Path) -> None:
     outbox.close()
     outbox, waiting = opened(tmp_path / "outbox.db")
     assert waiting == []
-    assert (outbox.next_seq("quiet"), outbox.next_seq("busy")) == (2, 1001)
+    assert (outbox.seqs.next("quiet"), outbox.seqs.next("busy")) == (2, 1001)
     assert len(outbox.history("", 0)) < 500
 
 
@@ -117,7 +117,7 @@ outbox = Outbox(Path(sys.argv[1]), OutboxOptions())
 for entry in outbox.open():
     outbox.settle(entry)
 while True:
-    entry = Entry("porch", outbox.next_seq("porch"), b"x" * 400)
+    entry = Entry("porch", outbox.seqs.next("porch"), b"x" * 400)
     outbox.add([entry])
     print(entry.seq, flush=True)
     if entry.seq % 3:
@@ -143,7 +143,7 @@ def test_a_kill_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
         outbox, waiting = opened(copy / "outbox.db")
         assert {seq for seq in accepted if seq % 3 == 0} <= {entry.seq for entry in waiting}
         assert len([entry for entry in waiting if entry.seq % 3]) <= 2
-        last = outbox.last_seq["porch"]
+        last = outbox.seqs.last["porch"]
 
 
 @pytest.fixture(scope="module")
@@ -260,8 +260,8 @@ def test_a_damaged_file_never_stops_the_start(
     outbox.close()
     outbox, waiting = opened(path)
     assert {("porch", first.seq), ("porch", second.seq)} <= set(names(waiting))
-    assert outbox.next_seq("porch") == second.seq + 1
-    assert outbox.next_seq("yard") > highest["yard"]
+    assert outbox.seqs.next("porch") == second.seq + 1
+    assert outbox.seqs.next("yard") > highest["yard"]
 
 
 @pytest.mark.parametrize("accepts", [True, False])
@@ -277,7 +277,7 @@ def test_seq_rises_while_the_file_cannot_be_read(tmp_path: Path, accepts: bool) 
     outbox = Outbox(path, OutboxOptions())
     with pytest.raises(SinkError):
         outbox.open()
-    seqs = [2, outbox.next_seq("porch"), outbox.next_seq("porch")]
+    seqs = [2, outbox.seqs.next("porch"), outbox.seqs.next("porch")]
     path.parent.unlink()
     (tmp_path / "elsewhere").rename(path.parent)
     assert names(outbox.open()) == names(known)
@@ -295,7 +295,7 @@ def test_seq_rises_while_the_file_cannot_be_read(tmp_path: Path, accepts: bool) 
     seqs += [accept(outbox, "porch").seq, accept(outbox, "porch").seq]
     assert seqs == sorted(set(seqs))
     assert seqs[-1] - seqs[1] == 3
-    assert outbox.next_seq("yard") == 2
+    assert outbox.seqs.next("yard") == 2
 
 
 def test_only_two_damaged_files_are_kept(tmp_path: Path) -> None:
@@ -344,11 +344,11 @@ folder = Path(sys.argv[1])
 outbox = Outbox(folder / "outbox.db", OutboxOptions())
 outbox.open()
 def accept():
-    entry = Entry("porch", outbox.next_seq("porch"), b"x" * 400)
+    entry = Entry("porch", outbox.seqs.next("porch"), b"x" * 400)
     try:
         outbox.add([entry])
     except SinkError:
-        outbox.last_seq["porch"] -= 1
+        outbox.seqs.last["porch"] -= 1
         return 0
     return 1
 assert sum(accept() for _ in range(50)) == 50
@@ -397,7 +397,7 @@ def test_alerts_wear_the_card_little(tmp_path: Path) -> None:
 
     before = written()
     for _ in range(2000):
-        seq = outbox.next_seq("porch")
+        seq = outbox.seqs.next("porch")
         entry = Entry("porch", seq, b"x" * 400)
         outbox.add([entry])
         outbox.settle(entry)
@@ -409,7 +409,7 @@ def test_a_batch_larger_than_the_room_left_evicts(tmp_path: Path) -> None:
     """It is the cap that stands against it, though the file is not as large as it may be; the disk is not full."""
     outbox, _ = opened(tmp_path / "outbox.db", max_mb=1)
     for _ in range(4):
-        entries = [Entry("porch", outbox.next_seq("porch"), body("porch", 0)) for _ in range(700)]
+        entries = [Entry("porch", outbox.seqs.next("porch"), body("porch", 0)) for _ in range(700)]
         outbox.add(entries)
     assert outbox.gaps.evicted > 0
     (gap,) = outbox.gaps.of("porch")
@@ -441,7 +441,7 @@ def test_what_was_given_up_is_not_sent(tmp_path: Path) -> None:
     outbox.settle(accept(outbox, "porch"))
     outbox.close()  # writes the row of marks, which has the id that stands for no row
     outbox, _ = opened(tmp_path / "outbox.db")
-    entry = Entry("porch", outbox.next_seq("porch"), b"{")
+    entry = Entry("porch", outbox.seqs.next("porch"), b"{")
     assert outbox.body(entry) == b"{"
     entry.body = b""
     outbox.give_up(entry)

@@ -126,7 +126,7 @@ def outbox(place: Workplace) -> Section:
     def commit() -> float:
         took = []
         for _ in range(_ALERTS):
-            entry = Entry("camera", box.next_seq("camera"), _BODY)
+            entry = Entry("camera", box.seqs.next("camera"), _BODY)
             began = time.perf_counter()
             box.add([entry])
             took.append(time.perf_counter() - began)

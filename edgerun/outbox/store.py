@@ -8,7 +8,6 @@ gave out, ``seq`` leaps to the seconds since 1970.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sqlite3
@@ -28,6 +27,7 @@ from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
 from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
 from edgerun.outbox.salvage import Salvage, rescue, set_aside
+from edgerun.outbox.seqs import Seqs
 from edgerun.records import dataclass
 
 log = logging.getLogger(__name__)
@@ -55,18 +55,12 @@ class Outbox:
         self._path = path
         self._max_pages = options.max_mb * (1 << 20) // PAGE
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
-        self._word = path.with_name(path.name + ".ahead")
-        """A file that is there while more was given out than the outbox file knows, for the next run to see."""
-        self._is_our_word = False
         self._database: Database | None = None
         self._ring: Ring | None = None
         self._index = Index()
-        self.last_seq: dict[str, int] = {ANY: int(time.time())}
-        """The last that was given out; that of ANY is above all that may have been, while nobody can tell."""
+        self.seqs = Seqs(path.with_name(path.name + ".ahead"))
         self.gaps = Gaps()
         self.broken = False
-        self._is_behind = False
-        """The file may not know all that was given out."""
         self._ballast_due = 0.0
         self.quarantined = 0
 
@@ -86,13 +80,12 @@ class Outbox:
             if not all(os.access(path, os.W_OK) for path in written):
                 raise PermissionError("may not be written")
             entries = self._load_or_salvage()
-            if self._is_our_word or not self._word.exists():
-                self.last_seq.pop(ANY, None)  # else nobody can tell what the run that left it gave out
+            self.seqs.trust_file()
             self._catch_up()
         except (OSError, sqlite3.Error) as error:
             self.close()
             self._ballast.release()
-            self._fall_behind()
+            self.seqs.go_ahead()
             raise SinkError(f"the outbox {self._path} cannot be opened: {error}") from error
         self._ballast.restore()
         self._ring = self._ring or Ring(self._path.with_name(self._path.name + ".ring"))
@@ -144,30 +137,18 @@ class Outbox:
         index.found_delivered(settled.among(entries) | keepers)
         return [entries[number] for number in index.waiting]
 
-    def _fall_behind(self) -> None:
-        """From now on alerts may be delivered that never come to the file: leave word of that, should we be killed."""
-        self._is_behind = True
-        with contextlib.suppress(OSError):
-            self._word.touch(exist_ok=False)
-            self._is_our_word = True
-
     def _catch_up(self) -> None:
         """Keep in the file what was given out while it could not be written. Where it has no room now, later."""
         index = self._index
-        known = index.last_seq
-        least = known.get(ANY, 0)
-        ahead = {name: seq for name, seq in self.last_seq.items() if seq > known.get(name, least)}
-        self.last_seq = known | ahead
+        ahead = self.seqs.beyond(index.last_seq)
         keepers = [Row(index.next_id + n, *one, (), b"") for n, one in enumerate(ahead.items())]
-        self._is_behind = bool(keepers) and not self._write([_insert(keepers)], durable=True)
-        if self._is_behind:
+        if keepers and not self._write([_insert(keepers)], durable=True):
+            self.seqs.go_ahead()
             return
         for keeper in keepers:
             index.put(keeper)
         index.found_delivered(keeper.id for keeper in keepers)
-        with contextlib.suppress(OSError):
-            self._word.unlink()
-        self._is_our_word = False
+        self.seqs.are_known()
 
     def _adopt(self, salvage: Salvage) -> None:
         """Put what was saved into the new file. Newer alerts may have been lost without a trace, so all cameras go on
@@ -178,11 +159,6 @@ class Outbox:
         for camera, lost in salvage.lost.items():
             self.gaps.add(camera, lost, "damaged", time.time())
         self._opened().write([_insert([Row(first, ANY, above_all, (), b""), *saved]), *self.gaps.work()])
-
-    def next_seq(self, camera: str) -> int:
-        """A seq that was never given out before."""
-        self.last_seq[camera] = max(self.last_seq.get(camera, 0), self.last_seq.get(ANY, 0)) + 1
-        return self.last_seq[camera]
 
     def add(self, entries: Sequence[Entry], busy: Collection[int] = ()) -> set[int]:
         """Commit alerts that are only in memory: they are accepted when this returns. If others have to give way,
@@ -197,7 +173,7 @@ class Outbox:
         while not self._write([work], durable=True):
             victims = self._make_room(busy, new)
             if not victims and not self._ballast.release():
-                self._fall_behind()
+                self.seqs.go_ahead()
                 raise SinkError(f"the outbox {self._path} has no room: the disk is full")
             evicted |= victims
         index.unmarked.clear()
@@ -264,7 +240,7 @@ class Outbox:
 
     def tick(self) -> None:
         """Housekeeping, about once a second."""
-        if self._is_behind:
+        if self.seqs.are_ahead:
             self._catch_up()
         if old := self._index.outlived():
             self._delete(old)
@@ -332,7 +308,7 @@ class Outbox:
 
     def _failed(self, error: sqlite3.Error) -> SinkError:
         self.broken = True
-        self._fall_behind()
+        self.seqs.go_ahead()
         return SinkError(f"the outbox {self._path} failed: {error}")
 
 

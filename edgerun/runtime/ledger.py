@@ -64,7 +64,7 @@ class Ledger:
     def take(self, event: Event) -> None:
         """Make an alert of an event; it is accepted by the next ``commit``."""
         camera = event.stamp.camera
-        seq = self._outbox.next_seq(camera)
+        seq = self._outbox.seqs.next(camera)
         uid = uuid7(time.time())
         body = alert_body(self._device, event, uid=uid, alert=self._episodes.alert_of(event, uid), seq=seq)
         self.taken.append((camera, body))

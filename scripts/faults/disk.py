@@ -168,7 +168,7 @@ def _damages(terms: Terms) -> Outcome:
         told = {(name, s) for name in CAMERAS for gap in outbox.gaps.of(name) for s in range(gap.first, gap.last + 1)}
         if n < tears:
             gaps += not _is_prefix(order, delivered, waiting | told)
-        outbox.next_seq("porch")
+        outbox.seqs.next("porch")
         outbox.close()
         shutil.rmtree(copy)
     figure = (
