@@ -78,6 +78,7 @@ def test_rule_that_cannot_be_meant_is_refused_in_words(options: dict[str, Any], 
         ({"when": "enter", "zone": "yard", "labels": ("persn",)}, "does not know the label 'persn'; is it 'person'"),
         ({"when": "speed", "zone": "yard", "min_speed_kmh": 30.0}, "needs its ground"),
         ({"when": "enter", "zone": "yard", "schedule": "sunset-sunrise"}, "needs the camera's latitude"),
+        ({"when": "enter", "zone": "yard", "schedule": "22:00-sunrise"}, "needs the camera's latitude"),
         ({"when": "all", "all": ("a", "b"), "seconds": 3}, "'a' in all is no other rule"),
     ],
 )
@@ -89,6 +90,13 @@ def test_rule_about_what_is_not_there_is_refused_in_words(options: dict[str, Any
 def test_two_rules_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two rules are named 'r'"):
         book(rule(when="enter", zone="yard"), rule(when="exit", zone="yard"))
+
+
+def test_all_stands_on_no_other_all() -> None:
+    plain = [rule(name=name, when="enter", zone="yard") for name in ("a", "b")]
+    stacked = [rule(name=name, when="all", all=of, seconds=3.0) for name, of in (("c", ("a", "b")), ("d", ("a", "c")))]
+    with pytest.raises(ValueError, match="'c' in all is no other rule"):
+        book(*plain, *stacked)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +207,46 @@ def test_occupancy_has_a_zero_for_what_rules_name_and_zones_go_with_the_rows() -
 
 
 def test_class_without_a_label_is_told_by_its_number() -> None:
-    rules = book(rule(when="enter", zone="yard"))
+    rules = book(rule(when="enter", zone="yard"), rule(name="car", when="enter", zone="yard", labels=("car",)))
     told = [e for f in range(10) for e in rules.update(tracks([(1, 320, 300)], class_id=77), stamp(f / 10))]
-    assert [event.objects[0].label for event in told] == ["class 77"]
-    assert rules.occupancy() == {("yard", "class 77"): 1}
+    assert [(event.rule, event.objects[0].label) for event in told] == [("r", "class 77")]
+    assert rules.occupancy() == {("yard", "car"): 0, ("yard", "class 77"): 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"min_area": 0.013}, True),
+        ({"min_area": 0.014}, False),
+        ({"max_area": 0.014}, True),
+        ({"max_area": 0.013}, False),
+        ({"min_aspect": 0.39}, True),
+        ({"min_aspect": 0.41}, False),
+        ({"max_aspect": 0.41}, True),
+        ({"max_aspect": 0.39}, False),
+        ({"min_area": 0.013, "max_area": 0.014, "min_aspect": 0.41, "max_aspect": 0.5}, False),
+    ],
+)
+def test_rule_is_about_boxes_of_a_size_and_shape(options: dict[str, float], told: bool) -> None:
+    """A box of 40 x 100 px is 0.01302 of the picture."""
+    rules = book(rule(when="enter", zone="yard", **options))
+    events = [event for frame in range(10) for event in rules.update(tracks([(1, 320, 300)]), stamp(frame / 10))]
+    assert bool(events) is told
+
+
+def test_each_counts_from_when_its_score_is_enough() -> None:
+    """Three stand in the yard: one sure from the start, one after a second, one never."""
+    rules = book(
+        rule(name="in", when="enter", zone="yard", min_score=0.5),
+        rule(name="two", when="count", zone="yard", at_least=2, min_score=0.5),
+    )
+    told = []
+    for frame in range(40):
+        here = tracks([(1, 200, 300), (2, 320, 300), (3, 440, 300)])
+        scores = np.array([0.9, 0.9 if frame >= 10 else 0.3, 0.3], np.float32)
+        events = rules.update(replace(here, score=scores), stamp(frame / 10))
+        told += [(e.rule, [item.track_id for item in e.objects], e.stamp.captured) for e in events]
+    assert told == [("in", [1], 0.3), ("in", [2], 1.7), ("two", [1, 2], 1.7)]
 
 
 def test_camera_without_zones_lines_or_rules_says_nothing() -> None:
@@ -213,11 +257,16 @@ def test_camera_without_zones_lines_or_rules_says_nothing() -> None:
 
 
 def test_dead_ids_are_forgotten() -> None:
-    """Three thousand people pass; what is remembered stays as small as the crowd of the last seconds."""
-    rules = book(rule(when="enter", zone="yard", track_cooldown_s=60.0))
-    for frame in range(3000):
-        rules.update(tracks([(frame, 320.0, 200 + frame % 2 * 150)]), stamp(frame / 10))
-        assert len(rules._memory.table) < 40
+    """Five hundred people appear, each at another place; what is remembered stays as small as the crowd of the last
+    seconds."""
+    rules = book(rule(when="enter", zone="yard", track_cooldown_s=3.0))
+    told = 0
+    for frame in range(2000):
+        y, x = divmod(frame // 4, 30)
+        here = tracks([(frame // 4, 1650.0 + 100 * x, 1250.0 + 100 * y)])
+        told += len(rules.update(here, stamp(frame / 10, size=(6400, 4800))))
+        assert len(rules._memory.table) < 20 and len(rules._ledger._told) < 20
+    assert told > 200
 
 
 def test_open_episodes_end_with_the_camera() -> None:
@@ -231,6 +280,45 @@ def test_open_episodes_end_with_the_camera() -> None:
     assert [(event.rule, event.phase, event.count) for event in ends] == [("stay", "end", 1), ("some", "end", 1)]
     assert rules.finish(stamp(2.1)) == []
     assert (rules.occupancy(), rules.zones_of()) == ({("yard", "person"): 0}, [])
+
+
+def test_camera_that_was_out_of_service_begins_anew() -> None:
+    """What happened or held before counts for nothing after it."""
+    rules = book(
+        rule(name="in", when="enter", zone="yard"),
+        rule(name="some", when="count", zone="yard", at_least=1),
+        rule(name="few", when="count", zone="yard", at_most=1, seconds=2.0),
+        rule(name="pass", when="cross", line="gate"),
+        rule(name="through", when="all", all=("in", "pass"), seconds=10.0),
+        rule(name="met", when="all", all=("some", "pass"), seconds=10.0),
+    )
+    for frame in range(15):
+        rules.update(tracks([(1, 320, 300)]), stamp(frame / 10))
+    assert rules.occupancy() == {("yard", "person"): 1}
+    assert [(event.rule, event.phase) for event in rules.finish(stamp(1.5))] == [("some", "end")]
+    assert rules.occupancy() == {("yard", "person"): 0}
+    told = []
+    for frame in range(16, 40):
+        told += rules.update(tracks([(2, 100, 200 if frame < 25 else 280)]), stamp(frame / 10))
+    assert [(event.rule, event.stamp.captured) for event in told] == [("pass", 2.6), ("few", 3.6)]
+
+
+@pytest.mark.parametrize("way", [(1.0, 0.0), (0.0, -1.0), (-0.6, 0.8)])
+@pytest.mark.parametrize("fps", [4, 10, 30])
+def test_speed_is_that_over_the_ground(way: tuple[float, float], fps: int) -> None:
+    """Somebody runs at 15 km/h where 10 px are a metre, each way, for two seconds."""
+    ground = GroundOptions(
+        points=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)),
+        meters=((0.0, 0.0), (64.0, 0.0), (64.0, 48.0), (0.0, 48.0)),
+    )
+    limits = {"above": {"min_speed_kmh": 15.5}, "at": {"min_speed_kmh": 14.5, "max_speed_kmh": 15.5}}
+    rules = book(*(rule(name=n, when="speed", zone="yard", **limit) for n, limit in limits.items()), ground=ground)
+    px_s = 10 * 15 / 3.6
+    told = []
+    for frame in range(2 * fps):
+        x, y = (at + part * px_s * frame / fps for at, part in zip((320, 240), way, strict=True))
+        told += [event.rule for event in rules.update(tracks([(1, x, y)]), stamp(frame / fps))]
+    assert told == ["at"]
 
 
 def test_slow_camera_is_measured_by_its_own_pace() -> None:
@@ -258,6 +346,17 @@ def test_rule_that_cools_down_tells_of_a_lasting_state_later_and_of_a_moment_nev
     assert [item for item in told if item[1] == "start"] == [("stay", "start", 1, 1.0), ("stay", "start", 2, 6.0)]
 
 
+def test_alert_that_the_rule_kept_back_does_not_cool_down_its_track() -> None:
+    """2 comes while the rule cools down for 1, and again when it no longer does."""
+    rules = book(rule(when="enter", zone="yard", cooldown_s=5.0, track_cooldown_s=60.0))
+    told = []
+    for frame in range(150):
+        t = frame / 10
+        here = [(1, 200.0, 300.0), (2, 440.0 if 2 <= t < 4 or t >= 10 else 600.0, 300.0)]
+        told += [(e.objects[0].track_id, round(t)) for e in rules.update(tracks(here), stamp(t))]
+    assert told == [(1, 0), (2, 10)]
+
+
 def test_what_left_behind_somebody_is_told_in_time_after_a_stall_too() -> None:
     """A parked car is gone when the picture comes back after 8 s, with somebody before its place for half a second."""
     rules = book(rule(when="exit", zone="yard", labels=("car",)))
@@ -270,15 +369,16 @@ def test_what_left_behind_somebody_is_told_in_time_after_a_stall_too() -> None:
 
 
 def test_track_that_comes_back_under_its_id_still_cools_down() -> None:
-    """A tracker may find somebody again, long after the visit was over."""
+    """A tracker may find somebody again, long after the visit was over. Who came to the same place in between is
+    somebody else."""
     rules = book(rule(when="enter", zone="yard", track_cooldown_s=60.0))
-    there = [(0.0, 2.0), (10.0, 12.0), (65.0, 67.0)]
+    visits = [(1, 0.0), (1, 10.0), (2, 20.0), (1, 65.0)]
     told = []
     for frame in range(700):
         t = frame / 10
-        here = [(1, 320.0, 300.0)] if any(start <= t < end for start, end in there) else []
-        told += [round(t) for _ in rules.update(tracks(here), stamp(t))]
-    assert told == [0, 65]
+        here = tracks([(i, 320.0, 300.0) for i, start in visits if start <= t < start + 2])
+        told += [(event.objects[0].track_id, round(t)) for event in rules.update(here, stamp(t))]
+    assert told == [(1, 0), (2, 20), (1, 65)]
 
 
 @pytest.mark.parametrize(
