@@ -109,6 +109,14 @@ def test_delivered_alerts_can_be_asked_for_again(tmp_path: Path) -> None:
     assert len(outbox.history("", 8)) == 6
 
 
+def test_nobody_else_may_read_the_alerts(tmp_path: Path) -> None:
+    outbox, _ = opened(tmp_path / "outbox.db")
+    outbox.note(accept(outbox, "porch"))
+    files = list(tmp_path.iterdir())
+    assert {"outbox.db", "outbox.db-wal"} <= {file.name for file in files}
+    assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+
+
 BURST = """
 import sys
 from pathlib import Path

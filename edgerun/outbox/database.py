@@ -30,6 +30,8 @@ class Database:
     def __init__(self, path: Path, max_pages: int) -> None:
         self._max_pages = max_pages
         fresh = not path.exists()
+        if fresh:
+            path.touch(0o600)  # SQLite gives its log the mode of the file
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, cached_statements=16)
         try:
             self._set_up(max_pages)
@@ -38,7 +40,6 @@ class Database:
             self.close()
             raise
         if fresh:
-            path.chmod(0o600)
             _sync_folder(path.parent)
 
     def _set_up(self, max_pages: int) -> None:
