@@ -107,6 +107,29 @@ def test_delivered_alerts_can_be_asked_for_again(tmp_path: Path) -> None:
         outbox.settle(accept(outbox, "yard"))
     assert names(outbox.history("porch", 8)) == [("porch", 8), ("porch", 9), ("porch", 10)]
     assert len(outbox.history("", 8)) == 6
+    outbox.close()
+    outbox, _ = opened(tmp_path / "outbox.db")
+    assert names(outbox.history("porch", 8)) == [("porch", 8), ("porch", 9), ("porch", 10)]
+
+
+def test_what_was_acknowledged_before_a_kill_does_not_wait_again(tmp_path: Path) -> None:
+    """The newest hundreds, though no commit came after; and only while it is the same file."""
+    folder = tmp_path / "killed"
+    outbox, _ = opened(folder / "outbox.db")
+    entries = [Entry("porch", outbox.seqs.next("porch"), body("porch", 0)) for _ in range(600)]
+    outbox.add(entries)
+    for entry in entries[:-10]:
+        outbox.note(entry)
+    shutil.copytree(folder, tmp_path / "copy")
+    outbox.close()
+    outbox, waiting = opened(tmp_path / "copy" / "outbox.db")
+    assert [entry.seq for entry in waiting] == [*range(1, 590 - 512 + 1), *range(591, 601)]
+    outbox.close()
+    (tmp_path / "copy" / "outbox.db").unlink()
+    outbox, _ = opened(tmp_path / "copy" / "outbox.db")
+    entry = accept(outbox, "porch")
+    outbox.close()
+    assert names(opened(tmp_path / "copy" / "outbox.db")[1]) == names([entry])
 
 
 def test_nobody_else_may_read_the_alerts(tmp_path: Path) -> None:
@@ -272,6 +295,33 @@ def test_a_damaged_file_never_stops_the_start(
     assert outbox.seqs.next("yard") > highest["yard"]
 
 
+@pytest.mark.parametrize("damaged", ["head", "row"])
+def test_what_a_damaged_file_still_tells_is_taken_over(tmp_path: Path, damaged: str) -> None:
+    """What waited waits again in its order, what was delivered does not, what cannot be found is named, and seq goes on
+    above all that were, however far they are ahead of the clock."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    entries = [accept(outbox, "porch") for _ in range(10)]
+    entries.append(accept(outbox, "yard", 2500))  # longer than a page: only SQLite can put it together
+    far = Entry("porch", 10**12, body("porch", 10**12))
+    outbox.add([far])
+    for entry in (*entries[:5], far):
+        outbox.settle(entry)
+    outbox.close()
+    image = bytearray(path.read_bytes())
+    at = 0 if damaged == "head" else image.index(body("porch", 8))
+    image[at : at + 20] = b"?" * 20
+    path.write_bytes(image)
+    missing = ("yard", 1) if damaged == "head" else ("porch", 8)
+    outbox, waiting = opened(path)
+    assert outbox.quarantined == 1
+    assert names(waiting) == [name for name in names(entries[5:]) if name != missing]
+    assert all(outbox.body(entry) for entry in waiting)
+    gaps = [(name, gap.first, gap.last, gap.reason) for name in outbox.gaps.cameras() for gap in outbox.gaps.of(name)]
+    assert gaps == [(missing[0], missing[1], missing[1], "damaged")]
+    assert accept(outbox, "porch").seq > 10**12
+
+
 @pytest.mark.parametrize("accepts", [True, False])
 def test_seq_rises_while_the_file_cannot_be_read(tmp_path: Path, accepts: bool) -> None:
     """Above all that the file holds; also once it can be read again, by whoever opens it next, and though none of the
@@ -433,14 +483,25 @@ def test_many_gaps_are_put_together_without_mixing_their_reasons() -> None:
     for n in range(100):
         gaps.add("porch", [10 * n], "evicted", 0.0)
         assert gaps.evicted == n + 1
-        gaps.add("porch", [10 * n + 2, 10 * n + 4], "damaged", 0.0)
+        gaps.add("porch", [10 * n + 1, 10 * n + 4], "damaged", 0.0)
         assert gaps.evicted == n + 1
     found = gaps.of("porch")
     assert sum(gap.count for gap in found if gap.reason == "damaged") == 200
     assert len(found) < 50
-    for reason, seqs in (("evicted", [10 * n for n in range(100)]), ("damaged", [10 * n + 2 for n in range(100)])):
+    for reason, seqs in (("evicted", [10 * n for n in range(100)]), ("damaged", [10 * n + 1 for n in range(100)])):
         ranges_of = [(gap.first, gap.last) for gap in found if gap.reason == reason]
         assert all(any(first <= seq <= last for first, last in ranges_of) for seq in seqs)
+
+
+@given(st.lists(st.integers(1, 100), unique=True))
+def test_gap_record_names_every_seq_in_whatever_order_they_come(seqs: list[int]) -> None:
+    gaps = Gaps()
+    for seq in seqs:
+        gaps.add("porch", [seq], "evicted", 0.0)
+    named = {seq for gap in gaps.of("porch") for seq in range(gap.first, gap.last + 1)}
+    assert named >= set(seqs) and gaps.evicted == len(seqs)
+    if len(seqs) <= 32:
+        assert named == set(seqs)
 
 
 def test_what_was_given_up_is_not_sent(tmp_path: Path) -> None:
