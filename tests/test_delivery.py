@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,13 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield server
 
 
-def deliver(folder: Path, port: int, cameras: Collection[str] | None = None, **options: Any) -> Delivery:
+def deliver(
+    folder: Path, port: int, cameras: Collection[str] | None = None, max_mb: int = 32, **options: Any
+) -> Delivery:
     will = status(TOPICS, online=False)
     sink = MqttSink(MqttOptions(port=port, **options), "pi", will, (TOPICS.status, BIRTH, TOPICS.command("+")))
     outbox = folder / "outbox.db"
-    delivery = Delivery(TOPICS, sink, outbox, OutboxOptions(), birth_topic=BIRTH, cameras=cameras)
+    delivery = Delivery(TOPICS, sink, outbox, OutboxOptions(max_mb=max_mb), birth_topic=BIRTH, cameras=cameras)
     delivery.start()
     return delivery
 
@@ -312,6 +315,28 @@ def test_a_refused_alert_is_no_delivered_alert(tmp_path: Path) -> None:
         wait_for(lambda: subscriber.seqs() == [1], 20, "it has come")
         subscriber.close()
         delivery.close(2.0)
+
+
+def test_what_gives_way_at_the_cap_is_named_and_no_longer_waits(tmp_path: Path, broker: Mosquitto) -> None:
+    """While the broker is away, more comes at once than the outbox can hold: each alert is about a crowd."""
+    subscriber = Subscriber(broker.port, "edgerun/pi/porch/#", name="logbook")
+    broker.stop()
+    delivery = deliver(tmp_path, broker.port, max_mb=1)
+    for n in range(1, 401):
+        crowd = event(n)
+        delivery.accept(replace(crowd, objects=crowd.objects * 40))
+    evicted = counts(delivery, accepted=400).evicted
+    assert evicted > 0
+    counts(delivery, depth=400 - evicted)
+    broker.start()
+    counts(delivery, delivered=400 - evicted, depth=0)
+    wait_for(lambda: len(subscriber.seqs()) == 400 - evicted, 20, "the others have come")
+    assert subscriber.seqs() == list(range(evicted + 1, 401))
+    wait_for(lambda: TOPICS.gaps("porch") in subscriber.retained(), 20, "the gap record")
+    (gap,) = json.loads(subscriber.retained()[TOPICS.gaps("porch")])["gaps"]
+    assert (gap["first"], gap["last"], gap["count"], gap["reason"]) == (1, evicted, evicted, "evicted")
+    subscriber.close()
+    delivery.close(2.0)
 
 
 def test_goodbye_is_said_and_death_is_noticed(tmp_path: Path, broker: Mosquitto) -> None:

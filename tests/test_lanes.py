@@ -139,6 +139,7 @@ def test_every_alert_is_offered_once_even_if_nobody_listens() -> None:
     lanes = lanes_with(2)
     assert offered(lanes, 0.0, "unclaimed") == [1, 2]
     lanes.add([Entry("porch", 3, b"x"), Entry("porch", 4, b"x")])
+    assert lanes.unclaimed == 4  # with what waits behind them
     assert offered(lanes, 0.1, "unclaimed") == [1, 3, 1, 4]
     assert offered(lanes, PROBE_S, "unclaimed") == []
 

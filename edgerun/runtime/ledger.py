@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Collection
+from itertools import accumulate, islice
 from uuid import UUID
 
 from edgerun.errors import SinkError
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _UNSAVED = 1000
+_PORTION = 1 << 17
+"""Bytes of alerts: what is written in one go must have room in the smallest outbox, whatever gives way for it."""
 
 
 class Ledger:
@@ -73,7 +76,7 @@ class Ledger:
             self.meter.taken(camera, seq, event.stamp.captured)
 
     def commit(self, busy: Collection[Entry], now: float) -> tuple[list[Entry], set[int], set[str]]:
-        """Write what was taken, in one go.
+        """Write what was taken, in one go where it is little.
 
         The alerts to offer from now on (also when the disk failed: they are in memory then, and not accepted), the
         rows that gave way for them (never one of ``busy``), and the cameras whose gap record changed.
@@ -85,12 +88,12 @@ class Ledger:
         if self._unsaved and self._usable and now >= self._retry_at:
             rows = {entry.row for entry in busy}
             try:
-                evicted = self._outbox.add(self._unsaved, rows)
+                while portion := self._portion():
+                    evicted |= self._outbox.add(portion, rows)
+                    self._written(portion)
             except SinkError as error:
                 self._retry_at = now + _RETRY_S
                 self._say(str(error))
-            else:
-                self._written()
         while len(self._unsaved) > _UNSAVED:
             entry = self._unsaved.popleft()
             entry.body = b""
@@ -101,13 +104,18 @@ class Ledger:
             self.evicted = self._outbox.gaps.evicted
         return [entry for entry in fresh if entry.row or entry.body], evicted, gaps
 
-    def _written(self) -> None:
-        self.accepted += len(self._unsaved)
-        for entry in self._unsaved:
+    def _portion(self) -> list[Entry]:
+        """The oldest that are only in memory, as many as are written in one go."""
+        sizes = accumulate(len(entry.body) for entry in self._unsaved)
+        return list(islice(self._unsaved, 1 + sum(size < _PORTION for size in sizes)))
+
+    def _written(self, portion: list[Entry]) -> None:
+        self.accepted += len(portion)
+        for entry in portion:
+            self._unsaved.popleft()
             log.debug("accepted %s %d", entry.camera, entry.seq)
             if self.meter is not None:
                 self.meter.was_accepted(entry.camera, entry.seq)
-        self._unsaved.clear()
         self._episodes.save()
         self._retry_at = 0.0
         self._say("")
