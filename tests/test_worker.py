@@ -168,6 +168,17 @@ def test_with_no_candidate_left_the_reason_stays_to_be_read() -> None:
         assert worker.exhausted
 
 
+def test_an_engine_that_was_built_for_another_processor_is_not_tried_again() -> None:
+    with working(candidate(name="foreign", fault="SIGILL", at=1)) as (worker, heard):
+        assert "lacks an instruction" in heard.losses.get(timeout=PATIENCE_S)
+        assert worker.exhausted
+    foreign, second = candidate(name="foreign", fault="SIGILL", at=1), candidate(name="second")
+    with working(foreign, second, terms=Terms(retry_primary_s=0.2)) as (worker, heard):
+        loaded(heard)
+        assert not heard.served.acquire(timeout=1.5)
+        assert worker.candidate.name == "second"
+
+
 def test_the_first_candidate_is_taken_back_when_it_is_there_again(tmp_path: Path) -> None:
     """A device that is unplugged and plugged in again; the second candidate has another input size."""
     gone = tmp_path / "unplugged"

@@ -111,4 +111,7 @@ class EngineProcess:
             with contextlib.suppress(ValueError):
                 how = f"was killed by {signal.Signals(-code).name}"
         last = next((line for line in reversed(self._complaints) if not line.startswith("INFO")), "")
-        return EngineError(f"the engine's process {how}{': ' + last[:300] if last else ''}", retriable=True)
+        foreign = code == -signal.SIGILL
+        if foreign:
+            how += ", as this processor lacks an instruction that the engine was built with"
+        return EngineError(f"the engine's process {how}{': ' + last[:300] if last else ''}", retriable=not foreign)
