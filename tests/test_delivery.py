@@ -222,11 +222,12 @@ def test_home_assistants_birth_brings_everything_again(broker: Mosquitto, delive
     delivery.accept(event(1))
     counts(delivery, unclaimed=1)
     subscriber = Subscriber(broker.port, "edgerun/#")
+    topics = {TOPICS.occupancy("porch", "path", "person"), TOPICS.status, TOPICS.last_alert("porch")}
+    wait_for(lambda: topics <= subscriber.retained().keys(), 20, "what the broker kept")
     subscriber.messages.clear()
     subscriber.publish(BIRTH, "online")
-    wait_for(lambda: subscriber.seqs() == [1], 20, "the unclaimed alert")
-    topics = {TOPICS.occupancy("porch", "path", "person"), TOPICS.status, TOPICS.last_alert("porch")}
     wait_for(lambda: topics <= subscriber.retained().keys(), 20, "retained messages")
+    wait_for(lambda: subscriber.seqs() == [1], 20, "the unclaimed alert")
     subscriber.close()
 
 

@@ -303,22 +303,79 @@ def test_camera_that_was_out_of_service_begins_anew() -> None:
     assert [(event.rule, event.stamp.captured) for event in told] == [("pass", 2.6), ("few", 3.6)]
 
 
+FLAT = GroundOptions(
+    points=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)),
+    meters=((0.0, 0.0), (64.0, 0.0), (64.0, 48.0), (0.0, 48.0)),
+)
+
+
 @pytest.mark.parametrize("way", [(1.0, 0.0), (0.0, -1.0), (-0.6, 0.8)])
 @pytest.mark.parametrize("fps", [4, 10, 30])
 def test_speed_is_that_over_the_ground(way: tuple[float, float], fps: int) -> None:
     """Somebody runs at 15 km/h where 10 px are a metre, each way, for two seconds."""
-    ground = GroundOptions(
-        points=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)),
-        meters=((0.0, 0.0), (64.0, 0.0), (64.0, 48.0), (0.0, 48.0)),
-    )
     limits = {"above": {"min_speed_kmh": 15.5}, "at": {"min_speed_kmh": 14.5, "max_speed_kmh": 15.5}}
-    rules = book(*(rule(name=n, when="speed", zone="yard", **limit) for n, limit in limits.items()), ground=ground)
+    rules = book(*(rule(name=n, when="speed", zone="yard", **limit) for n, limit in limits.items()), ground=FLAT)
     px_s = 10 * 15 / 3.6
     told = []
     for frame in range(2 * fps):
         x, y = (at + part * px_s * frame / fps for at, part in zip((320, 240), way, strict=True))
         told += [event.rule for event in rules.update(tracks([(1, x, y)]), stamp(frame / fps))]
     assert told == ["at"]
+
+
+@pytest.mark.parametrize(("px_s", "told"), [(10.0, []), (50.0, ["run"])])
+def test_speed_of_who_enters_is_that_of_the_moment(px_s: float, told: list[str]) -> None:
+    """18 km/h are told of; who walks in and runs then is not."""
+    rules = book(rule(name="run", when="enter", zone="yard", min_speed_kmh=10.0), ground=FLAT)
+    x, events = 100.0, []
+    for frame in range(120):
+        x += (px_s if x < 180 else 50.0) / 10
+        events += rules.update(tracks([(1, min(x, 450.0), 300)]), stamp(frame / 10))
+    assert [event.rule for event in events] == told
+
+
+@pytest.mark.parametrize(
+    ("direction", "told"),
+    [
+        ("both", ["left_to_right", "right_to_left"]),
+        ("left_to_right", ["left_to_right"]),
+        ("right_to_left", ["right_to_left"]),
+    ],
+)
+def test_pass_is_told_in_the_direction_asked_for(direction: Any, told: list[str]) -> None:
+    rules = book(rule(when="cross", line="gate", direction=direction))
+    way = [180] * 10 + [300] * 10 + [180] * 10
+    events = [e for f, y in enumerate(way) for e in rules.update(tracks([(1, 320, y)]), stamp(f / 10))]
+    assert [event.direction for event in events] == told
+
+
+@pytest.mark.parametrize(("hour", "told"), [(12, set()), (23, {"in", "pass", "stay", "taken", "out"})])
+def test_rule_that_is_asleep_tells_of_nothing(hour: int, told: set[str]) -> None:
+    """Something comes over the gate into the yard, stands there for five seconds and goes."""
+    rules = book(
+        rule(name="in", when="enter", zone="yard", schedule="22:00-06:00"),
+        rule(name="pass", when="cross", line="gate", schedule="22:00-06:00"),
+        rule(name="stay", when="dwell", zone="yard", seconds=2.0, schedule="22:00-06:00"),
+        rule(name="taken", when="removed", zone="yard", seconds=2.0, schedule="22:00-06:00"),
+        rule(name="out", when="exit", zone="yard", schedule="22:00-06:00"),
+        place=Place(timezone="UTC"),
+    )
+    way = [(100, 200)] * 10 + [(320, 300)] * 50 + [(x, 300) for x in range(320, 600, 10)]
+    events = set()
+    for frame, (x, y) in enumerate(way):
+        now = stamp(frame / 10, wall=3600 * hour + frame / 10)
+        events |= {event.rule for event in rules.update(tracks([(1, x, y)]), now)}
+    assert events == told
+
+
+def test_who_walks_about_stays_but_does_not_stand() -> None:
+    rules = book(
+        rule(name="stay", when="dwell", zone="yard", seconds=2.0),
+        rule(name="stand", when="stationary", zone="yard", seconds=2.0),
+    )
+    way = [*range(200, 440, 5), *range(440, 200, -5)]
+    told = [e.rule for f, x in enumerate(way) for e in rules.update(tracks([(1, x, 300)]), stamp(f / 10))]
+    assert told == ["stay"]
 
 
 def test_slow_camera_is_measured_by_its_own_pace() -> None:

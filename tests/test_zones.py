@@ -136,6 +136,14 @@ def test_standing_on_a_line_is_one_pass_or_none(shakes: list[float], starts_left
     assert told == ("" if starts_left == ends_left else "R" if starts_left else "L")
 
 
+def test_passing_takes_inertia_without_a_break() -> None:
+    """Steps over a line that are shorter than 0.3 s never add up to a pass."""
+    here, there = (320.0, 300.0), (320.0, 180.0)
+    for way, told in (([here] * 5 + [there] * 2) * 5, ""), ([here] * 5 + [there] * 5, "L"):
+        zones = Zones({}, {"gate": LineOptions(from_=(0.1, 0.5), to=(0.9, 0.5), inertia_s=0.3)})
+        assert "".join(track(zones, way)) == told
+
+
 @given(spot, spot, spot)
 def test_pass_needs_the_lines_own_length(
     a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]
