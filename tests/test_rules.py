@@ -368,6 +368,18 @@ def test_rule_that_is_asleep_tells_of_nothing(hour: int, told: set[str]) -> None
     assert events == told
 
 
+@pytest.mark.parametrize("way_px", [4, 20, 40])
+@pytest.mark.parametrize("back", [False, True])
+def test_what_is_taken_out_of_a_tight_zone_is_told_of_once_however_fast(way_px: int, back: bool) -> None:
+    """A parcel stands in a zone of its own size, and is carried off, or only lifted and put back."""
+    parcel = ZoneOptions(polygon=((0.45, 0.4), (0.55, 0.4), (0.55, 0.65), (0.45, 0.65)))
+    rules = RuleBook([rule(when="removed", zone="parcel", seconds=5.0)], {"parcel": parcel}, {}, LABELS)
+    away = [320 + way_px * n for n in range(1, 5 if back else 30)]
+    way = [320] * 100 + away + ([320] * 50 if back else [])
+    told = [e for f, x in enumerate(way) for e in rules.update(tracks([(1, x, 300)] * (x < 640)), stamp(f / 10))]
+    assert len(told) == (not back)
+
+
 def test_who_walks_about_stays_but_does_not_stand() -> None:
     rules = book(
         rule(name="stay", when="dwell", zone="yard", seconds=2.0),

@@ -38,8 +38,7 @@ class Moments(Rows):
             if rule.when == "exit":
                 self._tell(number, zones.left[:, column])
             elif rule.when == "removed":
-                there = zones.inside[:, column] | zones.left[:, column]
-                self._tell(number, moved & there & (memory.rested >= rule.seconds - 1e-6))
+                self._update_removed(index, number, column, moved)
             else:
                 self._update_due(index, number, column)
 
@@ -49,6 +48,14 @@ class Moments(Rows):
         if len(chosen) and self._ledger.awake(number):
             for row in chosen.tolist():
                 self._ledger.about(number, row, "instant")
+
+    def _update_removed(self, index: int, number: int, column: int, moved: Mask) -> None:
+        """What is taken out of its zone at once has left it before it is known to have moved: until then it is due."""
+        zones, memory, due = self._scene.zones, self._scene.memory, self.table["due"][:, index]
+        rested = memory.rested >= self._ledger.rules[number].seconds - 1e-6
+        left = zones.left[:, column]
+        self._tell(number, moved & (zones.inside[:, column] | left | (due != 0)) & rested)
+        due[:] = (left | (due != 0)) & rested & ~moved & (memory.table["astray"] < np.inf)
 
     def _update_due(self, index: int, number: int, column: int) -> None:
         zones, rule, due = self._scene.zones, self._ledger.rules[number], self.table["due"][:, index]
