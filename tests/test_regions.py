@@ -382,9 +382,15 @@ def test_the_part_goes_where_the_whole_is_seen() -> None:
 
 
 def test_a_child_before_an_adult_is_not_a_part() -> None:
-    """A box within another is kept as long as no crop cuts it."""
-    out = merged((found([200, 150, 300, 350], [230, 250, 270, 348]), LEFT))
-    assert len(out) == 2
+    """A box within another is kept as long as no crop cuts it, whatever else is cut."""
+    rows = [200, 150, 300, 350], [230, 250, 270, 348]
+    assert len(merged((found(*rows), LEFT))) == 2
+    assert len(merged((found(*rows, [360, 150, 400, 260]), LEFT))) == 3
+
+
+def test_a_driver_cut_by_a_crop_is_no_part_of_the_car() -> None:
+    out = merged((found([360, 150, 400, 260]), LEFT), (found([340, 140, 560, 300], class_id=1), RIGHT))
+    assert sorted(out.class_id.tolist()) == [0, 1]
 
 
 def test_nothing_seen_is_nothing() -> None:
