@@ -17,6 +17,7 @@ from edgerun.pipeline import Look
 from edgerun.regions import Region
 from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.jobs import Job, Lane
+from edgerun.runtime.turns import Turns
 from edgerun.stages import Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
 from edgerun.worker.terms import Terms
@@ -243,6 +244,23 @@ def test_in_overload_each_lane_is_served_in_proportion_to_its_weight() -> None:
             thread.join()
     assert served["a"] == pytest.approx(served["b"], rel=0.15)
     assert served["c"] == pytest.approx(3 * served["a"], rel=0.15)
+
+
+def test_a_camera_on_which_nothing_moved_for_long_is_owed_no_more_turns_than_others() -> None:
+    turns = Turns(depth=1, per_second=0.0)
+    lanes = [Lane(name, 10.0, Shelf().put) for name in ("busy", "quiet")]
+    for lane in lanes:
+        turns.add(lane)
+    served = []
+    for seq in range(200):
+        for lane in lanes if seq >= 100 else lanes[:1]:
+            if lane.waiting is None:
+                turns.offer(Job(lane, look(lane.name, seq)))
+        ask = turns.take()
+        assert ask is not None
+        ask.job.lane.in_order.clear()
+        served.append(ask.job.lane.name)
+    assert served[100:120].count("quiet") == 10
 
 
 @pytest.mark.parametrize("batch", [1, 4])
