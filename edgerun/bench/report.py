@@ -21,7 +21,7 @@ are stopped while the floor runs. "Against it" is figure by floor, or figure les
 
 The daemon is the full one, as `edgerun run` starts it: capture, tracker, a zone, a line, two rules, alerts to disk,
 MQTT to a broker and a subscriber of another process. Motion gate and regions are off where each frame is to be
-inferred once, as the floor does it; in the still scene the gate is on.
+inferred once, as the floor does it; in the still scene and where memory is counted, the gate is on.
 
 Machine: {machine}.
 """
