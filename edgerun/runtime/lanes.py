@@ -8,6 +8,7 @@ What the broker refused waits at the head of its lane.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
@@ -101,7 +102,7 @@ class Lane:
         self._pause_s = 0.0
         if verdict == "unclaimed":
             self._probe_at = now
-            self.unclaimed = deque(sorted([entry, *self.unclaimed], key=_seq))
+            insort(self.unclaimed, entry, key=_seq)
         else:
             self.claim()
 
