@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 
+from edgerun.folders import write_whole
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.messages import occupancy
 from edgerun.records import dataclass
@@ -101,4 +102,4 @@ class Announcer:
         counts = {name: sorted(pairs) for name, pairs in memory.counts.items()}
         kept = {"base": memory.base, "counts": counts, "discovery": memory.discovery}
         with contextlib.suppress(OSError):
-            self._remembered.write_text(json.dumps(kept))
+            write_whole(self._remembered, json.dumps(kept).encode())
