@@ -70,9 +70,9 @@ def held_mb(pids: Iterable[int]) -> float:
         with (folder / "pagemap").open("rb") as pages:
             for line in (folder / "maps").read_text().splitlines():
                 extent, _, offset, device, inode, *_ = line.split()
-                start, end = (int(one, 16) // _PAGE for one in extent.split("-"))
                 if inode == "0":
                     continue
+                start, end = (int(one, 16) // _PAGE for one in extent.split("-"))
                 pages.seek(start * 8)
                 entries = np.frombuffer(pages.read((end - start) * 8), np.uint64)
                 there = np.flatnonzero((entries & _PRESENT != 0) & (entries & _OF_FILE != 0))

@@ -38,10 +38,10 @@ class Budget:
         in_window = int(max(self._rate, 1.0)) - len(self._spent)
         return max(min(self._per_frame, int(self._bucket + 1e-6), in_window), 0)
 
-    def takes(self, count: int, now: float) -> bool:
-        """Whether so many may be spent now; then they are. More than there ever are at once may be once all are there,
-        at the cost of those that come."""
-        fits = self.allowed(now) >= min(count, self._per_frame, int(max(self._rate, 1.0)))
+    def takes(self, count: int, now: float, leave: int = 0) -> bool:
+        """Whether so many may be spent now, and ``leave`` others left; then they are. More than there ever are at once
+        may be once all are there, at the cost of those that come."""
+        fits = self.allowed(now) >= min(count + leave, self._per_frame, int(max(self._rate, 1.0)))
         if fits:
             self.spend(count, now)
         return fits

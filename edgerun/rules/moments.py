@@ -53,9 +53,9 @@ class Moments(Rows):
         """What is taken out of its zone at once has left it before it is known to have moved: until then it is due."""
         zones, memory, due = self._scene.zones, self._scene.memory, self.table["due"][:, index]
         rested = memory.rested >= self._ledger.rules[number].seconds - 1e-6
-        left = zones.left[:, column]
-        self._tell(number, moved & (zones.inside[:, column] | left | (due != 0)) & rested)
-        due[:] = (left | (due != 0)) & rested & ~moved & (memory.table["astray"] < np.inf)
+        out = zones.left[:, column] | (due != 0)
+        self._tell(number, moved & (zones.inside[:, column] | out) & rested)
+        due[:] = out & rested & ~moved & (memory.table["astray"] < np.inf)
 
     def _update_due(self, index: int, number: int, column: int) -> None:
         zones, rule, due = self._scene.zones, self._ledger.rules[number], self.table["due"][:, index]

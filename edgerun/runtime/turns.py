@@ -32,8 +32,8 @@ class Turns:
         self._again: deque[Ask] = deque()
         """What an engine that went away has not answered: first in turn."""
         self._clock = 0.0
-        self._burst = max(1, min(int(per_second), max(2, int(per_second * _BURST_S))))
-        self._budget = Budget(self._burst, per_second) if per_second else None
+        burst = max(1, min(int(per_second), max(2, int(per_second * _BURST_S))))
+        self._budget = Budget(burst, per_second) if per_second else None
         self._refused_at = -math.inf
 
     @property
@@ -105,9 +105,8 @@ class Turns:
         first = min(ready, key=lambda job: job.lane.pass_, default=None)
         if self._budget is None or first is None or first.lane.lossless:
             return first
-        now, count = time.monotonic(), len(first.look.regions)
-        spare = self._budget.allowed(now) >= min(count + self._due(first.lane, now), self._burst)
-        if spare and self._budget.takes(count, now):
+        now = time.monotonic()
+        if self._budget.takes(len(first.look.regions), now, leave=self._due(first.lane, now)):
             return first
         self._refused_at = now
         return next((job for job in ready if job.lane.lossless), None)

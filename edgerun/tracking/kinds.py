@@ -23,9 +23,9 @@ class Kinds:
     def __init__(self, groups: Sequence[Sequence[str]] | None = (), class_names: Sequence[str] = ()) -> None:
         self._first: dict[int, int] = {}
         for group in USUAL if groups is None else groups:
-            for name in group if groups is not None else ():
-                if name not in class_names:
-                    raise ValueError(f"the model does not know the label {name!r} under `tracker.alike`")
+            unknown = set(group).difference(class_names)
+            if groups is not None and unknown:
+                raise ValueError(f"the model does not know the label {min(unknown)!r} under `tracker.alike`")
             ids = [number for number, name in enumerate(class_names) if name in group]
             self._first |= dict.fromkeys(ids[1:], min(ids, default=0))
 
