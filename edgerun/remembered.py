@@ -8,7 +8,6 @@ than the standard library is imported here, so that it can be asked before the r
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import pickle
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from edgerun.children import deaf
 from edgerun.folders import cache_dir, is_own, write_whole
+from edgerun.hashing import sha256
 from edgerun.records import dataclass
 
 _PACKAGE = os.path.dirname(__file__)  # noqa: PTH120  a text: what follows is done at every start
@@ -49,7 +49,7 @@ def key_of(path: Path, text: bytes) -> bytes:
 
     A text that names secrets or the environment depends on more; such a configuration is never remembered.
     """
-    digest = hashlib.sha256(text)
+    digest = sha256(text)
     digest.update(repr((str(path.absolute()), sys.version, socket.gethostname(), os.geteuid())).encode())
     for line in _modules(_PACKAGE):
         digest.update(line.encode())
@@ -80,7 +80,7 @@ def recall(path: Path, text: bytes | None = None) -> Remembered | None:
             head, body = file.read(64), file.read(_LARGEST)
         if (
             head[:32] != key_of(path, content(path) if text is None else text)
-            or head[32:] != hashlib.sha256(head[:32] + body).digest()
+            or head[32:] != sha256(head[:32] + body).digest()
         ):
             return None
         config, load = pickle.loads(body)
@@ -92,7 +92,7 @@ def recall(path: Path, text: bytes | None = None) -> Remembered | None:
 def remember(path: Path, key: bytes, remembered: Remembered) -> None:
     """Keep it for the next start. ``key`` was taken before the text was checked. A disk that refuses is no harm."""
     body = pickle.dumps((remembered.config, remembered.load))
-    content = key + hashlib.sha256(key + body).digest() + body
+    content = key + sha256(key + body).digest() + body
     place = _place(path)
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -120,4 +120,4 @@ def start_reader(path: Path, *beside: Path) -> subprocess.Popen[bytes]:
 
 
 def _place(path: Path) -> Path:
-    return cache_dir() / "starts" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+    return cache_dir() / "starts" / sha256(str(path.absolute()).encode()).hexdigest()[:32]

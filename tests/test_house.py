@@ -17,9 +17,10 @@ RANKS = {
     "records": -1,
     # values and exceptions; what all stand on
     "__init__": 0, "types": 0, "errors": 0, "secrets": 0, "limits": 0, "kernel": 0, "folders": 0, "children": 0,
+    "hashing": 0,
     # seams, and arithmetic without state
     "stages": 1, "plugins": 1, "topics": 1, "remembered": 1, "boxes": 1, "quant": 1, "corals": 1, "outlines": 1,
-    "labels": 1,
+    "labels": 1, "notes": 1,
     # one thing each, none of which knows another
     "images": 2, "sources": 2, "engines": 2, "heads": 2, "motion": 2, "tracking": 2, "zones": 2, "messages": 2,
     "outbox": 2, "sinks": 2, "models": 2, "notify": 2, "logs": 2, "devices": 2,
@@ -38,6 +39,8 @@ RANKS = {
 
 EVERYWHERE = {"numpy"}
 VENDORS = {
+    "_sha2": {"hashing"},
+    "_sha256": {"hashing"},
     "cv2": {"images", "outlines", "drawing", "motion", "sources", "bench", "cli"},
     "av": {"sources", "recording", "bench"},
     "gi": {"sources"},

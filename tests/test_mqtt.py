@@ -179,6 +179,50 @@ def test_tls(tmp_path: Path, certificates: Path) -> None:
 
 @pytest.mark.broker
 @needs_mosquitto
+def test_openssl_is_loaded_for_tls_alone_and_then_works(tmp_path: Path, certificates: Path) -> None:
+    """In a process of its own, as this one has it loaded. The large message fills the socket, which TLS tells by errors
+    of its own."""
+    program = """
+import sys, threading
+from pathlib import Path
+from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.sinks.mqtt_endpoint import TlsOptions
+from edgerun.types import Message
+
+class Listener:
+    def __init__(self): self.told = threading.Semaphore(0); self.got = []
+    def connected(self, _, session): self.session = session; self.told.release()
+    def disconnected(self, why): print(why)
+    def answered(self, *_): self.told.release()
+    def received(self, request): self.got.append(len(request.payload)); self.told.release()
+
+def a_round(port, tls):
+    options, listener = MqttOptions(host="localhost", port=port, tls=tls), Listener()
+    sink = MqttSink(options, "pi", subscriptions=("edgerun/pi/echo",))
+    sink.open(listener)
+    assert listener.told.acquire(timeout=10)
+    assert sink.offer(Message("edgerun/pi/large", b"x" * 20_000_000, 1), 7, listener.session)
+    assert listener.told.acquire(timeout=20)
+    assert sink.offer(Message("edgerun/pi/echo", b"x" * 50_000, 1), 8, listener.session)
+    assert listener.told.acquire(timeout=20) and listener.told.acquire(timeout=20)
+    assert listener.got == [50_000]
+    sink.close()
+
+plain, encrypted, ca = sys.argv[1:]
+a_round(int(plain), None)
+assert not {"_ssl", "_hashlib"} & set(sys.modules), "OpenSSL was loaded for nothing"
+a_round(int(encrypted), TlsOptions(ca=ca))
+assert "_ssl" in sys.modules
+"""
+    files = certificates
+    settings = f"cafile {files}/ca.pem\ncertfile {files}/server.pem\nkeyfile {files}/server.key\nallow_anonymous true\n"
+    with Mosquitto(tmp_path / "p") as plain, Mosquitto(tmp_path / "m", settings=settings) as broker:
+        ports = str(plain.port), str(broker.port)
+        subprocess.run([sys.executable, "-c", program, *ports, f"{files}/ca.pem"], check=True, timeout=60)
+
+
+@pytest.mark.broker
+@needs_mosquitto
 def test_a_second_client_of_the_same_name_is_named_as_the_cause(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "m") as broker:
         first, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
@@ -215,13 +259,18 @@ import sys
 import time
 from edgerun.sinks._late import put_off
 put_off("urllib.request")
+put_off("hashlib")
+put_off("ssl", SSLWantReadError=KeyError)
 import paho.mqtt.client
-assert "http.client" not in sys.modules
+import ssl
+assert not {"http.client", "_ssl", "_hashlib"} & set(sys.modules)
+assert ssl.SSLWantReadError is KeyError and "_ssl" not in sys.modules
 from urllib.request import Request
 import urllib.request
 assert Request("http://pi/").host == "pi" and urllib.request.getproxies is not None
 assert sys.modules["urllib.request"].Request is Request
 put_off("urllib.request")
 assert sys.modules["urllib.request"].Request is Request
+assert ssl.SSLContext and paho.mqtt.client.ssl.SSLWantReadError is sys.modules["ssl"].SSLWantReadError is not KeyError
 """
     subprocess.run([sys.executable, "-c", program], check=True)

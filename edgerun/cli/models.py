@@ -15,9 +15,10 @@ from typing import Any
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import ModelFile, is_path, resolve
 from edgerun.models.catalogue import CataloguedFile, catalogue, parts
+from edgerun.models.checksums import sha256_of
 from edgerun.models.fetch import Progress
 from edgerun.models.resolve import catalogued
-from edgerun.models.store import find, folders, pull, sha256_of
+from edgerun.models.store import find, folders, pull
 from edgerun.types import ModelIO, TensorSpec
 from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import EngineProcess

@@ -8,8 +8,9 @@ from pathlib import Path
 from edgerun.errors import ModelError
 from edgerun.folders import expanded
 from edgerun.models.catalogue import Entry, catalogue, parts
+from edgerun.models.checksums import known_sha256_of
 from edgerun.models.labels import read_labels
-from edgerun.models.store import find, folders, is_pickle, sha256_of
+from edgerun.models.store import find, folders, is_pickle
 from edgerun.records import dataclass
 
 MOST_BYTES = 4 << 30
@@ -56,7 +57,7 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     there = [found for file in entry.files if (found := find(file))]
     if not there:
         raise ModelError(f"The model {name!r} is not on this machine yet. Get it with: edgerun models pull {name}")
-    return ModelFile(name, there[0], sha256_of(*parts(there[0])), entry.labels, entry.head, tuple(there[1:]))
+    return ModelFile(name, there[0], known_sha256_of(*parts(there[0])), entry.labels, entry.head, tuple(there[1:]))
 
 
 def _siblings(path: Path) -> tuple[Path, ...]:
@@ -79,7 +80,7 @@ def _of_path(path: Path, labels: str) -> ModelFile:
         for file in files:
             _refuse_oddity(file)
         names = read_labels(expanded(labels)) if labels else ()
-        return ModelFile(path.stem, path, sha256_of(*files), names, spares=_siblings(path))
+        return ModelFile(path.stem, path, known_sha256_of(*files), names, spares=_siblings(path))
     except FileNotFoundError as error:
         missing = Path(error.filename)
         belongs = f"; it belongs beside {path.name}" if missing != path else ""

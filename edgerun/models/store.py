@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 from edgerun.errors import ModelError
 from edgerun.folders import state_dirs
 from edgerun.models.catalogue import CataloguedFile
+from edgerun.models.checksums import sha256_of
 
 if TYPE_CHECKING:
     from edgerun.models.fetch import Progress
@@ -39,7 +38,7 @@ def folders() -> tuple[Path, ...]:
 
 def find(file: CataloguedFile) -> Path | None:
     """The file on this machine with all that belongs beside it, or None. Sizes are looked at, contents are not: see
-    ``sha256_of``."""
+    ``checksums``."""
     for folder in (BUNDLED,) if file.source == "bundled" else folders():
         if all(_size_of(folder / part.name) == part.size for part in file.parts):
             return folder / file.name
@@ -54,22 +53,14 @@ def _size_of(path: Path) -> int:
         return -1
 
 
-def sha256_of(*paths: Path) -> str:
-    """The hash of the contents of files, one after the other. Raises OSError."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def is_pickle(path: Path) -> bool:
     """Whether a file is a Python pickle, or PyTorch's archive of some: loading one may run any program."""
     if path.suffix.lower() in PICKLES:
         return True
     if not path.is_file():  # a pipe would not end
         return False
+    import zipfile
+
     try:
         with path.open("rb") as stream:
             if stream.read(2) in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
@@ -169,6 +160,8 @@ def _take_out(raw: Path, file: CataloguedFile, whole: Path) -> None:
     """Copy the model to ``whole``, out of its archive where it is in one; never more than its size and one byte.
 
     No name out of the archive is ever used as a path."""
+    import zipfile
+
     try:
         if file.member and zipfile.is_zipfile(raw) and raw.name != file.name:
             with zipfile.ZipFile(raw) as archive, archive.open(file.member) as stream:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from edgerun.corals import corals
 from edgerun.kernel import idle_s
-from edgerun.runtime.notes import Notes
+from edgerun.notes import Notes
 from edgerun.worker.terms import Candidate
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.folders import write_whole
+from edgerun.hashing import sha256
 
 _STARTS = "starts.json"
 _LAST_GOOD = "last-good.yaml"
@@ -98,4 +98,4 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 def _sha256(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()
+    return sha256(text).hexdigest()

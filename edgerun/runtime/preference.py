@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
@@ -11,8 +10,9 @@ from dataclasses import asdict
 
 from edgerun.corals import corals
 from edgerun.devices import installed, processor
+from edgerun.hashing import sha256
 from edgerun.models import ModelFile
-from edgerun.runtime.notes import Notes
+from edgerun.notes import Notes
 from edgerun.runtime.trial import Verdict, ranking, try_out
 from edgerun.stages import Head
 from edgerun.types import ModelIO
@@ -30,7 +30,7 @@ def key_of(model: ModelFile, candidates: Sequence[Candidate]) -> str:
     machine = processor()
     told = [model.sha256, machine.name, machine.says, [coral.name for coral in corals()]]
     told += [[one.name, installed(one.name), one.load.model.name, repr(one.load.options)] for one in candidates]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+    return sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 
 def recall(model: ModelFile, candidates: Sequence[Candidate]) -> list[Verdict]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -25,6 +24,8 @@ from edgerun.stages import Request, SinkListener, Verdict
 from edgerun.types import Message
 
 if TYPE_CHECKING:
+    from ssl import SSLSocket
+
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
@@ -34,6 +35,10 @@ _CONNACK_S = 5.0
 _NO_SUBSCRIBERS = 0x10
 _TOPIC_ROOM = 256
 """Bytes a packet needs beside topic and payload, at the most."""
+
+
+class _NeverError(Exception):
+    """Raised by nobody."""
 
 
 class Connection:
@@ -56,9 +61,13 @@ class Connection:
         self._rest = b""
         """What the socket has not yet taken of a packet that went past paho."""
         self._largest = 1 << 28
+        self._not_now: tuple[type[OSError], ...] = (BlockingIOError,)
+        """What the socket raises that takes nothing just now."""
 
     def _new_client(self) -> Client:
         put_off("urllib.request")  # paho wants it for proxies, which are PySocks' matter
+        put_off("hashlib")  # for websockets
+        put_off("ssl", SSLWantReadError=_NeverError, SSLWantWriteError=_NeverError)  # to ask whether an error is TLS's
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -88,6 +97,9 @@ class Connection:
         try:
             if endpoint.tls is not None:
                 self._client.tls_set_context(tls_context(endpoint.tls))
+                import ssl
+
+                self._not_now += ssl.SSLWantReadError, ssl.SSLWantWriteError
             if endpoint.v5:
                 self._client.connect(
                     endpoint.host,
@@ -139,7 +151,7 @@ class Connection:
                     return
                 if events & ~select.POLLOUT:
                     self._client.loop_read()
-                    while isinstance(self._socket, ssl.SSLSocket) and self._pending(self._socket):
+                    while self._endpoint.tls is not None and self._is_pending():
                         self._client.loop_read()
                 if events & select.POLLOUT:
                     self._client.loop_write()
@@ -148,9 +160,10 @@ class Connection:
             # What paho raises on a packet that is no MQTT; there is no telling in advance.
             self._end = f"the broker sent what is no MQTT ({error})"
 
-    def _pending(self, sock: ssl.SSLSocket) -> bool:
-        """Whether bytes were read from the socket that poll knows nothing of."""
-        return self._client.socket() is not None and sock.pending() > 0
+    def _is_pending(self) -> bool:
+        """Whether TLS has read bytes from the socket, of which poll knows nothing."""
+        sock = self._client.socket()
+        return sock is not None and cast("SSLSocket", sock).pending() > 0
 
     def _after_connack(self) -> None:
         if self._up or self._connack is None:
@@ -208,7 +221,7 @@ class Connection:
         """Write past paho, which must write nothing itself while there is a rest. False when the connection is gone."""
         try:
             sent = self._socket.send(packet)
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except self._not_now:
             sent = 0
         except OSError:
             self.give_up(words.LOST)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from edgerun.records import dataclass
 from edgerun.types import Message
+
+if TYPE_CHECKING:
+    import ssl
 
 _DEAD_LINK_MS = 5000
 _PROBE_S = 2
@@ -52,6 +55,8 @@ class Endpoint:
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
+    import ssl
+
     context = ssl.create_default_context(cafile=options.ca or None)
     if options.cert:
         context.load_cert_chain(options.cert, options.key)

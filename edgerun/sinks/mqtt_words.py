@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 
 from edgerun.errors import SinkError
 from edgerun.sinks.mqtt_endpoint import TlsOptions
@@ -39,6 +38,19 @@ def unreachable(error: Exception, host: str, port: int) -> SinkError:
     place = f"{host}:{port}"
     if isinstance(error, socket.gaierror):
         return SinkError(f"the broker's name {host!r} cannot be resolved: check `mqtt.host` and the network's DNS")
+    if isinstance(error, ConnectionRefusedError):
+        return SinkError(f"nothing listens at {place}: is the broker running, is `mqtt.port` right?")
+    if isinstance(error, TimeoutError):
+        return SinkError(f"no answer from {place}: check the address, the network and firewalls")
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
+        return SinkError(f"there is no way to {place}: is the network up?")
+    return _unencrypted(error, place) or SinkError(f"no connection to {place}: {error}")
+
+
+def _unencrypted(error: Exception, place: str) -> SinkError | None:
+    """Why TLS did not come about, if that is it."""
+    import ssl
+
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message
         return SinkError(f"the certificate of {place} is not trusted ({why}): set `mqtt.tls.ca`, check the host's name")
@@ -47,13 +59,7 @@ def unreachable(error: Exception, host: str, port: int) -> SinkError:
     if isinstance(error, ssl.SSLError | ConnectionResetError):
         cause = getattr(error, "reason", None) or error.strerror
         return SinkError(f"no TLS with {place} ({cause}): does it speak TLS there, are the files right?")
-    if isinstance(error, ConnectionRefusedError):
-        return SinkError(f"nothing listens at {place}: is the broker running, is `mqtt.port` right?")
-    if isinstance(error, TimeoutError):
-        return SinkError(f"no answer from {place}: check the address, the network and firewalls")
-    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
-        return SinkError(f"there is no way to {place}: is the network up?")
-    return SinkError(f"no connection to {place}: {error}")
+    return None
 
 
 def silent(host: str, port: int) -> SinkError:

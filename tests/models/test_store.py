@@ -16,7 +16,8 @@ import pytest
 from edgerun.errors import ModelError
 from edgerun.models import resolve
 from edgerun.models.catalogue import CataloguedFile, catalogue
-from edgerun.models.store import find, pull, sha256_of
+from edgerun.models.checksums import sha256_of
+from edgerun.models.store import find, pull
 from tests.servers.https_server import Behaviour, HttpsServer
 
 MODEL = bytes(range(256)) * 4000  # about a megabyte
