@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from edgerun.images import BOX_BGR, Bgr, draw, stroke, to_bgr, write
+from edgerun.images import to_bgr
 from edgerun.labels import label
+from edgerun.marks import BOX_BGR, Bgr, draw, stroke, write
 from edgerun.types import U8, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
 

@@ -7,7 +7,6 @@ size. Chroma is taken as centred between its luma samples; the quarter pixel by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
@@ -15,15 +14,11 @@ import numpy as np
 
 from edgerun.quant import pixel_table
 from edgerun.records import dataclass
-from edgerun.types import F32, U8, Array, Fit, FitMode, Frame, InputLayout, ModelIO
+from edgerun.types import U8, Array, Fit, FitMode, Frame, InputLayout, ModelIO
 
 cv2.setNumThreads(1)  # cameras and workers are the parallelism; OpenCV's own threads cost more CPU than they save
 
 Region: TypeAlias = tuple[int, int, int, int]
-Bgr: TypeAlias = tuple[int, int, int]
-
-BOX_BGR: Bgr = (64, 200, 40)
-_TEXT_BGR = (255, 255, 255)
 
 
 def _even(n: int) -> int:
@@ -255,34 +250,3 @@ def _encoded(kind: str, bgr: U8, terms: list[int]) -> bytes:
     if not done:
         raise ValueError(f"a picture of shape {bgr.shape} cannot be written as {kind}")
     return bytes(encoded)
-
-
-def stroke(picture: U8) -> int:
-    """How thick a line must be, in pixels, to be seen in a picture of this size."""
-    thick: int = max(1, round(max(picture.shape[:2]) / 500))
-    return thick
-
-
-def draw(bgr: U8, boxes: F32, captions: Sequence[str], color: Bgr = BOX_BGR) -> U8:
-    """A copy of the picture with boxes (N,4) in its pixels and a caption on each."""
-    picture: U8 = bgr.copy()
-    thick = stroke(picture)
-    for box, caption in zip(boxes, captions, strict=True):
-        x1, y1, x2, y2 = (round(float(v)) for v in box)
-        cv2.rectangle(picture, (x1, y1), (x2, y2), color, thick)
-        write(picture, caption, x1, y1, color)
-    return picture
-
-
-def write(picture: U8, words: str, left: int, bottom: int, color: Bgr) -> int:
-    """Write white words on ``color`` into a BGR picture, above ``bottom`` and from ``left`` on where there is room; the
-    edge below them."""
-    if not words:
-        return bottom
-    thick = stroke(picture)
-    font, text_size = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 1600 + 0.1
-    (width, height), base = cv2.getTextSize(words, font, text_size, thick)
-    left, top = max(min(left, picture.shape[1] - 1 - width), 0), max(bottom - height - base, 0)
-    cv2.rectangle(picture, (left, top), (left + width, top + height + base), color, cv2.FILLED)
-    cv2.putText(picture, words, (left, top + height), font, text_size, _TEXT_BGR, thick, cv2.LINE_AA)
-    return top + height + base

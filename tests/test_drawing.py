@@ -9,7 +9,6 @@ import pytest
 
 from edgerun.drawing import Painter, contact_sheet, in_words
 from edgerun.errors import SinkError
-from edgerun.images import write
 from edgerun.recording import recording
 from edgerun.types import U8, Detections, Event, Frame, TrackedObject, Tracks
 from edgerun.zones import LineOptions, ZoneOptions
@@ -126,10 +125,3 @@ def test_what_came_until_an_error_is_kept(tmp_path: Path) -> None:
         kept.add(np.zeros((60, 80, 3), np.uint8), 0.0, eventful=False)
         raise BrokenPipeError
     assert (tmp_path / "clip.mp4").stat().st_size > 500
-
-
-def test_a_caption_at_the_edge_is_moved_into_the_picture() -> None:
-    at_the_edge, inside = np.zeros((200, 300, 3), np.uint8), np.zeros((200, 300, 3), np.uint8)
-    write(at_the_edge, "#1 person", 290, 100, (0, 200, 0))
-    write(inside, "#1 person", 100, 100, (0, 200, 0))
-    assert np.count_nonzero(at_the_edge) == np.count_nonzero(inside)

@@ -20,10 +20,10 @@ RANKS = {
     "hashing": 0,
     # seams, and arithmetic without state
     "stages": 1, "plugins": 1, "topics": 1, "remembered": 1, "boxes": 1, "quant": 1, "corals": 1, "outlines": 1,
-    "labels": 1, "notes": 1,
+    "labels": 1, "notes": 1, "lettering": 1,
     # one thing each, none of which knows another
-    "images": 2, "sources": 2, "engines": 2, "heads": 2, "motion": 2, "tracking": 2, "zones": 2, "messages": 2,
-    "outbox": 2, "sinks": 2, "models": 2, "notify": 2, "logs": 2, "devices": 2,
+    "images": 2, "marks": 2, "sources": 2, "engines": 2, "heads": 2, "motion": 2, "tracking": 2, "zones": 2,
+    "messages": 2, "outbox": 2, "sinks": 2, "models": 2, "notify": 2, "logs": 2, "devices": 2,
     # decisions over several of them
     "regions": 3, "rules": 3, "drawing": 3, "schemas": 3, "homeassistant": 3,
     # one camera's step; all options; the engine's child
@@ -41,7 +41,7 @@ EVERYWHERE = {"numpy"}
 VENDORS = {
     "_sha2": {"hashing"},
     "_sha256": {"hashing"},
-    "cv2": {"images", "outlines", "drawing", "motion", "sources", "bench", "cli"},
+    "cv2": {"images", "marks", "outlines", "drawing", "motion", "sources", "bench", "cli"},
     "av": {"sources", "recording", "bench"},
     "gi": {"sources"},
     "jetson_utils": {"sources"},

@@ -187,14 +187,3 @@ def test_luma_is_the_decoders_own_plane() -> None:
     frame = i420(picture(160, 120))
     assert images.luma(frame) is frame.planes[0]
     assert images.luma(packed(picture(160, 120))).shape == (120, 160)
-
-
-def test_a_drawn_box_and_its_caption_survive_the_jpeg() -> None:
-    bgr = np.full((240, 320, 3), 90, np.uint8)
-    drawn = images.draw(bgr, np.array([[50.4, 0.0, 150.0, 200.0], [60, 60, 400, 400]], np.float32), ["person 0.91", ""])
-    assert (bgr == 90).all(), "the frame itself is not drawn on"
-    encoded = images.jpeg(drawn, 90)
-    assert encoded[:2] == b"\xff\xd8"
-    again = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    assert again is not None and again.shape == (240, 320, 3)
-    assert again[100, 50, 1] > 150 and again[100, 100, 1] < 110

@@ -121,7 +121,8 @@ def _print(result: dict[str, Any]) -> None:
 
 def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: Path) -> None:
     from edgerun.drawing import draw_details
-    from edgerun.images import draw, to_bgr
+    from edgerun.images import to_bgr
+    from edgerun.marks import draw
     from edgerun.recording import save
 
     captions = [f"{thing['label']} {thing['score']:.2f}" for thing in objects]

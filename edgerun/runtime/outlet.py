@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from edgerun.images import draw, jpeg, to_bgr
+from edgerun.images import jpeg, to_bgr
+from edgerun.marks import draw
 from edgerun.messages import DetectionsFormat
 from edgerun.pipeline import Result
 from edgerun.runtime.delivery import Delivery
