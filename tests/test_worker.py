@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
+import numpy as np
 import pytest
 
+from edgerun.engines.tflite import Tflite, TfliteOptions
 from edgerun.errors import EdgerunError
 from edgerun.runtime.footprint import engine_pids
 from edgerun.worker.choice import Choice
@@ -20,7 +23,7 @@ from edgerun.worker.process import Reply
 from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load
 from edgerun.worker.worker import Worker
-from tests.daemon_process import wait_for
+from tests.daemon_process import MODEL, wait_for
 from tests.fakes import FakeEngine, FakeEngineOptions
 
 PATIENCE_S = 30.0
@@ -228,6 +231,25 @@ def test_a_spare_that_died_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         wait_for(lambda: {*engine_pids()} - {first, spare}, PATIENCE_S, "another spare")
         assert worker.pid == first
         assert worker.restarts == 0
+
+
+def test_a_model_that_its_runtime_keeps_in_an_order_of_its_own_is_not_held_twice() -> None:
+    """And the engine answers as before."""
+    load = Load(Tflite, TfliteOptions(), MODEL, SLOTS)
+    with working(Candidate("tflite", load)) as (worker, heard):
+        loaded(heard)
+        ask(worker, heard, 90)
+        before = worker.slot(0).outputs()[0].copy()
+        wait_for(lambda: resident_kb(worker.pid, MODEL.name) == 0, PATIENCE_S, "the model's pages to be let go")
+        ask(worker, heard, 90)
+        assert before.any() and np.array_equal(before, worker.slot(0).outputs()[0])
+
+
+def resident_kb(pid: int | None, name: str) -> int:
+    """How much of a file's mappings a process has in memory."""
+    mappings = re.findall(rf"{re.escape(name)}\n(?:.*\n)*?Rss: +(\d+) kB", Path(f"/proc/{pid}/smaps").read_text())
+    assert mappings, "it is not mapped"
+    return sum(map(int, mappings))
 
 
 def test_closing_leaves_no_process_behind() -> None:

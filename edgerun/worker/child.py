@@ -12,6 +12,7 @@ import pickle
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from edgerun.errors import EdgerunError, EngineError
 from edgerun.stages import Engine
 from edgerun.worker import PROCESS_NAME
 from edgerun.worker.forking import Errand, forked
-from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
+from edgerun.worker.pages import let_go_of_files
+from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slot, Slots, read_exactly, send
 
 
 def _prepare(load: Load) -> None:
@@ -44,13 +46,14 @@ def _load(load: Load) -> Engine:
 
 
 def _serve(engine: Engine, load: Load, errand: Errand) -> None:
-    slots = None
+    slots: Sequence[Slot] = ()
     while True:
         try:
             (number,) = SLOT.unpack(read_exactly(errand.requests, SLOT.size))
         except EOFError:
             return
-        if slots is None:
+        is_first = not slots
+        if is_first:
             slots = Slots(errand.memory, engine.io, load.slots, create=False).slots
         slot = slots[number]
         started = time.perf_counter_ns()
@@ -60,6 +63,8 @@ def _serve(engine: Engine, load: Load, errand: Errand) -> None:
         except (EngineError, ValueError) as error:
             reason = str(error).encode()[:2000]
         os.write(errand.replies, REPLY.pack(number, len(reason), time.perf_counter_ns() - started) + reason)
+        if is_first:
+            let_go_of_files()
 
 
 def main(errand: Errand) -> int:

@@ -21,10 +21,13 @@ from edgerun.errors import EdgerunError
 from edgerun.records import dataclass
 from edgerun.stages import Preloading
 from edgerun.worker import NUMBER
+from edgerun.worker.pages import let_go_of_files
 from edgerun.worker.wire import Load
 
 _LARGEST_LOAD = 1 << 18
 _UNPREPARED = "unprepared"
+_CALM_S = 3.0
+"""So long after the last fork nobody waits for the nurse or for what it forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,14 @@ def _tend(daemon: socket.socket) -> Errand:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker)
     brood = _Brood()
+    calm_s: float | None = None
     while True:
         lines = brood.lines
         sources: list[socket.socket | int] = [daemon, woken, *lines]
-        ready = select.select(sources, [], [])[0]
+        ready = select.select(sources, [], [], calm_s)[0]
+        if not ready:
+            let_go_of_files()
+            calm_s = None
         for line, pid in lines.items():
             if line in ready:  # told to, or the daemon does without it
                 brood.kill(pid)
@@ -129,6 +136,7 @@ def _tend(daemon: socket.socket) -> Errand:
                     os.close(descriptor)
                 return Errand(load, memory, *pipes)
             brood.add(pid, line)
+            calm_s = _CALM_S
             for descriptor in (*pipes, memory):
                 os.close(descriptor)
 
