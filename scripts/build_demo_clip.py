@@ -19,7 +19,8 @@ FPS = 10
 
 def cut(source: Path, target: Path, first: int, last: int, quality: int) -> None:
     """Write frames ``first`` to ``last`` (from 1) of ``source``, with a keyframe every two seconds."""
-    options = {"crf": str(quality), "preset": "veryslow", "keyint_min": str(FPS), "threads": "1"}
+    as_cameras = {"bf": "0", "refs": "1"}  # no picture refers to one that is shown later, or to more than one
+    options = {"crf": str(quality), "preset": "veryslow", "keyint_min": str(FPS), "threads": "1", **as_cameras}
     with av.open(str(source)) as reader, av.open(str(target), "w", options={"movflags": "+faststart"}) as writer:
         shown = reader.streams.video[0]
         made = writer.add_stream("libx264", rate=FPS, options=options)
