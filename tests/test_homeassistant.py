@@ -12,6 +12,7 @@ import pytest
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.runtime.announcer import Announcer
+from edgerun.runtime.retained import Retained
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.topics import Topics
 from edgerun.types import Message
@@ -122,22 +123,36 @@ def test_what_is_no_discovery_message_has_no_components_and_no_device() -> None:
 
 
 class Notes:
-    """Stands where the delivery stands: the topics that were told of (True) and taken away (False), and texts."""
+    """Stands where the delivery stands: the topics that were told of (True) and taken away (False), and texts. Without
+    a ``broker`` nothing arrives."""
 
-    def __init__(self) -> None:
+    def __init__(self, broker: bool = True) -> None:
         self.told: list[tuple[str, bool]] = []
         self.payloads: dict[str, bytes] = {}
+        self._broker = broker
 
     def retain(self, message: Message) -> None:
         self.told.append((message.topic, bool(message.payload)))
         self.payloads[message.topic] = message.payload
 
+    def withdraw(self, topic: str) -> None:
+        if topic not in self.payloads:
+            self.retain(Message(topic, b""))
+
+    def leaving(self) -> tuple[str, ...]:
+        return () if self._broker else tuple(sorted(topic for topic, text in self.payloads.items() if not text))
+
 
 def run(
-    folder: Path, device: str = "porch-pi", cameras: Mapping[str, CameraView] = CAMERAS, *, home_assistant: bool = True
+    folder: Path,
+    device: str = "porch-pi",
+    cameras: Mapping[str, CameraView] = CAMERAS,
+    *,
+    home_assistant: bool = True,
+    broker: bool = True,
 ) -> Notes:
     """What one run of the daemon tells."""
-    notes: Any = Notes()
+    notes: Any = Notes(broker)
     options = MqttOptions(home_assistant=home_assistant)
     announcer = Announcer(Topics("edgerun", device), options, notes, folder / "announced.json")
     announcer.tell(cameras)
@@ -181,6 +196,34 @@ def test_what_only_was_not_seen_yet_stays(tmp_path: Path) -> None:
     assert second.payloads[address] == first.payloads[address]
     assert second.payloads["edgerun/porch-pi/porch/path/dog"] == b"0"
     assert all(there for _, there in second.told)
+
+
+def test_what_the_broker_was_not_told_to_forget_is_told_by_the_next_run(tmp_path: Path) -> None:
+    """It was away all the time of the run in which a camera went. What is there again stays."""
+    run(tmp_path, home_assistant=False)
+    left = {"porch": CAMERAS["porch"]}
+    gone = [one for one in run(tmp_path, cameras=left, home_assistant=False, broker=False).told if not one[1]]
+    assert ("edgerun/porch-pi/yard/state", False) in gone
+    for broker in (False, True):
+        told = run(tmp_path, cameras=left, home_assistant=False, broker=broker).told
+        assert sorted(one for one in told if not one[1]) == sorted(gone)
+    assert all(there for _, there in run(tmp_path, cameras=left, home_assistant=False).told)
+
+
+def test_what_is_told_by_now_is_not_taken_away() -> None:
+    retained = Retained()
+    retained.set(Message("edgerun/porch-pi/yard/state", b"{}", retain=True))
+    assert not retained.withdraw("edgerun/porch-pi/yard/state")
+    assert retained.withdraw("edgerun/porch-pi/gate/state")
+    assert retained.leaving() == ("edgerun/porch-pi/gate/state",)
+    sent = [retained.take() for _ in range(2)]
+    assert [(one.topic, one.payload) for one in sent if one] == [
+        ("edgerun/porch-pi/yard/state", b"{}"),
+        ("edgerun/porch-pi/gate/state", b""),
+    ]
+    assert sent[1] is not None
+    retained.arrived(sent[1])
+    assert retained.leaving() == ()
 
 
 def test_a_disk_that_refuses_holds_nothing_up(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from edgerun.types import Message
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What was told last: where, the counts of each camera, and the discovery message."""
+    """What was told last: where, the counts of each camera, and the discovery message; ``leaving`` are the topics that
+    the broker has yet to be told to forget."""
 
     base: str = ""
     counts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     discovery: str = ""
+    leaving: tuple[str, ...] = ()
 
 
 class Announcer:
@@ -37,17 +39,25 @@ class Announcer:
         self._delivery = delivery
         self._remembered = remembered
         self._told: Mapping[str, CameraView] | None = None
+        self._memory = _Memory()
 
     def tell(self, cameras: Mapping[str, CameraView]) -> None:
         """Tell of the cameras that run, if anything changed."""
-        if cameras == self._told:
-            return
-        self._told = cameras
-        before = self._read()
-        known = {name: self._with_remembered(name, view, before) for name, view in cameras.items()}
-        self._take_away(before, known)
-        counts = {name: set(view.counts) for name, view in known.items()}
-        self._write(_Memory(self._topics.base, counts, self._announce(before, known)))
+        memory = self._memory
+        if self._told is None:
+            memory = self._read()
+            for topic in memory.leaving:
+                self._delivery.withdraw(topic)
+        if cameras != self._told:
+            self._told = cameras
+            known = {name: self._with_remembered(name, view, memory) for name, view in cameras.items()}
+            self._take_away(memory, known)
+            counts = {name: set(view.counts) for name, view in known.items()}
+            memory = _Memory(self._topics.base, counts, self._announce(memory, known))
+        memory = replace(memory, leaving=self._delivery.leaving())
+        if memory != self._memory:
+            self._memory = memory
+            self._write(memory)
 
     def _with_remembered(self, name: str, view: CameraView, before: _Memory) -> CameraView:
         """Counts of before stay, at 0, as long as their zone does: a camera that is not back yet, or a label that was
@@ -93,13 +103,14 @@ class Announcer:
         try:
             found = json.loads(self._remembered.read_bytes())
             counts = {name: {(zone, label) for zone, label in pairs} for name, pairs in found["counts"].items()}
-            return _Memory(str(found["base"]), counts, str(found["discovery"]))
+            leaving = tuple(map(str, found.get("leaving", ())))
+            return _Memory(str(found["base"]), counts, str(found["discovery"]), leaving)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return _Memory()
 
     def _write(self, memory: _Memory) -> None:
         """A disk that refuses costs no more than that something stays announced."""
         counts = {name: sorted(pairs) for name, pairs in memory.counts.items()}
-        kept = {"base": memory.base, "counts": counts, "discovery": memory.discovery}
+        kept = {"base": memory.base, "counts": counts, "discovery": memory.discovery, "leaving": memory.leaving}
         with contextlib.suppress(OSError):
             write_whole(self._remembered, json.dumps(kept).encode())

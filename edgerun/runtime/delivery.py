@@ -133,6 +133,15 @@ class Delivery:
         if self._retained.set(message):
             self._inbox.put(_nothing)
 
+    def withdraw(self, topic: str) -> None:
+        """Take away what is retained there, unless something is told there now."""
+        if self._retained.withdraw(topic):
+            self._inbox.put(_nothing)
+
+    def leaving(self) -> tuple[str, ...]:
+        """The topics that are taken away, of which the broker has not yet said that it has done so."""
+        return self._retained.leaving()
+
     def answer(self, message: Message) -> None:
         """An answer to a command: sent once, with its acknowledgement awaited like all others'."""
         self._copy(message)

@@ -29,6 +29,17 @@ class Retained:
             self._news(message)
         return not waits
 
+    def withdraw(self, topic: str) -> bool:
+        """Set an empty message where there is none."""
+        with self._lock:
+            told = topic in self._newest
+        return not told and self.set(Message(topic, b"", qos=1, retain=True))
+
+    def leaving(self) -> tuple[str, ...]:
+        """The topics that are to be taken away."""
+        with self._lock:
+            return tuple(sorted(topic for topic, message in self._newest.items() if not message.payload))
+
     def take(self) -> Message | None:
         """The message that waits longest; ``again`` it if it could not be sent."""
         with self._lock:
