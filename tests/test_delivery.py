@@ -336,8 +336,15 @@ def test_what_gives_way_at_the_cap_is_named_and_no_longer_waits(tmp_path: Path, 
     wait_for(lambda: TOPICS.gaps("porch") in subscriber.retained(), 20, "the gap record")
     (gap,) = json.loads(subscriber.retained()[TOPICS.gaps("porch")])["gaps"]
     assert (gap["first"], gap["last"], gap["count"], gap["reason"]) == (1, evicted, evicted, "evicted")
-    subscriber.close()
     delivery.close(2.0)
+    subscriber.publish(TOPICS.gaps("porch"), "", retain=True)
+    for camera, is_told in (("shed", False), ("porch", True)):  # the only one there is after another start
+        delivery = deliver(tmp_path, broker.port, max_mb=1, cameras={camera})
+        delivery.accept(event(1))
+        counts(delivery, delivered=1)
+        delivery.close(2.0)
+        assert (TOPICS.gaps("porch") in subscriber.retained()) == is_told
+    subscriber.close()
 
 
 def test_goodbye_is_said_and_death_is_noticed(tmp_path: Path, broker: Mosquitto) -> None:

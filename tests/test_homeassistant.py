@@ -182,6 +182,7 @@ def test_nothing_stays_retained_of_what_is_gone(tmp_path: Path, home_assistant: 
         "edgerun/porch-pi/yard/state",
         "edgerun/porch-pi/yard/snapshot",
         "edgerun/porch-pi/yard/alerts/last",
+        "edgerun/porch-pi/yard/alerts/gaps",
         "edgerun/porch-pi/porch/path/person",
         "edgerun/porch-pi/porch/path/traffic light",
     }

@@ -77,9 +77,10 @@ class Announcer:
             gone = counts - {*known[name].counts} if name in known else counts
             addresses += [topics.occupancy(name, zone, label) for zone, label in gone]
             if name not in known:
-                addresses += [topics.camera_state(name), topics.snapshot(name), topics.last_alert(name)]
+                addresses += [topics.camera_state(name), topics.snapshot(name)]
+                addresses += [topics.last_alert(name), topics.gaps(name)]
         if moved:  # the status last: another device of that name says everything again then (see Delivery)
-            addresses += [*map(topics.gaps, before.counts), topics.state, topics.status]
+            addresses += [topics.state, topics.status]
         for address in addresses:
             self._delivery.retain(Message(address, b"", qos=1, retain=True))
 

@@ -67,7 +67,7 @@ class Delivery:
 
     ``copies`` get every message too, once and best effort. When ``online`` comes at ``birth_topic``, subscribers are
     about to return: retained messages go out again, and unclaimed alerts are tried. ``cameras`` are those there are,
-    None: whichever; the newest alerts of others are not told of again.
+    None: whichever; the newest alerts and the gaps of others are not told of again.
     """
 
     def __init__(
@@ -265,13 +265,16 @@ class Delivery:
         self._departures.forget_alerts()
         self._lanes.clear()
         self._lanes.add(entries)
-        for camera in self._outbox.gaps.cameras():
+        for camera in filter(self._is_there, self._outbox.gaps.cameras()):
             self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
         self._retain_last(self._ledger.last_bodies())
 
+    def _is_there(self, camera: str) -> bool:
+        return self.cameras is None or camera in self.cameras
+
     def _retain_last(self, bodies: Mapping[str, bytes]) -> None:
         for camera, body in bodies.items():
-            if self.cameras is None or camera in self.cameras:
+            if self._is_there(camera):
                 self._retained.set(messages.last_alert(self._topics, camera, body, published=time.time()))
 
     def _tick(self, now: float) -> None:

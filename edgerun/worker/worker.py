@@ -12,8 +12,8 @@ from typing import Protocol
 
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.types import ModelIO
-from edgerun.worker.berths import Berth, Berths, Started
 from edgerun.worker.choice import Choice
+from edgerun.worker.launcher import Launcher, Layout, Started
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import EngineProcess, Reply
 from edgerun.worker.terms import Candidate, Terms
@@ -58,7 +58,7 @@ class Worker:
         nurse: Nurse,
         early: Child | None = None,
     ) -> None:
-        """``nurse`` may serve other workers, too. ``early`` is a child that was started before (see ``Berths``)."""
+        """``nurse`` may serve other workers, too. ``early`` is a child that was started before (see ``Launcher``)."""
         self.number = number
         self.restarts = 0
         self.progress = 0
@@ -85,8 +85,8 @@ class Worker:
         """The child that serves."""
         self._aside: Started | None = None
         """A child beside that: one that stands by, or a better one that is being tried."""
-        self._berths = Berths(number, candidates, nurse, early)
-        self._berth: Berth | None = None
+        self._launcher = Launcher(number, candidates, nurse, early)
+        self._layout: Layout | None = None
         """Of the child that served last."""
         self._verdict = ""
         """Why the child was killed from outside."""
@@ -113,14 +113,14 @@ class Worker:
 
     @property
     def io(self) -> ModelIO:
-        assert self._berth is not None, "asked before it was loaded"
-        return self._berth[0]
+        assert self._layout is not None, "asked before it was loaded"
+        return self._layout[0]
 
     @property
     def slots(self) -> Slots:
         """Where requests lie. Another object after a change of engines, whose requests ``submit`` refuses."""
-        assert self._berth is not None, "asked before it was loaded"
-        return self._berth[1]
+        assert self._layout is not None, "asked before it was loaded"
+        return self._layout[1]
 
     @property
     def pid(self) -> int | None:
@@ -177,12 +177,12 @@ class Worker:
                 if not self._closed.is_set():
                     self._fail(error, lived_s=max(0.0, time.monotonic() - began))
         self._drop_aside()
-        self._berths.close()
+        self._launcher.close()
 
     def _start(self) -> EngineProcess:
         """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
         self._drop_dead()
-        starting = self._aside or self._berths.start(self._choice.current)
+        starting = self._aside or self._launcher.start(self._choice.current)
         self._aside = None
         try:
             while (io := starting.process.loaded(_TICK_S)) is None:
@@ -193,7 +193,7 @@ class Worker:
                 following = self._choice.later() if waited_s > _PATIENCE_S and self._aside is None else None
                 if following is not None:
                     self.fallback_reason = f"{self.candidate.name} is still being loaded"
-                    self._aside, starting = starting, self._berths.start(following)
+                    self._aside, starting = starting, self._launcher.start(following)
                     self._choice.current = following
         except EdgerunError:
             starting.process.close()
@@ -203,11 +203,11 @@ class Worker:
 
     def _adopt(self, index: int, io: ModelIO) -> None:
         """Take what was loaded; requests that lie in another one's memory are given back."""
-        berth = self._berths.laid_out(index, io)
-        if berth is self._berth:
+        layout = self._launcher.layout(index, io)
+        if layout is self._layout:
             return
         with self._lock:
-            self._berth = berth
+            self._layout = layout
         self._give_up(everything=True, reason="the engine changed", again=True)
 
     def _serve(self, process: EngineProcess) -> None:
@@ -254,7 +254,7 @@ class Worker:
             if better is None:
                 return False
             self._drop_aside()
-            self._aside = self._berths.start(better)
+            self._aside = self._launcher.start(better)
         aside = self._aside
         try:
             if aside.process.loaded(0.0) is None:
@@ -275,7 +275,7 @@ class Worker:
         self._drop_dead()
         if self._aside is None:
             following = self._choice.later() if self.candidate.detachable else None
-            self._aside = self._berths.start(self._choice.current if following is None else following)
+            self._aside = self._launcher.start(self._choice.current if following is None else following)
 
     def _drop_dead(self) -> None:
         if self._aside is not None and self._aside.process.is_dead:
@@ -316,7 +316,7 @@ class Worker:
         failed, was_best = self._choice.current, not self.fallback
         wait_s = self._choice.failed(retriable=error.retriable, lived_s=lived_s, now=time.monotonic())
         wait_s *= random.uniform(0.8, 1.2)
-        if self._berth is not None or not self.exhausted:  # else it is told by whoever waits for it
+        if self._layout is not None or not self.exhausted:  # else it is told by whoever waits for it
             log.warning("engine %s (worker %d): %s", self._candidates[failed].name, self.number, error)
         if self._choice.current != failed:
             log.warning("engine %s is tried instead (worker %d)", self.candidate.name, self.number)

@@ -1,5 +1,4 @@
-"""Where a worker's children work: a memory for each candidate, laid out for what was loaded into it, and the children
-that are started over it."""
+"""Starts a worker's children, each over its candidate's shared memory, which is laid out for what was loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from edgerun.worker.process import EngineProcess
 from edgerun.worker.terms import SLOTS, Candidate
 from edgerun.worker.wire import Slots
 
-Berth: TypeAlias = tuple[ModelIO, Slots]
+Layout: TypeAlias = tuple[ModelIO, Slots]
 """What was loaded, and how the memory is laid out for it."""
 
 
@@ -29,7 +28,7 @@ class Started:
     began: float
 
 
-class Berths:
+class Launcher:
     """Of one worker, used by its thread. ``early`` is a child that was started before: adopted where it loads what the
     first one started is to."""
 
@@ -38,7 +37,7 @@ class Berths:
         self._nurse = nurse
         self._early = early
         self._memories = [os.memfd_create(f"edgerun-{number}-{one.name}") for one in candidates]
-        self._known: dict[int, Berth] = {}
+        self._known: dict[int, Layout] = {}
         """By candidate; kept, since another thread may still write there when an engine is given up."""
 
     def start(self, index: int) -> Started:
@@ -56,7 +55,7 @@ class Berths:
         child = child or self._nurse.child(self._memories[index], pickle.dumps(load))
         return Started(index, EngineProcess(child), time.monotonic())
 
-    def laid_out(self, index: int, io: ModelIO) -> Berth:
+    def layout(self, index: int, io: ModelIO) -> Layout:
         """The candidate's memory for what was loaded: another object than the last time only where that has changed."""
         known = self._known.get(index)
         if known is None or known[0] != io:
