@@ -173,7 +173,9 @@ def idle(place: Workplace) -> Section:
     setup = Setup(clip=clip, model=place.model, labels=place.labels, fps=_STILL_FPS, motion=True)
     section = Section(f"A still scene at {_STILL_FPS} fps, H.264 with a sensor's noise, {place.conditions}")
     rounds = []
-    with serving(setup, place.broker, place.folder) as service:
+    home = place.folder / "idle"  # alerts that other scenes left would be offered again
+    home.mkdir()
+    with serving(setup, place.broker, home) as service:
         time.sleep(12)  # the gate learns the noise
         for _ in range(place.repeats):
             before, count = spent(service.pid), len(service.subscriber)

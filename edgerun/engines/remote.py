@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -160,10 +161,9 @@ def _client(protocol: Any, url: SplitResult, options: RemoteOptions) -> Any:
         )
     context = None
     if secure:
-        import ssl
+        from edgerun.tls import trusting
 
-        def context() -> ssl.SSLContext:
-            return ssl.create_default_context(cafile=options.ca)
+        context = partial(trusting, options.ca)
 
     return protocol.InferenceServerClient(
         target + url.path.rstrip("/"),

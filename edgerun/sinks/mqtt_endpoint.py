@@ -57,7 +57,9 @@ def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
     import ssl
 
-    context = ssl.create_default_context(cafile=options.ca or None)
+    from edgerun.tls import trusting
+
+    context = trusting(options.ca)
     if options.cert:
         context.load_cert_chain(options.cert, options.key)
     if options.insecure:

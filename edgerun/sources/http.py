@@ -195,9 +195,11 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     import ssl
     from urllib import parse, request
 
+    from edgerun.tls import trusting
+
     parts = parse.urlsplit(options.url)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    tls = ssl.create_default_context()
+    tls = trusting()
     if not options.verify_tls:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     handlers: list[request.BaseHandler] = [
