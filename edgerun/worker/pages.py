@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -15,13 +16,15 @@ def let_go_of_files() -> None:
 
     What was touched but while libraries were loaded, and a model whose runtime keeps its weights in an order of its
     own, would count as this process's memory otherwise, and be the last that the kernel takes back. Does nothing beside
-    other threads: a library that one of them loads is written to where it was only read before.
+    other threads: a library that one of them loads is written to where it was only read before. Nor where the kernel
+    does not tell.
     """
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208  names, not paths
-        return
-    advise = ctypes.CDLL(None).madvise
-    for start, end in _clean():
-        advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+    with contextlib.suppress(OSError):
+        if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208  names, not paths
+            return
+        advise = ctypes.CDLL(None).madvise
+        for start, end in _clean():
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
 def _clean() -> Iterator[tuple[int, int]]:
