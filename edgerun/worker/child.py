@@ -12,7 +12,6 @@ import pickle
 import resource
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from edgerun.stages import Engine
 from edgerun.worker import PROCESS_NAME
 from edgerun.worker.forking import Errand, forked
 from edgerun.worker.pages import let_go_of_files
-from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slot, Slots, read_exactly, send
+from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
 
 
 def _prepare(load: Load) -> None:
@@ -46,14 +45,13 @@ def _load(load: Load) -> Engine:
 
 
 def _serve(engine: Engine, load: Load, errand: Errand) -> None:
-    slots: Sequence[Slot] = ()
+    slots = None
     while True:
         try:
             (number,) = SLOT.unpack(read_exactly(errand.requests, SLOT.size))
         except EOFError:
             return
-        is_first = not slots
-        if is_first:
+        if slots is None:
             slots = Slots(errand.memory, engine.io, load.slots, create=False).slots
         slot = slots[number]
         started = time.perf_counter_ns()
@@ -63,8 +61,6 @@ def _serve(engine: Engine, load: Load, errand: Errand) -> None:
         except (EngineError, ValueError) as error:
             reason = str(error).encode()[:2000]
         os.write(errand.replies, REPLY.pack(number, len(reason), time.perf_counter_ns() - started) + reason)
-        if is_first:
-            let_go_of_files()
 
 
 def main(errand: Errand) -> int:
@@ -82,6 +78,7 @@ def main(errand: Errand) -> int:
         send(errand.replies, EngineError(told))
         return 1
     send(errand.replies, Loaded(engine.io))
+    let_go_of_files()
     try:
         _serve(engine, load, errand)
     except BrokenPipeError:
