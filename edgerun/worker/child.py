@@ -10,6 +10,7 @@ import contextlib
 import os
 import pickle
 import resource
+import select
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,9 @@ from edgerun.worker import PROCESS_NAME
 from edgerun.worker.forking import Errand, forked
 from edgerun.worker.pages import let_go_of_files
 from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
+
+_PAUSE_S = 0.05
+"""When nothing was asked for so long, nobody waits for what can be put off."""
 
 
 def _prepare(load: Load) -> None:
@@ -46,7 +50,11 @@ def _load(load: Load) -> Engine:
 
 def _serve(engine: Engine, load: Load, errand: Errand) -> None:
     slots = None
+    has_let_go = False
     while True:
+        if not has_let_go and not select.select([errand.requests], [], [], _PAUSE_S)[0]:
+            let_go_of_files()
+            has_let_go = True
         try:
             (number,) = SLOT.unpack(read_exactly(errand.requests, SLOT.size))
         except EOFError:
@@ -78,7 +86,6 @@ def main(errand: Errand) -> int:
         send(errand.replies, EngineError(told))
         return 1
     send(errand.replies, Loaded(engine.io))
-    let_go_of_files()
     try:
         _serve(engine, load, errand)
     except BrokenPipeError:
