@@ -18,6 +18,7 @@ from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Interval
 from edgerun.records import dataclass
+from edgerun.tls import trusting
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)
@@ -159,18 +160,12 @@ def _client(protocol: Any, url: SplitResult, options: RemoteOptions) -> Any:
         return protocol.InferenceServerClient(
             target, ssl=secure, root_certificates=str(options.ca) if options.ca else None
         )
-    context = None
-    if secure:
-        from edgerun.tls import trusting
-
-        context = partial(trusting, options.ca)
-
     return protocol.InferenceServerClient(
         target + url.path.rstrip("/"),
         connection_timeout=options.timeout_s,
         network_timeout=options.timeout_s,
         ssl=secure,
-        ssl_context_factory=context,
+        ssl_context_factory=partial(trusting, options.ca) if secure else None,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from edgerun.records import dataclass
+from edgerun.tls import trusting
 from edgerun.types import Message
 
 if TYPE_CHECKING:
@@ -55,16 +56,9 @@ class Endpoint:
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
-    import ssl
-
-    from edgerun.tls import trusting
-
-    context = trusting(options.ca)
+    context = trusting(options.ca, insecure=options.insecure)
     if options.cert:
         context.load_cert_chain(options.cert, options.key)
-    if options.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -22,6 +22,7 @@ from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import MEGAPIXELS, JpegReader
 from edgerun.sources._pace import Limiter
 from edgerun.stages import Feed
+from edgerun.tls import trusting
 from edgerun.types import Frame
 
 if TYPE_CHECKING:
@@ -192,19 +193,13 @@ class _Body:
 
 def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     """What opens the URL, and the URL without its user and password."""
-    import ssl
     from urllib import parse, request
-
-    from edgerun.tls import trusting
 
     parts = parse.urlsplit(options.url)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    tls = trusting()
-    if not options.verify_tls:
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     handlers: list[request.BaseHandler] = [
         request.ProxyHandler({}),  # cameras are on this network, whatever the environment says
-        request.HTTPSHandler(context=tls),
+        request.HTTPSHandler(context=trusting(insecure=not options.verify_tls)),
     ]
     if parts.username is not None:
         logins = request.HTTPPasswordMgrWithDefaultRealm()
