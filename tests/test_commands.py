@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import sys
 import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.test_delivery import counts, event
 
 TOPICS = Topics("edgerun", "pi")
+NESTED = "nested too deeply" if sys.version_info < (3, 13) else "not JSON"  # newer readers go deeper than LARGEST can
 VERBS: tuple[str, ...] = get_args(Verb)
 
 
@@ -165,7 +166,7 @@ def test_a_command_is_done_and_answered(desk: Desk, verb: str, payload: str, dee
         ("replay", b'{"since_seq": 1.5}', "since_seq must be"),
         ("ping", b"[]", "not a JSON object"),
         ("ping", b"\xff\xfe", "not JSON"),
-        ("ping", b"[" * LARGEST, "nested too deeply|not JSON"),
+        ("ping", b"[" * LARGEST, NESTED),
         ("ping", b" " * LARGEST + b"{}", "larger than"),
         ("snapshot", b"", "no frame yet"),
     ],
@@ -173,7 +174,7 @@ def test_a_command_is_done_and_answered(desk: Desk, verb: str, payload: str, dee
 def test_what_cannot_be_done_is_refused_in_words(desk: Desk, verb: str, payload: bytes, error: str) -> None:
     answer = desk.ask(verb, payload)
     assert not answer["ok"]
-    assert re.search(error, answer["error"])
+    assert error in answer["error"]
     assert desk.deeds.done == []
     assert desk.ask("ping", b"")["ok"]
 
