@@ -70,6 +70,7 @@ class _Work:
         if model.suffix != ".tflite":
             self._runs[1] = lambda tensor: engine.infer([tensor])
         self._frames = _decoded(clip)
+        self._others: dict[str, Iterator[Frame]] = {}
 
     def run(self, threads: int) -> Run:
         if threads not in self._runs:
@@ -111,6 +112,15 @@ class _Work:
             if len(took) >= fps * seconds:
                 break
         return {"p50": percentile(took, 50), "p95": percentile(took, 95), "p99": percentile(took, 99)}
+
+    def decode(self, clip: str, fps: float, seconds: float) -> dict[str, float]:
+        """CPU milliseconds for each frame of another clip that is only decoded, at a camera's pace."""
+        frames = self._others.setdefault(clip, _decoded(Path(clip)))
+        count, began, cpu = max(1, round(fps * seconds)), time.perf_counter(), time.process_time()
+        for number in range(count):
+            time.sleep(max(0.0, began + number / fps - time.perf_counter()))
+            next(frames)
+        return {"cpu_ms": (time.process_time() - cpu) / count * 1000}
 
     def _tensor(self) -> Array:
         spec = self.io.inputs[0]

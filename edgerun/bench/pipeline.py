@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from edgerun.bench.clips import still
 from edgerun.bench.figures import Figure, Section, percentile
-from edgerun.bench.processes import Spent, hold, let_go, machine_busy, spent
+from edgerun.bench.processes import hold, let_go, machine_busy, spent
 from edgerun.bench.service import Service, Setup, serving
 from edgerun.bench.subscriber import Arrival, unix
 from edgerun.bench.workplace import Workplace
@@ -178,16 +178,17 @@ def idle(place: Workplace) -> Section:
     with serving(setup, place.broker, home) as service:
         time.sleep(12)  # the gate learns the noise
         for _ in range(place.repeats):
-            before, count = spent(service.pid), len(service.subscriber)
-            seconds = 2 * place.seconds
-            arrivals = _watch(service, seconds)
-            used: Spent = spent(service.pid).since(before)
-            frames = max(1, len(service.subscriber) - count)
+            before, count, began = spent(service.pid), len(service.subscriber), time.monotonic()
+            floor = place.floor.ask(do="decode", clip=str(clip), fps=_STILL_FPS, seconds=2 * place.seconds)
+            used, seconds = spent(service.pid).since(before), time.monotonic() - began
+            arrivals = service.subscriber.since(count)
+            frames = max(1, len(arrivals))
             looked = sum(1 for one in arrivals if one.told["inference_ms"])
-            rounds.append((used.cpu_s / frames * 1000, used.wakeups / seconds, looked / frames * 100))
-    cpu, wakeups, inferred = zip(*rounds, strict=True)
+            rounds.append((used.cpu_s / frames * 1000, floor["cpu_ms"], used.wakeups / seconds, looked / frames * 100))
+    cpu, decoding, wakeups, inferred = zip(*rounds, strict=True)
+    section.remarks.append("The floor runs at the same time: a daemon held for so long would learn its scene anew.")
     section.figures = [
-        Figure("CPU per frame, all processes, decoding included", "ms", cpu, goal="≤ 1.5"),
+        Figure("CPU per frame, all processes", "ms", cpu, decoding, "decoded only, by PyAV", goal="≤ 1.5 in all"),
         Figure("wake-ups, all threads", "/s", wakeups, goal="≤ 40"),
         Figure("frames that were inferred all the same", "%", inferred),
     ]
