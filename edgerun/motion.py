@@ -159,7 +159,6 @@ class MotionGate:
         self._settled_at = now + self._options.settle_s
         self._lit_at: float | None = None
         self._earlier: deque[_Look] = deque()
-        self._frame = np.array(shape[::-1] * 2, np.float32)
         self._set_threshold(small)
 
     def _changed(self, small: Array) -> Array:
@@ -237,7 +236,7 @@ class MotionGate:
             return NOTHING
         confirmed = cv2.bitwise_and(earlier[-1].joined(), self._there(changed.shape[0]))
         active = cv2.compare(cv2.absdiff(small, earlier[0].small), self._threshold, cv2.CMP_GT)
-        least = self._options.min_area * changed.size
+        least, (most_y, most_x) = self._options.min_area * changed.size, self._shape
         boxes = []
         for outline in cv2.findContours(confirmed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
             x, y, width, height = cv2.boundingRect(outline)
@@ -246,12 +245,10 @@ class MotionGate:
                 continue
             if cv2.countNonZero(active[inside]) >= ACTIVE_PART * least:
                 (left, right), (top, bottom) = _unjoined(x, width, small.shape[1]), _unjoined(y, height, small.shape[0])
-                boxes.append((left, top, right, bottom))
+                boxes.append((left * step, top * step, min(right * step, most_x), min(bottom * step, most_y)))
             elif self._lit_at is None:
                 cv2.accumulateWeighted(small[inside], self._background[inside], min(gap / ABSORB_S, 1.0))
-        if not boxes:
-            return NOTHING
-        return np.minimum(np.array(boxes, np.float32) * step, self._frame)
+        return np.array(boxes, np.float32) if boxes else NOTHING
 
     def _there(self, height: int) -> Array:
         """What had changed ``confirm_s`` ago, widened by how far an object may have come since."""
