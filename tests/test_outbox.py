@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -320,6 +322,42 @@ def test_what_a_damaged_file_still_tells_is_taken_over(tmp_path: Path, damaged: 
     gaps = [(name, gap.first, gap.last, gap.reason) for name in outbox.gaps.cameras() for gap in outbox.gaps.of(name)]
     assert gaps == [(missing[0], missing[1], missing[1], "damaged")]
     assert accept(outbox, "porch").seq > 10**12
+
+
+@pytest.mark.parametrize("fails", [None, 1, 2, 3])
+def test_what_a_damaged_file_holds_is_not_lost_where_the_disk_fails_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int | None
+) -> None:
+    """Nothing can be written, or just one of the files' names cannot be changed: the next try finds all of it once."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    entries = [accept(outbox, "porch") for _ in range(30)]
+    outbox.close()
+    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+    outbox = Outbox(path, OutboxOptions())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    calls = itertools.count(1)
+    rename = Path.rename
+
+    def may_fail(old: Path, new: Path) -> Path:
+        if next(calls) == fails:
+            raise OSError("the disk fails")
+        return rename(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", may_fail)
+        if fails is None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            with pytest.raises(SinkError, match="cannot be opened"):
+                outbox.open()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    outbox = Outbox(path, OutboxOptions())
+    assert names(outbox.open()) == names(entries)
+    assert outbox.seqs.next("porch") > 30
+    outbox.close()
+    assert names(opened(path)[1]) == names(entries)
 
 
 @pytest.mark.parametrize("accepts", [True, False])

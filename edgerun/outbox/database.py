@@ -40,7 +40,7 @@ class Database:
             self.close()
             raise
         if fresh:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def _set_up(self, max_pages: int) -> None:
         # Exclusive locking before the first read keeps the log's index in memory: no -shm file that a full disk
@@ -105,7 +105,8 @@ def is_full(error: sqlite3.Error) -> bool:
     return _FULL in str(error)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that what was renamed or made there stays so where the power fails."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,8 +1,9 @@
-"""A damaged outbox: set the file aside, and find what is still whole in it."""
+"""A damaged outbox: find what is still whole in it, and set it aside for a new file."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
 
+from edgerun.outbox.database import sync_folder
 from edgerun.outbox.rows import MARKS_ID, Row, Settled, Trace, scan, unpack
 from edgerun.records import dataclass
 
@@ -27,8 +29,41 @@ class Salvage:
     lost: dict[str, set[int]] = field(default_factory=dict)
 
 
-def set_aside(path: Path, wall: float) -> list[Path]:
-    """Rename the file and its log to ``*.corrupt-<time>``, delete all but the two newest such. The new names."""
+def draft_of(path: Path) -> Path:
+    """Where the file is made that is to take the place of a damaged one; nothing is there yet."""
+    draft = path.with_name(f"{path.name}.draft")
+    for left in (draft, _log_of(draft)):
+        left.unlink(missing_ok=True)
+    return draft
+
+
+def put_in_place(path: Path) -> None:
+    """Let the draft, which is closed, be the file. Raises OSError."""
+    draft = path.with_name(f"{path.name}.draft")
+    if _log_of(draft).exists():
+        raise OSError(errno.ENOSPC, "there was no room for all of the new file")
+    draft.rename(_fresh(path))
+    go_on(path)
+
+
+def go_on(path: Path) -> None:
+    """Do what is left of ``put_in_place`` where that was cut short: a fresh file is there until all is done."""
+    if _fresh(path).is_file():
+        _set_aside(path, time.time())
+        _fresh(path).rename(path)
+        sync_folder(path.parent)
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(f"{path.name}.fresh")
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _set_aside(path: Path, wall: float) -> None:
+    """Rename the file and its log to ``*.corrupt-<time>``, delete all but the two newest such."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(wall)) + f".{int(wall * 1e6) % 1_000_000:06d}"
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     for suffix in ("", "-wal"):
@@ -42,7 +77,6 @@ def set_aside(path: Path, wall: float) -> list[Path]:
         for file in (name, name.with_name(name.name + "-wal")):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 file.unlink()
-    return [file for file in (aside, aside.with_name(aside.name + "-wal")) if file.is_file()]
 
 
 def rescue(files: Iterable[Path]) -> Salvage:
@@ -83,11 +117,12 @@ def _traces(files: Iterable[Path], until: float) -> Iterator[Trace]:
 
 
 def _through_sqlite(files: list[Path], ids: Iterable[int], until: float) -> dict[int, Row]:
-    """Rows longer than a page, which only SQLite can put together, as far as it still finds them."""
+    """Rows longer than a page, which only SQLite can put together, as far as it still finds them. It may not write: it
+    would clear the log away."""
     found: dict[int, Row] = {}
     if not files:
         return found
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(files[0])) as damaged:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_readable(files[0])) as damaged:
         for number in sorted(ids):
             if time.monotonic() > until:
                 break
@@ -95,3 +130,7 @@ def _through_sqlite(files: list[Path], ids: Iterable[int], until: float) -> dict
                 for (blob,) in damaged.execute("SELECT row FROM alerts WHERE id=?", (number,)):
                     found[number] = unpack(blob)
     return found
+
+
+def _readable(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)

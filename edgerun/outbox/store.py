@@ -8,6 +8,7 @@ gave out, ``seq`` leaps to the seconds since 1970.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -26,7 +27,7 @@ from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
 from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
-from edgerun.outbox.salvage import Salvage, rescue, set_aside
+from edgerun.outbox.salvage import Salvage, draft_of, go_on, put_in_place, rescue
 from edgerun.outbox.seqs import Seqs
 from edgerun.records import dataclass
 
@@ -36,6 +37,8 @@ _EVICT = 64
 _SLACK = 16
 """Pages that a commit may need beside its rows."""
 _BALLAST_S = 30.0
+_UNCAPPED = (1 << 32) - 2
+"""What a damaged file is found to hold may be more than it may hold; the next alert makes what is too much give way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,7 @@ class Outbox:
     def _load_or_salvage(self) -> list[Entry]:
         wal = self._path.with_name(self._path.name + "-wal")
         try:
+            go_on(self._path)
             # SQLite would throw the log away if it found an empty file beside it.
             if wal.exists() and (not self._path.is_file() or self._path.stat().st_size == 0):
                 raise ValueError("the file is gone, its log is not")
@@ -105,12 +109,12 @@ class Outbox:
         except (sqlite3.Error, ValueError, TypeError) as error:
             if isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or is_full(error)):
                 raise
-            log.error("the outbox %s is damaged (%s): a new one is made of what is whole in it", self._path, error)
+            damage = error
         self.close()
+        self._draft(rescue(filter(Path.is_file, [self._path, wal])))
+        put_in_place(self._path)
         self.quarantined += 1
-        salvage = rescue(set_aside(self._path, time.time()))
-        self._load()
-        self._adopt(salvage)
+        log.error("the outbox %s was damaged (%s): a new one was made of what was whole in it", self._path, damage)
         return self._load()
 
     def _load(self) -> list[Entry]:
@@ -150,15 +154,17 @@ class Outbox:
         index.found_delivered(keeper.id for keeper in keepers)
         self.seqs.are_known()
 
-    def _adopt(self, salvage: Salvage) -> None:
-        """Put what was saved into the new file. Newer alerts may have been lost without a trace, so all cameras go on
-        above whatever seq they had."""
-        first = self._index.next_id
+    def _draft(self, salvage: Salvage) -> None:
+        """Put what was saved into a new file, beside the damaged one in case the disk fails now. Newer alerts may have
+        been lost without a trace, so all cameras go on above whatever seq they had."""
         above_all = max([int(time.time()), *salvage.last_seq.values()])
+        first = MARKS_ID + 1
         saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
+        gaps = Gaps()
         for camera, lost in salvage.lost.items():
-            self.gaps.add(camera, lost, "damaged", time.time())
-        self._opened().write([_insert([Row(first, ANY, above_all, (), b""), *saved]), *self.gaps.work()])
+            gaps.add(camera, lost, "damaged", time.time())
+        with contextlib.closing(Database(draft_of(self._path), _UNCAPPED)) as database:
+            database.write([_insert([Row(first, ANY, above_all, (), b""), *saved]), *gaps.work()])
 
     def add(self, entries: Sequence[Entry], busy: Collection[int] = ()) -> set[int]:
         """Commit alerts that are only in memory: they are accepted when this returns. If others have to give way,
