@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ _ALERTS = 15
 _REDRAW_S = 0.25
 _RATE_S = 5.0
 _SHOWN = ("status", "+/state", "+/detections", "+/alerts/last")
+_OF_ANOTHER_FORM = (AttributeError, KeyError, TypeError, ValueError)
+"""What comes of reading a payload that is none of ours: anybody may publish at these topics."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     inbox: queue.SimpleQueue[Request | str] = queue.SimpleQueue()
     topics = ("#",) if args.json else _SHOWN
     subscriptions = tuple(f"{args.prefix}/{args.device}/{topic}" for topic in topics)
-    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, subscriptions)
     logging.getLogger("edgerun").addHandler(logging.NullHandler())  # what goes wrong is told by the view itself
+    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, subscriptions)
     sink.open(_Inbox(inbox))
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
     try:
@@ -127,7 +130,8 @@ def _follow(inbox: queue.SimpleQueue[Request | str], until: float, show: Callabl
         except queue.Empty:
             continue
         if isinstance(item, Request):
-            show(item)
+            with suppress(*_OF_ANOTHER_FORM):
+                show(item)
         elif item != said:
             print(f"edgerun: {item or 'connected'}", file=sys.stderr)
             said = item
@@ -146,7 +150,17 @@ def payload_of(request: Request) -> Any:
 
 
 def _print_json(request: Request) -> None:
-    print(json.dumps({"topic": request.topic, "payload": payload_of(request)}, ensure_ascii=False), flush=True)
+    payload = payload_of(request)
+    try:
+        line = json.dumps({"topic": request.topic, "payload": payload}, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):  # Python reads some that is no JSON, such as NaN
+        line = json.dumps({"topic": request.topic, "payload": request.payload.decode()}, ensure_ascii=False)
+    print(line, flush=True)
+
+
+def _plain(text: str) -> str:
+    """Without characters that a terminal would take for orders to itself."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class _Alerts:
@@ -158,12 +172,13 @@ class _Alerts:
     def line(self, alert: dict[str, Any]) -> str:
         """Empty when it was told already; tells how many others a burst brought since."""
         camera, seq = (alert.get("device"), alert.get("camera")), alert.get("seq", 0)
+        told = f"{alert.get('captured', '')[11:19]}  {describe(alert)}"
         before = self._seqs.get(camera, seq - 1)
         if seq == before:
             return ""
         self._seqs[camera] = seq
         others = f"  (and {seq - before - 1} before it)" if seq > before + 1 else ""
-        return f"{alert.get('captured', '')[11:19]}  {describe(alert)}{others}"
+        return _plain(told + others)
 
 
 def _print_line(alerts: _Alerts, request: Request) -> None:
@@ -175,7 +190,7 @@ def _print_line(alerts: _Alerts, request: Request) -> None:
             print(line, flush=True)
     elif kind in ("status", "state") and not request.retained:
         state = payload.get("state", "") if isinstance(payload, dict) else payload
-        print(f"          {request.topic}: {state}", flush=True)
+        print(_plain(f"          {request.topic}: {state}"), flush=True)
 
 
 def describe(alert: dict[str, Any]) -> str:
@@ -192,7 +207,7 @@ class _Camera:
     state: str = ""
     frames: list[float] = field(default_factory=list)
     objects: str = ""
-    inference_ms: float | None = None
+    inference: str = ""
 
 
 class _View:
@@ -222,9 +237,9 @@ class _View:
         if kind == "state":
             row.state = str(payload.get("state", ""))
         else:
-            now = time.monotonic()
+            now, spent = time.monotonic(), payload.get("inference_ms")
             row.frames = [at for at in row.frames if now - at < _RATE_S] + [now]
-            row.inference_ms = payload.get("inference_ms")
+            row.inference = f"{spent:.1f} ms" if spent is not None else ""
             row.objects = _seen(payload.get("objects", ()))
 
     def render(self) -> RenderableType:
@@ -238,10 +253,10 @@ class _View:
         now = time.monotonic()
         for (device, camera), row in sorted(self._cameras.items()):
             fps = sum(now - at < _RATE_S for at in row.frames) / _RATE_S
-            spent = f"{row.inference_ms:.1f} ms" if row.inference_ms is not None else ""
             status = self._status.get(device, "")
             name = device if status in ("", "online") else f"{device} ({status})"
-            table.add_row(*map(Text, (name, camera, row.state, f"{fps:.1f}", spent, row.objects)))
+            cells = (name, camera, row.state, f"{fps:.1f}", row.inference, row.objects)
+            table.add_row(*(Text(_plain(cell)) for cell in cells))
         alerts = Text("\n".join(reversed(self._lines)) or "no alert yet")
         return Group(table, Text(self.news, style="red"), Text("Alerts", style="bold"), alerts)
 
@@ -277,6 +292,7 @@ def _take_all(inbox: queue.SimpleQueue[Request | str], view: _View) -> None:
         except queue.Empty:
             return
         if isinstance(item, Request):
-            view.take(item)
+            with suppress(*_OF_ANOTHER_FORM):
+                view.take(item)
         else:
             view.news = item

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
+import queue
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from rich.console import Console
 
+from edgerun.cli import watch as watching
+from edgerun.stages import Request
 from tests.cli import edgerun
 from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
@@ -122,3 +129,61 @@ def test_arguments_that_make_no_sense_are_refused_at_once(words: list[str], why:
     assert done.returncode in (2, 78)
     assert why in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+FOREIGN = (
+    '{"seq": "a"}',
+    '{"seq": 7, "captured": 5}',
+    '{"seq": 7, "objects": 5}',
+    '{"seq": 7, "objects": [{}]}',
+    '{"seq": 7, "objects": [{"label": "a", "score": "x"}]}',
+    '{"camera": []}',
+    '{"objects": [5]}',
+    '{"objects": [{"track_id": 1, "label": {}}]}',
+    '{"inference_ms": "x"}',
+)
+"""What others may publish at our topics."""
+OURS = {
+    "alerts/last": '{"camera": "b", "seq": 7, "rule": "own\\u001b[2J", "kind": "enter", "type": "instant"}',
+    "detections": '{"objects": [{"track_id": 1, "label": "cat"}], "inference_ms": 8}',
+}
+
+
+def requests(kind: str) -> queue.SimpleQueue[Request | str]:
+    """Those of others, and then one of ours."""
+    inbox: queue.SimpleQueue[Request | str] = queue.SimpleQueue()
+    for text in (*FOREIGN, OURS[kind]):
+        inbox.put(Request(f"edgerun/a/b/{kind}", text.encode()))
+    return inbox
+
+
+def test_what_others_publish_ends_no_view(capsys: pytest.CaptureFixture[str]) -> None:
+    """As lines: it is passed over, what is ours is still told, and nothing gives orders to the terminal."""
+    show = partial(watching._print_line, watching._Alerts())
+    watching._follow(requests("alerts/last"), time.monotonic() + 0.2, show)
+    assert capsys.readouterr().out.splitlines()[-1] == "  b  own?[2J  enter instant"
+
+
+def test_what_others_publish_ends_no_live_view() -> None:
+    view = watching._View("edgerun")
+    for kind in OURS:
+        watching._take_all(requests(kind), view)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(view.render())
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "8.0 ms" in shown and "1 cat" in shown and "own?[2J" in shown
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": 1e400}'])
+def test_what_is_no_json_is_printed_as_text(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that reads the lines knows neither NaN nor infinity."""
+    watching._print_json(Request("edgerun/a/b/x", text.encode()))
+    printed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert printed == {"topic": "edgerun/a/b/x", "payload": text}
+
+
+def test_the_older_version_is_no_complaint() -> None:
+    """The embedded broker speaks no other, and nobody who only looks loses an alert by it."""
+    done = edgerun("watch", "--port", "1", "--seconds", "2", "--mqtt", "3.1.1")
+    assert len(done.stderr.splitlines()) == 1
