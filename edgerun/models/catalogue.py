@@ -68,12 +68,14 @@ def catalogue(folders: Sequence[Path] = ()) -> dict[str, Entry]:
     for folder in (HERE, *folders):
         path = folder / "catalogue.json"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
         try:
             entries = {name: _entry(name, said, folder) for name, said in json.loads(text).items()} | entries
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path} is no model catalogue: {type(error).__name__}: {error}.") from error
     return entries
 

@@ -258,6 +258,26 @@ def test_a_catalogue_that_names_other_places_is_refused(name: str, store: Path) 
         resolve("bad")
 
 
+@pytest.mark.parametrize("text", [b"\xff", b"[]", b'{"a": ' * 20_000, b'{"mine": 1}', b""])
+def test_what_is_no_catalogue_is_said_to_be_none(text: bytes, store: Path) -> None:
+    store.mkdir()
+    (store / "catalogue.json").write_bytes(text)
+    with pytest.raises(ModelError, match=r"catalogue\.json is no model catalogue"):
+        resolve("mine")
+
+
+def test_a_catalogue_that_cannot_be_read(store: Path) -> None:
+    """Or whose labels cannot."""
+    (store / "catalogue.json").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"catalogue\.json cannot be read: Is a directory"):
+        resolve("mine")
+    (store / "catalogue.json").rmdir()
+    mine = {"files": [], **dict.fromkeys(("task", "good_for", "input", "licence"), "x"), "labels": "mine.txt"}
+    (store / "catalogue.json").write_text(json.dumps({"mine": mine}))
+    with pytest.raises(ModelError, match=r"no model catalogue: FileNotFoundError: .*mine\.txt"):
+        resolve("mine")
+
+
 def test_paths_given_by_hand(tmp_path: Path) -> None:
     model, labels = tmp_path / "mine.tflite", tmp_path / "labels.txt"
     model.write_bytes(b"abc")
