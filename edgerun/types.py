@@ -307,6 +307,9 @@ class Message:
     correlation: bytes = b""
 
 
+GapReason: TypeAlias = Literal["evicted", "damaged"]
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A range of an alert's ``seq``, both ends included, of which ``count`` will never be delivered."""
@@ -314,5 +317,5 @@ class Gap:
     first: int
     last: int
     count: int
-    reason: Literal["evicted", "damaged"]
+    reason: GapReason
     wall: float

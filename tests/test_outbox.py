@@ -9,9 +9,10 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,12 @@ from hypothesis import strategies as st
 
 from edgerun.errors import SinkError
 from edgerun.outbox import Entry, Outbox, OutboxOptions
+from edgerun.outbox.database import Database, Work
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.rows import Row, pack, ranges, scan, unpack
+from edgerun.runtime.episodes import Episodes
+from edgerun.runtime.ledger import Ledger
+from edgerun.types import Event, Stamp, TrackedObject
 
 NAMES = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
 IDS = st.integers(0, 10**15 - 1)
@@ -553,3 +558,87 @@ def test_what_was_given_up_is_not_sent(tmp_path: Path) -> None:
     entry.body = b""
     outbox.give_up(entry)
     assert outbox.body(entry) is None
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, words: str, which: Callable[[str], object]) -> None:
+    """The disk fails with these words at every write whose first statement is of that kind."""
+    write = Database.write
+
+    def fails(self: Database, work: Sequence[Work], *, durable: bool = True) -> None:
+        if which(work[0][0]):
+            raise sqlite3.OperationalError(words)
+        write(self, work, durable=durable)
+
+    monkeypatch.setattr(Database, "write", fails)
+
+
+def told(outbox: Outbox) -> list[tuple[str, int, int, int, str]]:
+    found = [(name, gap) for name in outbox.gaps.cameras() for gap in outbox.gaps.of(name)]
+    return [(name, gap.first, gap.last, gap.count, gap.reason) for name, gap in found]
+
+
+@pytest.mark.parametrize("words", ["database or disk is full", "disk I/O error"])
+def test_what_did_not_give_way_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """At the cap the disk fails as well, so that nothing can be deleted: however often that is tried."""
+    outbox, _ = opened(tmp_path / "outbox.db", max_mb=1)
+    while not outbox.gaps.evicted:
+        accept(outbox, "porch", 20_000)
+    before = told(outbox)
+    refuse(monkeypatch, words, lambda statement: statement.startswith("DELETE"))
+    with pytest.raises(SinkError):
+        while True:
+            accept(outbox, "porch", 20_000)
+    assert told(outbox) == before
+
+
+def test_what_gave_way_for_others_is_told_though_these_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the cap the disk is full as well: there was room to delete, but none to insert."""
+    outbox = Outbox(tmp_path / "outbox.db", OutboxOptions(max_mb=1))
+    ledger = Ledger(outbox, "pi", Episodes(tmp_path / "open"))
+    assert ledger.open(0.0) == []
+    crowd = (TrackedObject(1, "person", 0.9, (1.0, 2.0, 30.0, 40.0)),) * 200
+    event = Event("enter", "visitor", "instant", 0, Stamp("porch", 1, 1.0, 1.7e9, 100, 100), objects=crowd)
+    refuse(monkeypatch, "database or disk is full", lambda statement: outbox.gave_way)
+    gone: set[int] = set()
+    while not gone:
+        ledger.take(event)
+        _, gone, cameras = ledger.commit([], 0.0)
+    assert ledger.unsaved
+    assert cameras == ["porch"]
+    assert len(gone) == outbox.gaps.evicted == ledger.evicted
+
+
+def test_what_was_given_up_in_memory_stays_named(tmp_path: Path) -> None:
+    """Though the file is opened anew, as after a failure of the disk, and at the next start."""
+    outbox, _ = opened(tmp_path / "outbox.db")
+    accept(outbox, "porch")
+    for seq in (outbox.seqs.next("porch"), outbox.seqs.next("porch")):
+        outbox.give_up(Entry("porch", seq))
+    for _ in range(2):
+        outbox.broken = True
+        outbox.open()
+        assert told(outbox) == [("porch", 2, 3, 2, "evicted")]
+        outbox.tick()
+    shutil.copytree(tmp_path, tmp_path / "killed")
+    assert told(opened(tmp_path / "killed" / "outbox.db")[0]) == [("porch", 2, 3, 2, "evicted")]
+
+
+def test_an_alert_that_is_found_damaged_is_named_and_its_number_not_given_again(tmp_path: Path) -> None:
+    """Nor its place in the file, though it was the newest: what came there would be taken for delivered."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    outbox.settle(accept(outbox, "porch"))
+    entry = accept(outbox, "porch")
+    outbox._opened().write([("UPDATE alerts SET row=? WHERE id=?", [(b"?", entry.row)])])
+    assert outbox.body(entry) is None
+    assert outbox.gaps.are_news
+    outbox.close()
+    outbox, waiting = opened(path)
+    assert (waiting, outbox.quarantined) == ([], 0)
+    assert told(outbox) == [("porch", 2, 2, 1, "damaged")]
+    assert accept(outbox, "porch").seq == 3
+    accept(outbox, "yard")
+    outbox.close()
+    assert names(opened(path)[1]) == [("porch", 3), ("yard", 1)]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from edgerun.outbox.rows import Row, pack
+
 PAGE = 1024
 """Bytes a page: a commit of one alert writes few of them, so small ones wear an SD card least."""
 _CHECK_S = 1.5
@@ -112,3 +114,7 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def insertion(new: Sequence[Row]) -> Work:
+    return "INSERT OR REPLACE INTO alerts VALUES (?,?)", [(row.id, pack(row)) for row in new]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 from edgerun.outbox.database import Work
 from edgerun.outbox.rows import ranges
-from edgerun.types import Gap
+from edgerun.types import Gap, GapReason
 
 _KEPT = 32
 
@@ -18,6 +18,8 @@ class Gaps:
 
     def __init__(self, stored: Iterable[tuple[Any, ...]] = ()) -> None:
         self._found: dict[str, list[Gap]] = {}
+        self.are_news = False
+        """Some were added; who tells of them clears this."""
         for camera, *fields in stored:
             self._found.setdefault(camera, []).append(Gap(*fields))
 
@@ -34,7 +36,8 @@ class Gaps:
         exact."""
         return list(self._found.get(camera, ()))
 
-    def add(self, camera: str, seqs: Iterable[int], reason: Literal["evicted", "damaged"], wall: float) -> None:
+    def add(self, camera: str, seqs: Iterable[int], reason: GapReason, wall: float) -> None:
+        self.are_news = True
         found = self._found.setdefault(camera, [])
         for first, last in ranges(seqs):
             if found and found[-1].reason == reason and found[-1].last + 1 == first:
@@ -45,6 +48,11 @@ class Gaps:
             found.append(Gap(first, last, count, reason, wall))
         while len(found) > _KEPT:
             _join_oldest(found)
+
+    def copy(self) -> Gaps:
+        copied = Gaps()
+        copied._found = {camera: list(found) for camera, found in self._found.items()}
+        return copied
 
     def work(self) -> list[Work]:
         """What writes the whole record."""

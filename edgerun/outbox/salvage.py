@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
 
-from edgerun.outbox.database import sync_folder
-from edgerun.outbox.rows import MARKS_ID, Row, Settled, Trace, scan, unpack
+from edgerun.outbox.database import Database, insertion, sync_folder
+from edgerun.outbox.gaps import Gaps
+from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, Trace, scan, unpack
 from edgerun.records import dataclass
 
 _KEPT = 2
 _LIMIT_S = 2.0
+_UNCAPPED = (1 << 32) - 2
+"""What is found may be more than the file may hold; what is too much gives way to the next alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +32,30 @@ class Salvage:
     lost: dict[str, set[int]] = field(default_factory=dict)
 
 
-def draft_of(path: Path) -> Path:
-    """Where the file is made that is to take the place of a damaged one; nothing is there yet."""
+def replace(path: Path, salvage: Salvage) -> None:
+    """Set the damaged file aside for one that holds what was saved; not before that is whole, as the disk may fail now.
+    Newer alerts may have been lost without a trace, so all cameras go on above whatever seq they had. Raises OSError or
+    sqlite3.Error."""
     draft = path.with_name(f"{path.name}.draft")
-    for left in (draft, _log_of(draft)):
+    log = draft.with_name(f"{draft.name}-wal")
+    for left in (draft, log):
         left.unlink(missing_ok=True)
-    return draft
-
-
-def put_in_place(path: Path) -> None:
-    """Let the draft, which is closed, be the file. Raises OSError."""
-    draft = path.with_name(f"{path.name}.draft")
-    if _log_of(draft).exists():
+    above_all = max([int(time.time()), *salvage.last_seq.values()])
+    first = MARKS_ID + 1
+    saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
+    gaps = Gaps()
+    for camera, lost in salvage.lost.items():
+        gaps.add(camera, lost, "damaged", time.time())
+    with contextlib.closing(Database(draft, _UNCAPPED)) as database:
+        database.write([insertion([Row(first, ANY, above_all, (), b""), *saved]), *gaps.work()])
+    if log.exists():
         raise OSError(errno.ENOSPC, "there was no room for all of the new file")
     draft.rename(_fresh(path))
     go_on(path)
 
 
 def go_on(path: Path) -> None:
-    """Do what is left of ``put_in_place`` where that was cut short: a fresh file is there until all is done."""
+    """Do what is left of ``replace`` where that was cut short: a fresh file is there until all is done."""
     if _fresh(path).is_file():
         _set_aside(path, time.time())
         _fresh(path).rename(path)
@@ -56,10 +64,6 @@ def go_on(path: Path) -> None:
 
 def _fresh(path: Path) -> Path:
     return path.with_name(f"{path.name}.fresh")
-
-
-def _log_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
 
 
 def _set_aside(path: Path, wall: float) -> None:

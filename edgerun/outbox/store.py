@@ -8,7 +8,6 @@ gave out, ``seq`` leaps to the seconds since 1970.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sqlite3
@@ -21,15 +20,16 @@ from typing import Annotated, cast
 from edgerun.errors import SinkError
 from edgerun.limits import Interval
 from edgerun.outbox.ballast import Ballast
-from edgerun.outbox.database import PAGE, Database, Work, is_full
+from edgerun.outbox.database import PAGE, Database, Work, insertion, is_full
 from edgerun.outbox.entry import Entry
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
-from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, checksum, pack, ranges, unpack
-from edgerun.outbox.salvage import Salvage, draft_of, go_on, put_in_place, rescue
+from edgerun.outbox.rows import MARKS_ID, Row, Settled, checksum, ranges, unpack
+from edgerun.outbox.salvage import go_on, replace, rescue
 from edgerun.outbox.seqs import Seqs
 from edgerun.records import dataclass
+from edgerun.types import GapReason
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ _EVICT = 64
 _SLACK = 16
 """Pages that a commit may need beside its rows."""
 _BALLAST_S = 30.0
-_UNCAPPED = (1 << 32) - 2
-"""What a damaged file is found to hold may be more than it may hold; the next alert makes what is too much give way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +61,10 @@ class Outbox:
         self._index = Index()
         self.seqs = Seqs(path.with_name(path.name + ".ahead"))
         self.gaps = Gaps()
+        self.gave_way: set[int] = set()
+        """Rows that were deleted for others' sake. Who holds entries of them forgets those, and clears this."""
+        self._unwritten: list[tuple[str, int, GapReason]] = []
+        """Of the gap record, what the file does not know yet."""
         self.broken = False
         self._ballast_due = 0.0
         self.quarantined = 0
@@ -76,6 +78,7 @@ class Outbox:
         over; that takes seconds at the most, whatever the file holds."""
         self.close()
         self._index = Index()
+        self.gave_way = set()
         self.broken = False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +114,7 @@ class Outbox:
                 raise
             damage = error
         self.close()
-        self._draft(rescue(filter(Path.is_file, [self._path, wal])))
-        put_in_place(self._path)
+        replace(self._path, rescue(filter(Path.is_file, [self._path, wal])))
         self.quarantined += 1
         log.error("the outbox %s was damaged (%s): a new one was made of what was whole in it", self._path, damage)
         return self._load()
@@ -138,6 +140,8 @@ class Outbox:
             if not row.body:
                 keepers.add(row.id)
         self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
+        for camera, seq, reason in self._unwritten:
+            self.gaps.add(camera, [seq], reason, time.time())
         index.found_delivered(settled.among(entries) | keepers)
         return [entries[number] for number in index.waiting]
 
@@ -146,7 +150,7 @@ class Outbox:
         index = self._index
         ahead = self.seqs.beyond(index.last_seq)
         keepers = [Row(index.next_id + n, *one, (), b"") for n, one in enumerate(ahead.items())]
-        if keepers and not self._write([_insert(keepers)], durable=True):
+        if keepers and not self._write([insertion(keepers)], durable=True):
             self.seqs.go_ahead()
             return
         for keeper in keepers:
@@ -154,58 +158,44 @@ class Outbox:
         index.found_delivered(keeper.id for keeper in keepers)
         self.seqs.are_known()
 
-    def _draft(self, salvage: Salvage) -> None:
-        """Put what was saved into a new file, beside the damaged one in case the disk fails now. Newer alerts may have
-        been lost without a trace, so all cameras go on above whatever seq they had."""
-        above_all = max([int(time.time()), *salvage.last_seq.values()])
-        first = MARKS_ID + 1
-        saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
-        gaps = Gaps()
-        for camera, lost in salvage.lost.items():
-            gaps.add(camera, lost, "damaged", time.time())
-        with contextlib.closing(Database(draft_of(self._path), _UNCAPPED)) as database:
-            database.write([_insert([Row(first, ANY, above_all, (), b""), *saved]), *gaps.work()])
-
-    def add(self, entries: Sequence[Entry], busy: Collection[int] = ()) -> set[int]:
-        """Commit alerts that are only in memory: they are accepted when this returns. If others have to give way,
-        the answer names their rows; those in ``busy`` are spared."""
-        evicted: set[int] = set()
+    def add(self, entries: Sequence[Entry], busy: Collection[int] = ()) -> None:
+        """Commit alerts that are only in memory: they are accepted when this returns. Others may have to give way, also
+        where it raises; those whose rows are in ``busy`` are spared."""
         index = self._index
         new = [
             Row(index.next_id + n, entry.camera, entry.seq, ranges(index.unmarked) if n == 0 else (), entry.body)
             for n, entry in enumerate(entries)
         ]
-        work = _insert(new)
+        work = insertion(new)
         while not self._write([work], durable=True):
-            victims = self._make_room(busy, new)
-            if not victims and not self._ballast.release():
+            if not self._make_room(busy, new) and not self._ballast.release():
                 self.seqs.go_ahead()
                 raise SinkError(f"the outbox {self._path} has no room: the disk is full")
-            evicted |= victims
         index.unmarked.clear()
         for entry, row, (_, packed) in zip(entries, new, work[1], strict=True):
             entry.row, entry.body, entry.checksum = row.id, b"", checksum(cast(bytes, packed))
             index.put(row)
-        return evicted - {MARKS_ID}
 
-    def _make_room(self, busy: Collection[int], new: Sequence[Row]) -> set[int]:
-        """In a file at its cap, delete what is delivered, else what waits longest. The rows deleted."""
+    def _make_room(self, busy: Collection[int], new: Sequence[Row]) -> bool:
+        """In a file at its cap, delete what is delivered, else what waits longest. False where that is no help."""
         if self._room() > 2 * sum(1 + len(row.body) // PAGE for row in new) + _SLACK:
-            return set()  # not the cap stood against it, but the disk
+            return False  # not the cap stood against it, but the disk
         index = self._index
         spared = {*busy, *index.newest.values()}
         delivered = [number for number in index.delivered if number not in spared]
         if delivered:
-            return {MARKS_ID} if self._delete(delivered) else set()
+            return self._delete(delivered)
         victims = [number for number in islice(index.waiting, len(spared) + _EVICT) if number not in spared][:_EVICT]
+        gaps = self.gaps.copy()
         for number in victims:
             row = self._row(number)
             if row is not None:
-                self.gaps.add(row.camera, [row.seq], "evicted", time.time())
-        if not victims or not self._delete(victims, self.gaps.work()):
-            return set()
+                gaps.add(row.camera, [row.seq], "evicted", time.time())
+        if not victims or not self._delete(victims, gaps):
+            return False
+        self.gave_way.update(victims)
         log.warning("the outbox is at its cap: the %d oldest alerts gave way", len(victims))
-        return set(victims)
+        return True
 
     def _room(self) -> int:
         try:
@@ -221,8 +211,11 @@ class Outbox:
         row = self._row(entry.row)
         if row is None and entry.row in self._index.waiting:
             log.error("alert %d of %s is damaged in the outbox", entry.seq, entry.camera)
-            self.gaps.add(entry.camera, [entry.seq], "damaged", time.time())
-            self._delete([entry.row], self.gaps.work())
+            self._lose(entry, "damaged")
+            self._index.settle(entry.row)
+            # In its place: the file must go on to know of its seq, and no row may come to have its id.
+            keeper = Row(entry.row, entry.camera, entry.seq, (), b"")
+            self._mark([insertion([keeper])])
         return row.body if row else None
 
     def _row(self, number: int) -> Row | None:
@@ -250,6 +243,8 @@ class Outbox:
             self._catch_up()
         if old := self._index.outlived():
             self._delete(old)
+        if self._unwritten:
+            self._mark()
         if time.monotonic() > self._ballast_due:
             self._ballast_due = time.monotonic() + _BALLAST_S
             self._ballast.restore()
@@ -260,9 +255,12 @@ class Outbox:
         return {row.camera: row.body for row in rows if row is not None and row.body}
 
     def give_up(self, entry: Entry) -> None:
-        """An alert that never came to the file will not be delivered; the gap record is written with the next
-        eviction or damage, if the disk allows."""
-        self.gaps.add(entry.camera, [entry.seq], "evicted", time.time())
+        """An alert that never came to the file will not be delivered; the gap record is written once it can be."""
+        self._lose(entry, "evicted")
+
+    def _lose(self, entry: Entry, reason: GapReason) -> None:
+        self.gaps.add(entry.camera, [entry.seq], reason, time.time())
+        self._unwritten.append((entry.camera, entry.seq, reason))
 
     def history(self, camera: str, since_seq: int) -> list[Entry]:
         """Delivered alerts that are still here, oldest first; of all cameras when ``camera`` is empty."""
@@ -278,23 +276,31 @@ class Outbox:
         if self._database is None:
             return
         try:
-            if self._index.unmarked and self._write([_insert([self._index.marks()])], durable=False):
-                self._index.unmarked.clear()
+            if self._index.unmarked or self._unwritten:
+                self._mark()
         except SinkError as error:
             log.warning("%s", error)
         finally:
             self._database.close()
             self._database = None
 
-    def _delete(self, numbers: Sequence[int], more: Sequence[Work] = ()) -> bool:
-        """Delete rows, with all marks that they carried written anew. False when there was no room even for that."""
-        spans = ranges(numbers)
-        marks = self._index.marks(set(numbers))
-        work = [("DELETE FROM alerts WHERE id BETWEEN ? AND ?", spans), _insert([marks]), *more]
-        if not self._write(work, durable=False):
+    def _delete(self, numbers: Sequence[int], gaps: Gaps | None = None) -> bool:
+        """Delete rows. False when there was no room even for that."""
+        work = ("DELETE FROM alerts WHERE id BETWEEN ? AND ?", ranges(numbers))
+        if not self._mark([work], set(numbers), gaps):
+            return False
+        self._index.drop(numbers)
+        return True
+
+    def _mark(self, work: Sequence[Work] = (), without: Collection[int] = (), gaps: Gaps | None = None) -> bool:
+        """Do the work, write all marks anew, as the rows that carried them may be gone by it, and the gap record where
+        it has changed: ``gaps`` from then on. False when there was no room."""
+        told = (gaps or self.gaps).work() if gaps or self._unwritten else []
+        if not self._write([*work, insertion([self._index.marks(without)]), *told], durable=False):
             return False
         self._index.unmarked.clear()
-        self._index.drop(numbers)
+        self._unwritten.clear()
+        self.gaps = gaps or self.gaps
         return True
 
     def _write(self, work: Sequence[Work], *, durable: bool) -> bool:
@@ -316,7 +322,3 @@ class Outbox:
         self.broken = True
         self.seqs.go_ahead()
         return SinkError(f"the outbox {self._path} failed: {error}")
-
-
-def _insert(new: Sequence[Row]) -> Work:
-    return "INSERT OR REPLACE INTO alerts VALUES (?,?)", [(row.id, pack(row)) for row in new]

@@ -75,21 +75,20 @@ class Ledger:
         if self.meter is not None:
             self.meter.taken(camera, seq, event.stamp.captured)
 
-    def commit(self, busy: Collection[Entry], now: float) -> tuple[list[Entry], set[int], set[str]]:
+    def commit(self, busy: Collection[Entry], now: float) -> tuple[list[Entry], set[int], list[str]]:
         """Write what was taken, in one go where it is little.
 
         The alerts to offer from now on (also when the disk failed: they are in memory then, and not accepted), the
-        rows that gave way for them (never one of ``busy``), and the cameras whose gap record changed.
+        rows that gave way for them (never one of ``busy``), and the cameras with gaps where those have changed.
         """
+        outbox = self._outbox
         fresh, self._fresh = self._fresh, []
         self._unsaved.extend(fresh)
-        evicted: set[int] = set()
-        gaps: set[str] = set()
         if self._unsaved and self._usable and now >= self._retry_at:
             rows = {entry.row for entry in busy}
             try:
                 while portion := self._portion():
-                    evicted |= self._outbox.add(portion, rows)
+                    outbox.add(portion, rows)
                     self._written(portion)
             except SinkError as error:
                 self._retry_at = now + _RETRY_S
@@ -97,11 +96,12 @@ class Ledger:
         while len(self._unsaved) > _UNSAVED:
             entry = self._unsaved.popleft()
             entry.body = b""
-            self._outbox.give_up(entry)
-            gaps.add(entry.camera)
-        if evicted or gaps:
-            gaps.update(self._outbox.gaps.cameras())
-            self.evicted = self._outbox.gaps.evicted
+            outbox.give_up(entry)
+        evicted, outbox.gave_way = outbox.gave_way, set()
+        gaps: list[str] = []
+        if outbox.gaps.are_news:
+            outbox.gaps.are_news = False
+            gaps, self.evicted = outbox.gaps.cameras(), outbox.gaps.evicted
         return [entry for entry in fresh if entry.row or entry.body], evicted, gaps
 
     def _portion(self) -> list[Entry]:
