@@ -216,7 +216,8 @@ BAD: list[tuple[str | bytes, str]] = [
     (CAMERA + "\tfps: 5", ":4: file: is not valid YAML: the line begins with a tab; indent with spaces alone"),
     (CAMERA + "    zones:\n    \ta: {}", ":5: file: is not valid YAML: the line begins with a tab"),
     (CAMERA + "model: [", ":5: file: is not valid YAML"),
-    (CAMERA + "model: \x01", "file: is not valid YAML"),
+    (CAMERA + "model: \x01", ":4: file: is not valid YAML: '\\x01' may not stand in a text file"),
+    ("# " + "\xe4" * 99 + "\n" + CAMERA + "model: \x01\n\n\n", ":5: file: is not valid YAML: '\\x01'"),
     ("a: 1\nb: \xe4".encode("latin-1"), ":2: file: is not UTF-8 text; save it as UTF-8"),
     ("\xff\xfea\x00:\x00".encode("latin-1"), ":1: file: is not UTF-8"),
     ("a: " + "x" * 262144, ":1: file: is larger than 256 KB"),
@@ -314,6 +315,8 @@ def test_secrets_come_from_where_the_file_says(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert password("{file: pw}") == Secret("from credentials")
     assert password(f"{{file: {tmp_path}/pw}}") == Secret("from the folder")
+    (tmp_path / "pw").write_bytes(b"\xef\xbb\xbffrom Windows\r\n")
+    assert password(f"{{file: {tmp_path}/pw}}") == Secret("from Windows")
     assert password("{env: PW}") == Secret("12345")
     assert password("${PW}") == Secret("12345")
     assert password("'$${PW}'") == Secret("${PW}")

@@ -142,9 +142,9 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> RefusedError:
             )
         said = ", ".join(part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
         return RefusedError(mark.line + 1, f"is not valid YAML at column {mark.column + 1}: {said}")
-    position = getattr(error, "position", None)
-    line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
-    return RefusedError(line, "is not valid YAML: a character that may not stand in a text file")
+    character = chr(getattr(error, "character", 0))  # its position would be in bytes or not, as the parser counts
+    line = text.count("\n", 0, text.find(character)) + 1
+    return RefusedError(line, f"is not valid YAML: {character!r} may not stand in a text file")
 
 
 @dataclass(slots=True)
@@ -303,6 +303,6 @@ def _fetch(node: Node, mapping: dict[str, Node], folder: Path, environ: Mapping[
     if len(raw) > MAX_SECRET_BYTES:
         raise ValueError(f"the file {path} is larger than {MAX_SECRET_BYTES // 1024} KB: not a secret")
     try:
-        node.value = raw.decode().rstrip("\r\n")
+        node.value = raw.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"the file {path} is not UTF-8 text") from error
