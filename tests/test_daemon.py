@@ -235,15 +235,23 @@ def test_a_wrong_configuration_is_refused_in_one_line(tmp_path: Path, more: dict
 
 
 def test_labels_that_share_a_topic_are_told(tmp_path: Path) -> None:
-    """At the start, as their counts go over each other; of a camera that counts nothing, or only one of them, not."""
+    """At the start, as their counts go over each other; of a camera that counts nothing, or only one of them, not. And
+    again when they are others, but not whenever the camera is started."""
     labels = tmp_path / "labels.txt"
-    labels.write_text("person\ncar/van\ncar_van\n")
-    wanted = config(1, counts=camera(clip()), one=camera(clip(), labels=["person", "car_van"]))
+    labels.write_text("person\ncar/van\ncar_van\ncar+van\n")
+    two, three = ["car/van", "car_van"], ["car/van", "car_van", "car+van"]
+    wanted = config(1, counts=camera(clip(), labels=two), one=camera(clip(), labels=["person", "car_van"]))
     wanted["cameras"]["none"] = {"source": clip(), "fps": 1}
-    with DaemonProcess(tmp_path / "daemon", {**wanted, "model": {"path": str(MODEL), "labels": str(labels)}}) as daemon:
+    wanted["model"] = {"path": str(MODEL), "labels": str(labels)}
+    with DaemonProcess(tmp_path / "daemon", wanted) as daemon:
         daemon.ready()
         assert daemon.said("camera counts: the labels 'car/van', 'car_van' share a topic")
         assert daemon.said("share a topic") == 1
+        for again, (counted, times) in enumerate(((two, 1), (three, 2)), 1):
+            wanted["cameras"]["counts"] = camera(clip(), fps=7 + again, labels=counted)
+            reload(daemon, wanted)
+            wait_for(lambda: daemon.said("cameras started again: counts") == again, 5, daemon.log)  # noqa: B023  used at once
+            assert daemon.said("share a topic") == times
         assert daemon.stop() == 0
 
 

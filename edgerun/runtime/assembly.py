@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,6 @@ from edgerun.sinks.stdout import StdoutSink
 from edgerun.stages import Feed
 from edgerun.topics import Topics, sharing
 
-log = logging.getLogger(__name__)
-
 
 def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
     """To the broker, and as lines to the standard output where that is asked for."""
@@ -38,12 +35,6 @@ def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:
     """Raises ConfigError for what does not fit the model."""
     options, model = config.cameras[name], detector.model
-    for labels in sharing(options.labels or detector.labels) if options.zones else ():
-        log.warning(
-            "camera %s: the labels %s share a topic, and it tells the count that changed last; change one of them",
-            name,
-            ", ".join(map(repr, sorted(labels))),
-        )
     outlet = Outlet(
         delivery,
         partial(DetectionsFormat, topics, name, detector.labels, model=model.name, sha256=model.sha256),
@@ -61,6 +52,16 @@ def camera_for(config: Config, name: str, detector: Detector, topics: Topics, de
         fps=options.fps,
         weight=options.fps * (options.priority + 1),
         lossless=not getattr(options.source.options, "pace", True),
+    )
+
+
+def shared_topics(config: Config, name: str, detector: Detector) -> tuple[str, ...]:
+    """What to say of a camera's labels of which one goes over another's counts."""
+    options = config.cameras[name]
+    return tuple(
+        f"camera {name}: the labels {', '.join(map(repr, sorted(labels)))} share a topic, and it tells the count that "
+        "changed last; change one of them"
+        for labels in (sharing(options.labels or detector.labels) if options.zones else ())
     )
 
 

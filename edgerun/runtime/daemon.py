@@ -25,7 +25,7 @@ from edgerun.notify import Notifier
 from edgerun.remembered import note_load
 from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import camera_for, delivery_for
+from edgerun.runtime.assembly import camera_for, delivery_for, shared_topics
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.commands import Commands
@@ -75,6 +75,8 @@ class Daemon:
         self._cameras: dict[str, Camera] = {}
         self._metrics = Metrics(lambda: self._latest)
         self._rollout = Rollout()
+        self._shared: dict[str, tuple[str, ...]] = {}
+        """What was said of each camera's labels last."""
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then return the exit status.
@@ -166,6 +168,14 @@ class Daemon:
                 self._metrics.attach(self._cameras, self._delivery)
                 self._cameras[name].paused = name in paused
                 self._cameras[name].start()
+                self._warn_of_shared_topics(name)
+
+    def _warn_of_shared_topics(self, name: str) -> None:
+        shared = shared_topics(self._config, name, self._detector)
+        if shared != self._shared.get(name, ()):
+            for words in shared:
+                log.warning("%s", words)
+        self._shared[name] = shared
 
     def _views(self) -> dict[str, CameraView]:
         """What subscribers are told of the cameras that there are."""
