@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edgerun.types import Array
+from edgerun.worker import child
+from edgerun.worker.forking import Errand
+from edgerun.worker.wire import SLOT, Load, Slots
+from tests.fakes import FakeEngine, FakeEngineOptions
 
 _PROGRAM = """
 import ctypes, mmap, sys, threading
@@ -63,3 +74,36 @@ def test_what_was_only_read_is_let_go_and_comes_back_and_what_was_changed_stays(
 
 def test_beside_other_threads_nothing_is_touched(tmp_path: Path) -> None:
     assert let_go_mb(tmp_path, "threads") == 0
+
+
+@pytest.mark.parametrize(("pause_s", "after"), [(0.01, 6), (0.1, 0)])
+def test_a_stream_that_never_pauses_waits_for_it_once(
+    pause_s: float, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After five seconds of it; otherwise in the first pause, ahead of all requests here."""
+    now = [100.0]
+    happened: list[str] = []
+
+    class Engine(FakeEngine):
+        def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+            now[0] += 1.0
+            happened.append("inference")
+            return super().infer(tensors)
+
+    def select(requests: list[int], _: object, __: object, timeout_s: float) -> tuple[list[int], ...]:
+        return ([] if pause_s > timeout_s else requests), [], []
+
+    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: now[0], perf_counter_ns=lambda: 0))
+    monkeypatch.setattr(child, "select", SimpleNamespace(select=select))
+    monkeypatch.setattr(child, "let_go_of_files", lambda: happened.append("let go"))
+    engine = Engine(FakeEngineOptions(), Path("fake.model"))
+    requests, asked = os.pipe()
+    answers, replies = os.pipe()
+    memory = os.memfd_create("fake")
+    Slots(memory, engine.io, 1, create=True)
+    os.write(asked, SLOT.pack(0) * 10)
+    os.close(asked)
+    child._serve(engine, Load(Engine, None, Path(), 1), Errand(b"", memory, requests, replies, -1))
+    for descriptor in (requests, answers, replies, memory):
+        os.close(descriptor)
+    assert happened == ["inference"] * after + ["let go"] + ["inference"] * (10 - after)

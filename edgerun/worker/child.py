@@ -27,6 +27,8 @@ from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, 
 
 _PAUSE_S = 0.05
 """When nothing was asked for so long, nobody waits for what can be put off."""
+_PUT_OFF_S = 5.0
+"""Where there is no such pause for so long, a request has to wait for it: some milliseconds, once."""
 
 
 def _prepare(load: Load) -> None:
@@ -50,11 +52,12 @@ def _load(load: Load) -> Engine:
 
 def _serve(engine: Engine, load: Load, errand: Errand) -> None:
     slots = None
-    has_let_go = False
+    has_let_go, put_off_until = False, time.monotonic() + _PUT_OFF_S
     while True:
-        if not has_let_go and not select.select([errand.requests], [], [], _PAUSE_S)[0]:
-            let_go_of_files()
-            has_let_go = True
+        if not has_let_go:
+            has_let_go = _is_pause(errand.requests) or time.monotonic() > put_off_until
+            if has_let_go:
+                let_go_of_files()
         try:
             (number,) = SLOT.unpack(read_exactly(errand.requests, SLOT.size))
         except EOFError:
@@ -69,6 +72,10 @@ def _serve(engine: Engine, load: Load, errand: Errand) -> None:
         except (EngineError, ValueError) as error:
             reason = str(error).encode()[:2000]
         os.write(errand.replies, REPLY.pack(number, len(reason), time.perf_counter_ns() - started) + reason)
+
+
+def _is_pause(requests: int) -> bool:
+    return not select.select([requests], [], [], _PAUSE_S)[0]
 
 
 def main(errand: Errand) -> int:
