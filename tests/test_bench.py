@@ -72,3 +72,29 @@ def test_bench_writes_what_it_measured_beside_its_floor(tmp_path: Path) -> None:
     assert told["machine"]["cores"] >= 1
     (figure,) = told["sections"][0]["figures"]
     assert figure["median"] > 0 and figure["floor"]["median"] > 0
+
+
+@pytest.mark.parametrize("text", ["hello", "{}", "[]", '{"machine": {}, "sections": [{}]}', "\xff"])
+def test_figures_that_bench_did_not_write_are_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found := tmp_path / "found.json").write_text(text, encoding="latin-1")
+    assert main(["bench", "--found", str(found)]) == 78
+    assert f"{found} is not what --json wrote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_place_that_is_not_there_is_told_before_anything_is_measured(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "motion", "--repeats", "1", option, str(tmp_path / "away" / "figures")]) == 78
+    told = capsys.readouterr()
+    assert f"there is no folder {tmp_path / 'away'}" in told.err
+    assert not told.out
+
+
+@pytest.mark.parametrize("option", ["--repeats=0", "--repeats=-1", "--repeats=1.5", "--starts=-1"])
+def test_nothing_is_measured_less_than_once(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "tracker", option])
+    assert "must be a whole number from" in capsys.readouterr().err

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 
 from edgerun.errors import ConfigError
@@ -19,6 +20,36 @@ def above_zero(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return number
+
+
+def zero_or_more(text: str) -> float:
+    """A number, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number >= 0:  # nor is NaN
+        raise argparse.ArgumentTypeError(f"must be a number from 0 on, not {text!r}")
+    return number
+
+
+def whole_from(least: int) -> Callable[[str], int]:
+    """A whole number of at least so many, for argparse."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, not {text!r}")
+        return int(text)
+
+    return whole
+
+
+def unix_time(text: str) -> float:
+    """Of a date and time in ISO 8601, for argparse."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):  # also the first and the last day of the calendar, in some zones
+        raise argparse.ArgumentTypeError(f"must be a time such as 2026-11-22T18:30, not {text!r}") from None
 
 
 def port(text: str) -> int:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgerun.cli.arguments import above_zero
+from edgerun.cli.arguments import above_zero, whole_from
 from edgerun.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,9 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip", type=Path, help="what to look at (default: the bundled clip)")
     parser.add_argument("--model", type=Path, help="a model file (default: the bundled one)")
     parser.add_argument("--labels", type=Path, help="its labels")
-    parser.add_argument("--repeats", type=int, metavar="N", help=f"rounds (default: {_FULL[0]}, short: {_SHORT[0]})")
+    parser.add_argument(
+        "--repeats", type=whole_from(1), metavar="N", help=f"rounds (default: {_FULL[0]}, short: {_SHORT[0]})"
+    )
     parser.add_argument("--seconds", type=above_zero, metavar="S", help="length of one measurement in a round")
-    parser.add_argument("--starts", type=int, default=0, metavar="N", help="with start: so many more, counted")
+    parser.add_argument(
+        "--starts", type=whole_from(0), default=0, metavar="N", help="with start: so many more, counted"
+    )
     parser.add_argument("--peer-python", type=Path, metavar="PYTHON", help="a Python with roboflow's trackers")
     parser.add_argument(
         "--found", type=Path, nargs="+", default=[], metavar="FILE", help="what --json wrote before, for the report"
@@ -54,17 +58,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgerun.bench import machine
-    from edgerun.bench.figures import Section, table
+    from edgerun.bench.figures import table
     from edgerun.bench.report import page
 
     for given in (args.clip, args.model, args.labels, args.peer_python, *args.found):
         if given is not None and not given.exists():
             raise ConfigError(f"{given} is not there")
+    for target in (args.json, args.report):  # asked before anything is measured, which takes long
+        if target is not None and not target.parent.is_dir():
+            raise ConfigError(f"{target} cannot be written: there is no folder {target.parent}")
     out = sys.stderr if args.json and str(args.json) == "-" else sys.stdout
-    before = [json.loads(file.read_text("utf-8")) for file in args.found]
-    described = before[0]["machine"] if before else machine.describe()
+    before = [_told(file) for file in args.found]
+    described = before[0][0] if before else machine.describe()
     print(machine.sentence(described) + "\n", file=out)
-    sections = [Section.of(one) for found in before for one in found["sections"]]
+    sections = [section for _, told in before for section in told]
     for section in () if before else _measured(args):
         sections.append(section)
         print(table(section), file=out, flush=True)
@@ -74,6 +81,17 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         args.report.write_text(page(described, sections), encoding="utf-8")
     return 0
+
+
+def _told(file: Path) -> tuple[dict[str, Any], list[Section]]:
+    """The machine and its figures, as ``--json`` wrote them. Raises ConfigError."""
+    from edgerun.bench.figures import Section
+
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        return told["machine"], [Section.of(one) for one in told["sections"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is not what --json wrote: {type(error).__name__}: {error}") from error
 
 
 def _measured(args: argparse.Namespace) -> Iterator[Section]:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgerun.cli.arguments import spare
+from edgerun.cli.arguments import spare, zero_or_more
 from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import load, plugin_tables
 from edgerun.devices import look_around
@@ -24,7 +24,9 @@ _SERVICE_SOCKET = Path("/run/edgerun/control.sock")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
-    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait so many seconds for it to be well")
+    parser.add_argument(
+        "--wait", type=zero_or_more, default=0.0, metavar="S", help="wait so many seconds for it to be well"
+    )
     parser.add_argument("--json", action="store_true", help="all the daemon says of itself")
     parser.add_argument(
         "--bundle", type=Path, metavar="FILE.tar.gz", help="also write all that helps a helper, without passwords"

@@ -8,11 +8,10 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgerun.cli.arguments import above_zero, spare
+from edgerun.cli.arguments import above_zero, spare, unix_time
 from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import Config, load, source
 from edgerun.drawing import Painter, draw_details
@@ -26,8 +25,6 @@ from edgerun.runtime.session import Session
 from edgerun.stages import Feed
 from edgerun.types import F32, Event, Stamp
 
-_EPOCH = datetime.fromtimestamp(0, timezone.utc)
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
@@ -38,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--recorded-at",
-        type=datetime.fromisoformat,
-        default=_EPOCH,
+        type=unix_time,
+        default=0.0,
         metavar="TIME",
         help="when the clip began, for schedules: 2026-11-22T18:30 by this machine's clock, or with +01:00",
     )
@@ -61,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         spare([args.video, args.config, *([args.expect] if args.expect else [])], args.save)
     events = []
     with recording(args.save) if args.save else nullcontext() as kept:
-        for record in replay(config, args.camera, args.video, args.fps, kept, args.recorded_at.timestamp()):
+        for record in replay(config, args.camera, args.video, args.fps, kept, args.recorded_at):
             if record["type"] == "event":
                 events.append(json.dumps(record))
                 print(events[-1])

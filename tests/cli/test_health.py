@@ -57,3 +57,11 @@ def test_a_configuration_that_is_not_there_or_is_bad_is_told(
     assert f"asking the daemon that keeps its state in {own.parent}" in told.err
     assert main(["health", "-c", str(own), "--bundle", str(own)]) == 78
     assert own.read_text() == "cameras: {}\n"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "soon"])
+def test_no_time_to_wait_for(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """That it is no number would otherwise be waited for without end."""
+    with pytest.raises(SystemExit):
+        main(["health", f"--wait={seconds}"])
+    assert f"--wait: must be a number from 0 on, not '{seconds}'" in capsys.readouterr().err

@@ -62,9 +62,10 @@ def test_schedules_go_by_the_time_of_the_recording(config: Path, capsys: pytest.
         assert main([*words, time]) == 0
         found.append(len(capsys.readouterr().out.splitlines()))
     assert found[0] == 0 < found[1]
-    with pytest.raises(SystemExit):
-        main([*words, "tonight"])
-    assert "--recorded-at" in capsys.readouterr().err
+    for time in ("tonight", "0001-01-01"):
+        with pytest.raises(SystemExit):
+            main([*words, time])
+        assert f"--recorded-at: must be a time such as 2026-11-22T18:30, not '{time}'" in capsys.readouterr().err
 
 
 def test_detect_finds_no_less_in_parts_than_in_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
