@@ -57,7 +57,7 @@ def first_news(**options: Any) -> str:
 
 
 def test_a_window_is_never_exceeded(tmp_path: Path) -> None:
-    """Alerts, last alerts and states together stay within what the broker takes, and all arrive."""
+    """Alerts, last alerts, states and answers together stay within what the broker takes, and all arrive."""
     broker = StrictBroker()
     topics = Topics("edgerun", "pi")
     sink = MqttSink(MqttOptions(port=broker.port), "pi")
@@ -67,8 +67,10 @@ def test_a_window_is_never_exceeded(tmp_path: Path) -> None:
         delivery.retain(Message(f"edgerun/pi/state{n}", b"x", 1, True))
     delivery.start()
     counts(delivery, delivered=60)
-    states = {f"edgerun/pi/state{n}" for n in range(60)}
-    wait_for(lambda: states <= {topic for topic, _ in broker.published}, 20, "all states")
+    for n in range(20):
+        delivery.answer(Message(f"edgerun/pi/ack{n}", b"{}", 1))
+    states = {f"edgerun/pi/state{n}" for n in range(60)} | {f"edgerun/pi/ack{n}" for n in range(20)}
+    wait_for(lambda: states <= {topic for topic, _ in broker.published}, 20, "all states and answers")
     assert 1 < broker.most_unanswered <= RECEIVE_MAXIMUM
     delivery.close(1.0)
     broker.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 
 from edgerun import messages
@@ -49,6 +50,8 @@ class Departures:
         self._lanes = lanes
         self._retained = retained
         self._flights: dict[int, _Flight] = {}
+        self._answers: deque[Message] = deque()
+        """To commands; each is sent once, whether it arrives or not, as soon as the window has room."""
         self._refusals: set[tuple[str, str]] = set()
         self._token = 0
         self._window = 0
@@ -63,7 +66,7 @@ class Departures:
 
     @property
     def idle(self) -> bool:
-        return not self._flights
+        return not (self._flights or self._answers)
 
     def start(self, window: int, session: int) -> None:
         """A connection is up: whoever listens there may know nothing yet, or be about to come back as well."""
@@ -78,6 +81,7 @@ class Departures:
         self._window = 0
         self.error = reason
         self._flights.clear()
+        self._answers.clear()
         self._lanes.lost()
 
     def tick(self, now: float) -> None:
@@ -88,7 +92,10 @@ class Departures:
             self._sink.reconnect(self.error)
 
     def fill(self, now: float) -> None:
-        """Put as much in flight as the window takes: alerts first, but a quarter of it is for retained messages."""
+        """Put as much in flight as the window takes: alerts first, but a quarter of it is for retained messages, and
+        somebody waits for answers."""
+        while self._answers and len(self._flights) < self._window and self._offer(self._answers[0], None, now):
+            self._answers.popleft()
         others = sum(flight.entry is None for flight in self._flights.values())
         share = max(max(1, self._window // 4) - others, 0)
         alerts = others + self._alerts_at_a_time()
@@ -149,8 +156,9 @@ class Departures:
         return True
 
     def answer(self, message: Message) -> None:
-        """Send once, whether it arrives or not."""
-        self._offer(message, None, time.monotonic())
+        """Send it soon, or never where there is no connection."""
+        if self._window:
+            self._answers.append(message)
 
     def note(self, token: int) -> None:
         """The broker has taken it: make that known to the next run, should this one be killed now. Called from the
