@@ -111,3 +111,17 @@ def test_no_frames_per_second(fps: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["replay", "--camera", "door", "--video", "a.mp4", f"--fps={fps}"])
     assert f"--fps: must be a number above 0, not '{fps}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [None, "hello", "[" * 100_000, "\xff"])
+def test_events_that_cannot_be_compared_with_are_told_before_the_clip_is_played(
+    text: str | None, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = tmp_path / "expected.jsonl"
+    if text is not None:
+        expected.write_text(text, encoding="latin-1")
+    words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP), "--expect", str(expected)]
+    assert main(words) == 78
+    told = capsys.readouterr()
+    assert f"{expected} cannot be read as JSON lines" in told.err
+    assert not told.out
