@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CONFIG = """\
 device: demo
-state_dir: {folder}
+state_dir: {state_dir}
 mqtt:
   embedded: true
   host: 127.0.0.1
@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edgerun-demo-") as folder:
         port = _free_port()
         config = Path(folder) / "demo.yaml"
-        config.write_text(_CONFIG.format(folder=folder, port=port, clip=BUNDLED / "demo.mp4"), encoding="utf-8")
+        text = _CONFIG.format(state_dir=_quoted(folder), port=port, clip=_quoted(BUNDLED / "demo.mp4"))
+        config.write_text(text, encoding="utf-8")
         print(f"starting the daemon with a broker of its own on port {port}", file=sys.stderr)
         daemon = subprocess.Popen(
             [sys.executable, "-m", "edgerun", "run", "-c", str(config)],
@@ -76,6 +77,11 @@ def run(args: argparse.Namespace) -> int:
     alerts = ", ".join(f"{count} {kind}" for kind, count in seen.items() if kind != "detections") or "none"
     print(f"{seen['detections']} frames of detections; alerts: {alerts}", file=sys.stderr)
     return 0 if seen["detections"] else 1
+
+
+def _quoted(path: str | Path) -> str:
+    """A path as a configuration takes it literally, with whatever stands in it."""
+    return json.dumps(str(path), ensure_ascii=False).replace("${", "$${")
 
 
 def _free_port() -> int:

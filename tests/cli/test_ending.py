@@ -104,15 +104,16 @@ def daemons_of(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_demo_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
-    """By ``timeout`` or Ctrl-C: it takes its daemon and its files with it."""
-    with demo(tmp_path) as process:
-        assert daemons_of(tmp_path)
+    """By ``timeout`` or Ctrl-C: it takes its daemon and its files with it, whatever their folder is called."""
+    (folder := tmp_path / "my #1, {2} ${3}").mkdir()
+    with demo(folder) as process:
+        assert daemons_of(folder)
         os.killpg(process.pid, number)  # as `timeout` and a terminal do
         _, log = process.communicate()
     assert "ERROR" not in log
     assert "frames of detections" in log
-    assert not daemons_of(tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert not daemons_of(folder)
+    assert list(tmp_path.rglob("*")) == [folder]
 
 
 def test_the_demo_is_killed(tmp_path: Path) -> None:
