@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import TlsOptions
 from edgerun.stages import Request, Verdict
 from edgerun.topics import Topics
@@ -103,6 +105,27 @@ def test_a_broker_that_does_not_read_holds_nobody_up() -> None:
     assert len(pictures) == sent
     assert all(picture[1:] == picture[1:6] * 20_000 for picture in pictures)
     sink.close()
+    broker.close()
+
+
+def test_a_connection_that_comes_about_after_the_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow name server, or a host that had gone: ``close`` does not wait for it."""
+    broker = StrictBroker()
+    connects, may_connect, connect = threading.Event(), threading.Event(), Connection.open
+
+    def slow(connection: Connection) -> None:
+        connects.set()
+        may_connect.wait(10)
+        connect(connection)
+
+    monkeypatch.setattr(Connection, "open", slow)
+    sink, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
+    sink.open(diary)
+    assert connects.wait(10)
+    sink.close()
+    may_connect.set()
+    wait_for(lambda: "mqtt" not in {thread.name for thread in threading.enumerate()}, 10, "its thread has ended")
+    assert diary.news.empty()
     broker.close()
 
 

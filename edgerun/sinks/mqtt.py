@@ -199,6 +199,8 @@ class MqttSink:
         try:
             connection.open()
             self._connection = connection
+            if self._closing.is_set():  # meanwhile, when there was no connection to take leave of
+                connection.say_goodbye()
             return connection.serve(self._roused), True
         except SinkError as error:
             return str(error), error.retriable
