@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -57,6 +58,11 @@ def port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"must be a port, 1 to 65535, not {text!r}")
     return int(text)
+
+
+def literal(text: str) -> str:
+    """A text as it is to be written into a configuration, with whatever stands in it."""
+    return json.dumps(text, ensure_ascii=False).replace("${", "$${")
 
 
 def spare(inputs: Iterable[Path], target: Path) -> None:

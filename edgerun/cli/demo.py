@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from edgerun.children import die_with_parent
-from edgerun.cli.arguments import above_zero
+from edgerun.cli.arguments import above_zero, literal
 from edgerun.errors import EdgerunError, SinkError
 from edgerun.models.store import BUNDLED
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edgerun-demo-") as folder:
         port = _free_port()
         config = Path(folder) / "demo.yaml"
-        text = _CONFIG.format(state_dir=_quoted(folder), port=port, clip=_quoted(BUNDLED / "demo.mp4"))
+        text = _CONFIG.format(state_dir=literal(folder), port=port, clip=literal(str(BUNDLED / "demo.mp4")))
         config.write_text(text, encoding="utf-8")
         print(f"starting the daemon with a broker of its own on port {port}", file=sys.stderr)
         daemon = subprocess.Popen(
@@ -77,11 +77,6 @@ def run(args: argparse.Namespace) -> int:
     alerts = ", ".join(f"{count} {kind}" for kind, count in seen.items() if kind != "detections") or "none"
     print(f"{seen['detections']} frames of detections; alerts: {alerts}", file=sys.stderr)
     return 0 if seen["detections"] else 1
-
-
-def _quoted(path: str | Path) -> str:
-    """A path as a configuration takes it literally, with whatever stands in it."""
-    return json.dumps(str(path), ensure_ascii=False).replace("${", "$${")
 
 
 def _free_port() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgerun import config
-from edgerun.cli.arguments import spare
+from edgerun.cli.arguments import literal, spare
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError
 from edgerun.labels import label
@@ -49,9 +49,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def model_choice(args: argparse.Namespace) -> config.ModelChoice:
     """What the model arguments ask for. Raises ConfigError."""
     kind = "path" if is_path(args.model) else "name"
-    options = {kind: json.dumps(args.model), "engine": args.engine, "head": args.head}
+    options = {kind: literal(args.model), "engine": args.engine, "head": args.head}
     if args.labels:
-        options["labels"] = json.dumps(args.labels)
+        options["labels"] = literal(args.labels)
     return config.model(options, Path.cwd())
 
 

@@ -82,11 +82,17 @@ def model(options: Mapping[str, str], folder: Path) -> ModelChoice:
     Raises ConfigError."""
     from edgerun.config import text
 
-    lines = ["cameras: {any: {source: {type: v4l2}}}", "model:", *(f"  {key}: {said}" for key, said in options.items())]
-    try:
-        config, found, _ = _examined(text.parse("\n".join(lines).encode()), folder)
-    except text.RefusedError as refused:
-        config, found = None, [refused.problem]
+    written: dict[str, Node] = {}
+    for key, said in options.items():
+        try:
+            node = text.parse(f"{key}: {said}".encode(errors="surrogateescape")).get(key)
+        except text.RefusedError as refused:
+            raise ConfigError(f"{key}: {refused.problem.message}") from None
+        if node is not None:
+            written[key] = node
+    camera = text.parse(b"{source: {type: v4l2}}")
+    root = text.Node(1, {"cameras": text.Node(1, {"any": camera}), "model": text.Node(1, written)})
+    config, found, _ = _examined(root, folder)
     if config is None or found:
         raise ConfigError("; ".join(f"{one.path.removeprefix('model.')}: {one.message}" for one in found))
     return config.model

@@ -34,7 +34,8 @@ class ModelFile:
 def is_path(model: str) -> bool:
     """Whether somebody who writes a model in one word means a file: all that looks like one or is there, but never a
     name of the catalogue."""
-    return ("/" in model or "." in model or Path(model).exists()) and model not in catalogue(folders())
+    seems = "/" in model or "." in model or (model != "" and Path(model).exists())
+    return seems and model not in catalogue(folders())
 
 
 def catalogued(*names: str) -> list[Entry]:

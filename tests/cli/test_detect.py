@@ -107,7 +107,9 @@ def test_outlines_are_told(red: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ("{type: onnx, threds: 2}", "engine.threds: unknown key; did you mean threads?"),
         ("onyx", "engine: has no type 'onyx': one of auto, "),
         ("{type: remote, url: nowhere}", "must be like http://HOST:8000"),
-        ("{type: onnx", "is not valid YAML"),
+        ("{type: onnx", "edgerun: engine: is not valid YAML"),
+        ("a: b", "edgerun: engine: is not valid YAML"),
+        ("\udcff", "edgerun: engine: is not UTF-8 text"),
     ],
 )
 def test_an_engine_that_makes_no_sense_is_told(
@@ -115,6 +117,20 @@ def test_an_engine_that_makes_no_sense_is_told(
 ) -> None:
     assert main(["detect", str(red), "--engine", engine]) != 0
     assert words in capsys.readouterr().err
+
+
+def test_a_model_of_any_name_is_found(red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, labels = tmp_path / "my #1, {2} ${3} \u20ac \U0001f600.onnx", tmp_path / "\U0001f600.txt"
+    model.write_bytes(make.pooling([1, 3, 8, 8]))
+    labels.write_text("red\ngreen\nblue\n")
+    (found,) = seen(capsys, red, "--model", model, "--labels", labels, "--engine", "onnx")
+    assert found["label"] == "red"
+
+
+def test_a_name_that_is_empty_is_not_taken_for_the_default(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a variable that a script did not set."""
+    assert main(["detect", str(red), "--model", ""]) == 78
+    assert "no model is called ''" in capsys.readouterr().err
 
 
 def test_images_of_one_name_are_all_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
