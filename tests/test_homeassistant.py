@@ -13,6 +13,7 @@ import pytest
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.runtime.announcer import Announcer
 from edgerun.runtime.retained import Retained
+from edgerun.schemas.states import CAMERA_STATE
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.topics import Topics
 from edgerun.types import Message
@@ -102,6 +103,12 @@ def test_switches_and_numbers_come_only_with_their_commands() -> None:
     assert {"porch_looking", "porch_score"} <= components(verbs=VERBS).keys()
     command = components(verbs=VERBS)["porch_score"]["command_template"]
     assert json.loads(command.replace("{{ value }}", "0.4")) == {"camera": "porch", "score": 0.4}
+
+
+def test_a_number_takes_whatever_may_be_configured() -> None:
+    """Home Assistant calls what lies beyond an error, with each message."""
+    number, allowed = components(verbs=VERBS)["porch_score"], CAMERA_STATE["properties"]["score"]
+    assert (number["min"], number["max"]) == (allowed["minimum"], allowed["maximum"])
 
 
 def test_what_the_configuration_no_longer_has_is_taken_away_once() -> None:
