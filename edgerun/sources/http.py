@@ -86,25 +86,20 @@ class Http:
         """Each JPEG that is due, until closed. Raises SourceError."""
         from http.client import HTTPException
 
+        from edgerun.sources._digest import UnknownLoginError
+
         try:
             opener, address = _opener(self._options)
             while not self._closed.is_set():
                 asked = time.monotonic()
-                with self._ask(opener, address) as response:
+                with opener.open(address, timeout=self._options.timeout_s) as response:
                     yield from self._answer(response)
                 self._closed.wait(max(asked + 1 / (self._feed.fps or 1.0) - time.monotonic(), 0))
+        except UnknownLoginError:
+            raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
         except (OSError, ValueError, HTTPException) as error:
             if not self._closed.is_set():
                 raise SourceError(f"{self._name} {_words(error, self._options.timeout_s)}") from None
-
-    def _ask(self, opener: OpenerDirector, address: str) -> HTTPResponse:
-        try:
-            response: HTTPResponse = opener.open(address, timeout=self._options.timeout_s)
-        except ValueError as error:
-            if "does not support the following scheme" in str(error):  # of urllib: neither basic nor digest
-                raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
-            raise
-        return response
 
     def _answer(self, response: HTTPResponse) -> Iterator[bytes]:
         with self._lock:
@@ -114,7 +109,7 @@ class Http:
             kind = response.headers.get_content_type()
             if kind.startswith("multipart/"):
                 limiter = Limiter(self._feed.fps)
-                for jpeg in body.parts(str(response.headers.get_param("boundary"))):
+                for jpeg in body.parts():
                     if limiter.due(time.monotonic()):
                         yield jpeg
                 if not self._closed.is_set():
@@ -142,19 +137,18 @@ class _Body:
     def whole(self) -> bytes:
         return b"".join(self._chunks(_LARGEST_JPEG))
 
-    def parts(self, boundary: str) -> Iterator[bytes]:
+    def parts(self) -> Iterator[bytes]:
         """The parts of a multipart body, until it ends.
 
         A part begins after a line that starts with ``--``, since cameras differ in what they announce as boundary,
-        and ends by its Content-Length or at the next boundary.
+        and ends by its Content-Length or at the next such line.
         """
-        name = boundary.lstrip("-").encode("latin-1", "replace")
         line = self._line()
         while line:
             self._deadline = time.monotonic() + self._timeout_s
             while line and not line.startswith(b"--"):
                 line = self._line()
-            length = None
+            boundary, length = line.strip(), None
             while line := self._line().strip():
                 header, _, value = line.partition(b":")
                 if header.strip().lower() == b"content-length" and value.strip().isdigit():
@@ -162,7 +156,7 @@ class _Body:
             if length is not None:
                 part, line = b"".join(self._chunks(min(length, _LARGEST_JPEG))), self._line()
             else:
-                part, line = self._until(name)
+                part, line = self._until(boundary)
             if part:
                 yield part
 
@@ -170,7 +164,7 @@ class _Body:
         """What comes before the next boundary, and the boundary's line."""
         part = bytearray()
         while (line := self._line()) and len(part) < _LARGEST_JPEG:
-            if line.startswith(b"--") and line.lstrip(b"-").startswith(boundary):
+            if line.startswith(boundary):
                 break
             part += line
         return bytes(part), line
@@ -195,16 +189,20 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     """What opens the URL, and the URL without its user and password."""
     from urllib import parse, request
 
+    from edgerun.sources._digest import Digest
+
     parts = parse.urlsplit(options.url)
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    netloc = parts.netloc.rpartition("@")[2]
+    address = parts._replace(netloc=netloc, fragment="").geturl()
     handlers: list[request.BaseHandler] = [
         request.ProxyHandler({}),  # cameras are on this network, whatever the environment says
         request.HTTPSHandler(context=trusting(insecure=not options.verify_tls)),
     ]
     if parts.username is not None:
         logins = request.HTTPPasswordMgrWithDefaultRealm()
-        logins.add_password(None, address, parse.unquote(parts.username), parse.unquote(parts.password or ""))
-        handlers += [request.HTTPBasicAuthHandler(logins), request.HTTPDigestAuthHandler(logins)]
+        server = parts._replace(netloc=netloc, path="", query="", fragment="").geturl()  # whatever page it leads us to
+        logins.add_password(None, server, parse.unquote(parts.username), parse.unquote(parts.password or ""))
+        handlers += [request.HTTPBasicAuthHandler(logins), Digest(logins)]
     opener = request.build_opener(*handlers)
     return opener, address
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
@@ -14,18 +14,21 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class HttpCamera:
-    """Serves ``answer`` to every GET; ``login`` is asked for by the ``scheme``, such as basic or digest."""
+    """Serves ``answer`` to every GET; ``login`` is asked for by one of the ``schemes``, such as basic, digest or digest
+    SHA-256."""
 
-    def __init__(self, answer: Answer, *, login: tuple[str, str] | None = None, scheme: str = "basic") -> None:
+    def __init__(self, answer: Answer, *, login: tuple[str, str] | None = None, schemes: Sequence[str] = ()) -> None:
         self.requests = 0
         camera = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 camera.requests += 1
-                if login and not camera._knows(self, login, scheme):
+                if login and not any(camera._knows(self, login, scheme) for scheme in schemes):
                     self.send_response(401)
-                    self.send_header("WWW-Authenticate", f'{scheme.title()} realm="camera", nonce="n1"')
+                    for kind, _, algorithm in (scheme.partition(" ") for scheme in schemes):
+                        named = f", algorithm={algorithm}" if algorithm else ""
+                        self.send_header("WWW-Authenticate", f'{kind.title()} realm="camera", nonce="n1"{named}')
                     self.end_headers()
                     return
                 try:
@@ -48,11 +51,16 @@ class HttpCamera:
         if scheme == "basic":
             return given == "Basic " + base64.b64encode(":".join(login).encode()).decode()
 
-        def md5(text: str) -> str:
-            return hashlib.md5(text.encode()).hexdigest()
+        known = {"": hashlib.md5, "MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+        hashed = known.get(scheme.partition(" ")[2].upper())
+        if hashed is None:
+            return False
 
-        secret = md5(f"{login[0]}:camera:{login[1]}")
-        return given.startswith("Digest") and md5(f"{secret}:n1:{md5(f'GET:{handler.path}')}") in given
+        def digest(text: str) -> str:
+            return hashed(text.encode()).hexdigest()
+
+        secret = digest(f"{login[0]}:camera:{login[1]}")
+        return given.startswith("Digest") and digest(f"{secret}:n1:{digest(f'GET:{handler.path}')}") in given
 
     def __enter__(self) -> HttpCamera:
         self._thread.start()

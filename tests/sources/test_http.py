@@ -64,7 +64,14 @@ def source(url: str, fps: float = 0.0, timeout_s: float = 5.0) -> Http:
 @pytest.mark.parametrize("lengths", [True, False])
 @pytest.mark.parametrize(
     ("announced", "fence"),
-    [("frame", b"--frame"), ('"frame"', b"--frame"), ("--frame", b"--frame"), ("--frame", b"----frame")],
+    [
+        ("frame", b"--frame"),
+        ('"frame"', b"--frame"),
+        ("--frame", b"--frame"),
+        ("--frame", b"----frame"),
+        ("frame", b"--another"),
+        ("", b"--frame"),
+    ],
 )
 def test_a_stream_gives_its_pictures_whatever_it_calls_its_boundary(
     lengths: bool, announced: str, fence: bytes
@@ -127,10 +134,33 @@ def test_an_empty_picture_is_left_out() -> None:
         assert near(levels(itertools.islice(source(camera.url, fps=50).frames(), 3)), [0, 1, 2])
 
 
-@pytest.mark.parametrize("scheme", ["basic", "digest"])
-def test_a_login_in_the_url_is_used(scheme: str) -> None:
-    with HttpCamera(single(jpeg(0)), login=("cam", "p@ss/1"), scheme=scheme) as camera:
-        next(source(f"http://cam:p%40ss%2F1@{camera.address}/snap").frames())
+@pytest.mark.parametrize(
+    "schemes",
+    [
+        ["basic"],
+        ["digest"],
+        ["digest MD5"],
+        ["digest SHA-256"],
+        ["digest SHA-256", "digest MD5"],
+        ["digest SHA3-512", "digest md5"],
+        ["negotiate", "digest"],
+        ["negotiate", "basic"],
+        ["digest SHA3-512", "basic"],
+    ],
+)
+def test_a_login_in_the_url_is_used(schemes: list[str]) -> None:
+    """Whichever of those that the camera offers is known, in their order; also on the page that it leads to."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path == "/snap":
+            request.send_response(302)
+            request.send_header("Location", "/elsewhere")
+            request.end_headers()
+        else:
+            single(jpeg(0))(request)
+
+    with HttpCamera(answer, login=("cam", "p@ssü/1"), schemes=schemes) as camera:
+        next(source(f"http://cam:p%40ss%C3%BC%2F1@{camera.address}/snap").frames())
 
 
 def refusal(url: str, timeout_s: float = 5.0) -> str:
@@ -143,7 +173,7 @@ def refusal(url: str, timeout_s: float = 5.0) -> str:
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])
 def test_a_wrong_password_is_told_without_showing_it(scheme: str) -> None:
-    with HttpCamera(single(jpeg(0)), login=("cam", "right"), scheme=scheme) as camera:
+    with HttpCamera(single(jpeg(0)), login=("cam", "right"), schemes=[scheme]) as camera:
         said = refusal(f"http://cam:s3cret@{camera.address}/snap")
         assert said == f"http://cam:***@{camera.address}/snap refuses the user name or password"
         assert "refuses the user name or password" in refusal(camera.url)
@@ -158,7 +188,7 @@ def test_other_answers_are_told_in_words() -> None:
         assert "gives text/html, which is neither" in refusal(camera.url)
     with HttpCamera(single(b"\x89PNG\r\n\x1a\n", "image/png")) as camera:
         assert "gives image/png; choose JPEG" in refusal(camera.url)
-    with HttpCamera(single(jpeg(0)), login=("cam", "x"), scheme="negotiate") as camera:
+    with HttpCamera(single(jpeg(0)), login=("cam", "x"), schemes=["negotiate", "digest SHA3-512"]) as camera:
         assert "asks for a kind of login" in refusal(f"http://cam:s3cret@{camera.address}/")
     assert "refuses the connection" in refusal(camera.url)
     assert "host name that nobody knows" in refusal("http://cam:s3cret@nowhere.invalid/")
