@@ -7,7 +7,8 @@ usage() {
     cat <<'USAGE'
 usage: sudo scripts/install.sh [options]
   --prefix DIR   where the virtual environment goes (default /opt/edgerun)
-  --venv DIR     use this virtual environment, with edgerun in it, instead of making one at the prefix
+  --venv DIR     use this virtual environment, with edgerun in it, instead of making one at the prefix;
+                 with --root one that is in there
   --extras LIST  extras to install, such as demo (default: none)
   --root DIR     install into an image or a chroot; services are not touched
   --uninstall    remove all but the configuration and the state
@@ -33,12 +34,27 @@ while (($#)); do
     shift
 done
 [[ $root == / ]] && root=""
+[[ $prefix == /* ]] || { echo "install.sh: --prefix must be an absolute path" >&2; exit 2; }
+prefix=$(realpath -ms -- "$prefix")
 case $prefix in
     / | /usr | /usr/local | /opt | /etc | /var | /home | /root | /bin | /lib)
         echo "install.sh: --prefix $prefix is not a folder of its own; give one such as /opt/edgerun" >&2; exit 2 ;;
-    /*) ;;
-    *) echo "install.sh: --prefix must be an absolute path" >&2; exit 2 ;;
 esac
+command=$prefix/bin/edgerun
+if [[ -n $venv ]]; then
+    venv=$(realpath -ms -- "$venv")
+    if [[ $venv == "$root"/* ]]; then venv=${venv#"$root"}; fi # as the image itself calls it
+    command=$venv/bin/edgerun
+fi
+if ((!uninstall)); then
+    case $command in
+        /home/* | /root/* | /run/user/*)
+            echo "install.sh: the service sees no home directories, so no $command; choose a folder such as /opt/edgerun" >&2
+            exit 2 ;;
+        *[!A-Za-z0-9._/+@:-]*)
+            echo "install.sh: a unit cannot call $command; choose a folder without blanks and the like" >&2; exit 2 ;;
+    esac
+fi
 
 etc=$root/etc/edgerun
 units=$root/etc/systemd/system
@@ -119,14 +135,11 @@ fi
 
 # virtual environment
 if [[ -n $venv ]]; then
-    command=$venv/bin/edgerun
-    [[ -x $command ]] || { echo "install.sh: there is no $command" >&2; exit 1; }
+    [[ -x $root$command ]] || { echo "install.sh: there is no $root$command" >&2; exit 1; }
     say "use $venv"
 elif [[ -n $root ]]; then
-    command=$prefix/bin/edgerun
     say "a virtual environment works only where it was made: in the image, python3 -m venv $prefix && $prefix/bin/pip install edgerun's folder"
 else
-    command=$prefix/bin/edgerun
     if [[ -e $own_venv && ! -e $mark && -n $(ls -A "$own_venv" 2>/dev/null) ]]; then
         echo "install.sh: $own_venv holds something else; give another --prefix" >&2
         exit 1

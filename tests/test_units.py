@@ -114,7 +114,7 @@ def test_installing_twice_is_installing_once(tmp_path: Path) -> None:
         "etc/udev/rules.d/60-edgerun-coral.rules",
     } <= set(there)
     unit = there["etc/systemd/system/edgerun.service"][0]
-    assert f"ExecStart={tmp_path}/venv/bin/edgerun run -c /etc/edgerun/edgerun.yaml\n" in unit
+    assert "ExecStart=/venv/bin/edgerun run -c /etc/edgerun/edgerun.yaml\n" in unit
     assert there["etc/edgerun/mqtt_password"][1] & 0o777 == 0o600
     assert there["etc/edgerun/edgerun.yaml"][1] & 0o007 == 0
 
@@ -166,9 +166,35 @@ def test_on_a_jetson_the_unit_may_use_its_devices(tmp_path: Path) -> None:
     assert (tmp_path / "etc/systemd/system/edgerun.service.d/jetson.conf").exists()
 
 
-@pytest.mark.parametrize("prefix", ["/", "/usr", "/etc", "relative"])
+@pytest.mark.parametrize("prefix", ["/", "/usr", "/usr/", "/opt/../etc", "/etc", "relative"])
 def test_a_prefix_that_is_not_ours_is_refused(tmp_path: Path, prefix: str) -> None:
     """--uninstall removes the prefix, so it must be a folder of its own."""
     done = install(tmp_path, "--prefix", prefix)
     assert done.returncode == 2
     assert "--prefix" in done.stderr
+
+
+def test_an_environment_is_called_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit takes no other; within an image it is the path that the image has."""
+    monkeypatch.chdir(tmp_path)
+    for venv in ("venv", "/venv", f"{tmp_path}/x/../venv"):
+        assert install(tmp_path, "--venv", venv).returncode == 0
+        assert "ExecStart=/venv/bin/edgerun run" in contents(tmp_path)["etc/systemd/system/edgerun.service"][0]
+
+
+@pytest.mark.parametrize("option", ["--venv", "--prefix"])
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("/home/me/edgerun", "the service sees no home directories"),
+        ("/root/edgerun", "the service sees no home directories"),
+        ("/opt/my edgerun", "a unit cannot call"),
+        ("/opt/100%", "a unit cannot call"),
+    ],
+)
+def test_a_folder_that_the_service_cannot_use_is_refused(tmp_path: Path, option: str, folder: str, why: str) -> None:
+    """Before anything is written: it would only fail at every start."""
+    script = [str(ROOT / "scripts" / "install.sh"), "--root", str(tmp_path), option, folder]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert (done.returncode, contents(tmp_path)) == (2, {})
+    assert why in done.stderr
