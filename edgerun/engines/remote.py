@@ -66,7 +66,12 @@ class RemoteOptions:
     """How many pictures of several cameras or regions to send in one request, for a model that leaves that open."""
 
     def __post_init__(self) -> None:
-        if urlsplit(self.url).scheme not in _PORTS or not urlsplit(self.url).hostname:
+        try:
+            url = urlsplit(self.url)
+            is_place = bool(url.scheme in _PORTS and url.hostname and _target(url))
+        except ValueError:
+            is_place = False
+        if not is_place:
             raise ValueError(f"url {self.url!r} must be like http://HOST:8000 or grpc://HOST:8001")
 
 
@@ -154,7 +159,7 @@ def _is_grpc(url: SplitResult) -> bool:
 
 
 def _client(protocol: Any, url: SplitResult, options: RemoteOptions) -> Any:
-    target = f"{url.hostname}:{url.port or _PORTS[url.scheme]}"
+    target = _target(url)
     secure = url.scheme in ("https", "grpcs")
     if _is_grpc(url):
         return protocol.InferenceServerClient(
@@ -167,6 +172,12 @@ def _client(protocol: Any, url: SplitResult, options: RemoteOptions) -> Any:
         ssl=secure,
         ssl_context_factory=partial(trusting, options.ca) if secure else None,
     )
+
+
+def _target(url: SplitResult) -> str:
+    """Host and port. Raises ValueError for a port that cannot be."""
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{host}:{url.port or _PORTS[url.scheme]}"
 
 
 def _transport_errors(url: SplitResult) -> tuple[type[Exception], ...]:

@@ -47,6 +47,14 @@ def test_tensors_cross_as_bytes(server: InferenceServer) -> None:
     engine.close()
 
 
+def test_an_address_of_ipv6_is_taken() -> None:
+    running = InferenceServer(host="::1")
+    engine = Remote(RemoteOptions(url=f"http://[::1]:{running.port}", input_size=(8, 6)), UNUSED)
+    assert engine.infer([PICTURE])[0].tolist() == [[1, 2, 3]]
+    engine.close()
+    running.close()
+
+
 def test_a_token_is_sent_when_configured(server: InferenceServer, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("s3cret\n")
@@ -91,7 +99,9 @@ def test_nobody_there_and_an_unknown_model_are_told(server: InferenceServer, sch
         Remote(options(server, model="other"), UNUSED)
 
 
-@pytest.mark.parametrize("url", ["10.0.0.9:8000", "ftp://host", "http://"])
+@pytest.mark.parametrize(
+    "url", ["10.0.0.9:8000", "ftp://host", "http://", "http://host:x", "http://host:80000", "http://[::1:8000"]
+)
 def test_an_address_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="must be like"):
         RemoteOptions(url=url)

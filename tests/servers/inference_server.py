@@ -6,6 +6,7 @@ Its one model, ``largest``, answers with the largest value of each channel of a 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,14 +21,18 @@ MODEL = {
 _LENGTH = "Inference-Header-Content-Length"
 
 
+class _OverIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class InferenceServer:
     """``mood`` is how it answers inferences: ``well``, ``late`` (after the test releases it), ``garbled``, ``busy``."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self.mood = "well"
         self.tokens: list[str | None] = []
         self.release = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._http = (_OverIPv6 if ":" in host else ThreadingHTTPServer)((host, port), self._handler())
         self.port = int(self._http.server_address[1])
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
