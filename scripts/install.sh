@@ -154,8 +154,16 @@ else
         }
         touch "$mark"
     }
+    install_package() { # out of a copy: a build would leave root's files here, and bring modules back that are gone
+        local copy result=0
+        copy=$(mktemp -d)
+        cp -R "$source_dir"/{pyproject.toml,README.md,LICENSE,edgerun} "$copy"
+        "$own_venv/bin/python" -m pip install --quiet --upgrade "$copy${extras:+[$extras]}" || result=$?
+        rm -rf "$copy"
+        return $result
+    }
     if [[ -x $own_venv/bin/python ]]; then say "$own_venv is there"; else act "make a virtual environment in $own_venv" make_venv; fi
-    act "install edgerun into it" "$own_venv/bin/python" -m pip install --quiet --upgrade "$source_dir${extras:+[$extras]}"
+    act "install edgerun into it" install_package
 fi
 
 # configuration

@@ -198,3 +198,20 @@ def test_a_folder_that_the_service_cannot_use_is_refused(tmp_path: Path, option:
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert (done.returncode, contents(tmp_path)) == (2, {})
     assert why in done.stderr
+
+
+def test_the_package_is_built_elsewhere(tmp_path: Path) -> None:
+    """Out of a copy that goes again: what a build by root leaves in this folder would be in its owner's way."""
+    (tmp_path / "bin").mkdir()
+    (python := tmp_path / "bin" / "python").write_text(
+        '#!/bin/sh\nfor last; do :; done; echo "$last"; ls "${last%\\[*}"\n'
+    )
+    python.chmod(0o755)
+    (function,) = re.findall(r"(?ms)^    install_package\(\).*?^    }$", (ROOT / "scripts" / "install.sh").read_text())
+    script = f"set -eu; own_venv={tmp_path} source_dir={ROOT} extras=demo; {function}\ninstall_package"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    place, *files = done.stdout.splitlines()
+    assert place.endswith("[demo]")
+    assert {"edgerun", "pyproject.toml"} <= set(files)
+    copy = Path(place.removesuffix("[demo]"))
+    assert copy != ROOT and not copy.exists()
