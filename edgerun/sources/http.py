@@ -60,7 +60,8 @@ class Http:
         self._closed = threading.Event()
         self._seq = itertools.count()
         self._lock = threading.Lock()
-        self._response: HTTPResponse | None = None
+        self._connection: socket.socket | None = None
+        """A duplicate of what is being read, as the thread that reads may close its own at any time."""
 
     def frames(self) -> Iterator[Frame]:
         reader = JpegReader()
@@ -76,11 +77,9 @@ class Http:
     def close(self) -> None:
         """Wakes a reader that waits for the camera."""
         self._closed.set()
-        with self._lock:
-            # shutting down a duplicate ends the connection and leaves closing to the thread that reads
-            if self._response and not self._response.isclosed():
-                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._response.fileno())) as connection:
-                    connection.shutdown(socket.SHUT_RDWR)
+        with self._lock, contextlib.suppress(OSError):
+            if self._connection is not None:
+                self._connection.shutdown(socket.SHUT_RDWR)
 
     def _jpegs(self) -> Iterator[bytes]:
         """Each JPEG that is due, until closed. Raises SourceError."""
@@ -102,28 +101,33 @@ class Http:
                 raise SourceError(f"{self._name} {_words(error, self._options.timeout_s)}") from None
 
     def _answer(self, response: HTTPResponse) -> Iterator[bytes]:
-        with self._lock:
-            self._response = response
-        try:
-            body = _Body(response, self._options.timeout_s)
-            kind = response.headers.get_content_type()
-            if kind.startswith("multipart/"):
-                limiter = Limiter(self._feed.fps)
-                for jpeg in body.parts():
-                    if limiter.due(time.monotonic()):
-                        yield jpeg
-                if not self._closed.is_set():
-                    raise SourceError(f"{self._name} ended the stream")
-            elif kind.startswith("image/"):
-                whole = body.whole()
-                if "jp" not in kind and not whole.startswith(_JPEG):
-                    raise SourceError(f"{self._name} gives {kind}; choose JPEG in the camera, or another URL")
-                yield whole
-            else:
-                raise SourceError(f"{self._name} gives {kind}, which is neither a JPEG picture nor an MJPEG stream")
-        finally:
+        with socket.socket(fileno=os.dup(response.fileno())) as connection:
             with self._lock:
-                self._response = None
+                self._connection = connection
+            try:
+                if not self._closed.is_set():  # meanwhile, when there was nothing to end
+                    yield from self._pictures(response)
+            finally:
+                with self._lock:
+                    self._connection = None
+
+    def _pictures(self, response: HTTPResponse) -> Iterator[bytes]:
+        body = _Body(response, self._options.timeout_s)
+        kind = response.headers.get_content_type()
+        if kind.startswith("multipart/"):
+            limiter = Limiter(self._feed.fps)
+            for jpeg in body.parts():
+                if limiter.due(time.monotonic()):
+                    yield jpeg
+            if not self._closed.is_set():
+                raise SourceError(f"{self._name} ended the stream")
+        elif kind.startswith("image/"):
+            whole = body.whole()
+            if "jp" not in kind and not whole.startswith(_JPEG):
+                raise SourceError(f"{self._name} gives {kind}; choose JPEG in the camera, or another URL")
+            yield whole
+        else:
+            raise SourceError(f"{self._name} gives {kind}, which is neither a JPEG picture nor an MJPEG stream")
 
 
 class _Body:

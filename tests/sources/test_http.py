@@ -237,6 +237,28 @@ def test_closing_wakes_a_reader_that_waits_for_a_silent_camera() -> None:
         gate.close()
 
 
+def test_closing_while_it_connects_ends_it() -> None:
+    """Though the camera answers then, with a stream that has no end."""
+    asked, may_answer, is_over = threading.Event(), threading.Event(), threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        may_answer.wait(10)
+        while not is_over.wait(0.01):
+            stream([jpeg(0)])(request)
+
+    with HttpCamera(answer) as camera:
+        gate = source(camera.url)
+        reader = threading.Thread(target=list, args=(gate.frames(),))
+        reader.start()
+        assert asked.wait(10)
+        gate.close()
+        may_answer.set()
+        reader.join(5)
+        is_over.set()
+        assert not reader.is_alive()
+
+
 def test_closing_ends_polling() -> None:
     with HttpCamera(single(jpeg(0))) as camera:
         gate = source(camera.url, fps=0.001)
