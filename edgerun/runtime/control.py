@@ -17,6 +17,7 @@ from edgerun.errors import EdgerunError
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 2.0
+_PAUSE_S = 0.2
 
 
 class Control:
@@ -25,6 +26,7 @@ class Control:
     def __init__(self, path: Path, report: Callable[[], Mapping[str, Any]]) -> None:
         self._path = path
         self._report = report
+        self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -38,6 +40,7 @@ class Control:
         threading.Thread(target=self._run, name="control", daemon=True).start()
 
     def close(self) -> None:
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -48,8 +51,10 @@ class Control:
         while True:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return
+            except OSError:  # closed; or no descriptor is free just now
+                if self._closed.wait(_PAUSE_S):
+                    return
+                continue
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(_TIMEOUT_S)
                 connection.sendall(json.dumps(self._report()).encode())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +68,19 @@ def test_no_time_to_wait_for(seconds: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         main(["health", f"--wait={seconds}"])
     assert f"--wait: must be a number from 0 on, not '{seconds}'" in capsys.readouterr().err
+
+
+def test_a_daemon_that_had_no_descriptor_free_answers_later(tmp_path: Path) -> None:
+    """And not never more, though all else works on."""
+    control = Control(tmp_path / "control.sock", lambda: {"healthy": True})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
+        asker.settimeout(10)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            asker.connect(str(tmp_path / "control.sock"))
+            time.sleep(0.1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert json.loads(asker.recv(4096)) == {"healthy": True}
+    control.close()
