@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from edgerun.config import Config
 from edgerun.runtime.detector import Detector
+from edgerun.runtime.reload import Reload, from_file
 from edgerun.runtime.report import Report
 from edgerun.runtime.rollout import Rollout, _agreement, _ask
 from edgerun.schemas import PAYLOADS
@@ -23,6 +25,17 @@ from edgerun.types import Detections
 from tests.daemon_process import MODEL, NOBODY, DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.test_dispatch import dispatching, frame
+
+
+def test_a_file_that_is_taken_away_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by an editor that will put another in its place: the daemon goes on with what it has."""
+    place = tmp_path / "edgerun.yaml"
+    place.touch()
+    monkeypatch.setattr("edgerun.runtime.reload.load_isolated", Path.unlink)
+    nothing: Any = None
+    reload = Reload(partial(from_file, place), nothing, nothing, None)
+    wait_for(lambda: reload.done, 10, "the reload")
+    assert "edgerun.yaml cannot be read: No such file" in str(reload.error)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgerun.config import Config, load_isolated
-from edgerun.errors import EdgerunError, ModelError
+from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.models import resolve
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector, asked_fps
@@ -90,4 +90,8 @@ def is_another(running: Detector) -> bool:
 
 def from_file(path: Path) -> tuple[Config, bytes]:
     """A configuration file's content, checked, and its text. Raises ConfigError."""
-    return load_isolated(path), path.read_bytes()
+    config = load_isolated(path)
+    try:
+        return config, path.read_bytes()
+    except OSError as error:  # an editor may take it away for a moment
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
