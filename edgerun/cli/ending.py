@@ -47,6 +47,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def ended(command: Callable[[], int]) -> int:
     """The exit status of a command, or of what ended it."""
+    _open_what_was_closed()
     _write_all_characters()
     try:
         try:
@@ -73,6 +74,15 @@ def _refused(error: OSError) -> int:
     where = f"{error.filename}: " if error.filename else ""
     print(f"edgerun: {where}{error.strerror or error}", file=sys.stderr)
     return FAILED
+
+
+def _open_what_was_closed() -> None:
+    """Instead of a stream that this process was started without, as by ``2>&-``: the next file to be opened would take
+    its place, and get what libraries print there."""
+    for number, (name, mode) in enumerate([("stdin", "r"), ("stdout", "w"), ("stderr", "w")]):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free, which is its own
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _write_all_characters() -> None:

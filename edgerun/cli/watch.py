@@ -100,7 +100,10 @@ def _password(username: str) -> str:
     known = os.environ.get("EDGERUN_MQTT_PASSWORD", "")
     if known or not username or not sys.stdin.isatty():
         return known
-    return getpass.getpass(f"Password of {username}: ")
+    try:
+        return getpass.getpass(f"Password of {username}: ")
+    except EOFError:
+        raise ConfigError("no password was given") from None
 
 
 class _Inbox:

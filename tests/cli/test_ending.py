@@ -145,6 +145,16 @@ def test_a_reader_that_has_seen_enough() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start(tmp_path: Path, closed: str) -> None:
+    """Is as good as /dev/null, and no file that is opened takes its number: what libraries print would get there."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA)
+    opening = "import os; from edgerun.cli.ending import ended; os._exit(ended(lambda: os.open('/', os.O_RDONLY) < 3))"
+    for words in (["-m", "edgerun", "check", str(path)], ["-c", opening]):
+        done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, *words], capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_an_output_without_these_characters(tmp_path: Path) -> None:
     """They are escaped: as text, and as JSON that is read back as it was."""
     (path := tmp_path / "a.yaml").write_text(CAMERA + "    fsp€😀: 1\n")

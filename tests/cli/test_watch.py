@@ -77,7 +77,12 @@ def test_who_only_looks_claims_nothing(tmp_path: Path) -> None:
         delivery.close(1.0)
 
 
-def test_a_password_is_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("typed", "status", "said"),
+    [(b"s3cret\n", 0, b"nothing listens"), (b"\x04", 78, b"edgerun: no password was given")],
+    ids=["given", "Ctrl-D"],
+)
+def test_a_password_is_asked_for(typed: bytes, status: int, said: bytes) -> None:
     """At a terminal, which does not show it; an argument would be seen by all users of the machine."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "edgerun", "watch", "--port", "1", "--seconds", "3", "--username", "me"]
@@ -89,13 +94,13 @@ def test_a_password_is_asked_for() -> None:
         shown = b""
         while b"Password of me: " not in shown:
             shown += os.read(ours, 1000)
-        os.write(ours, b"s3cret\n")
+        os.write(ours, typed)
         with contextlib.suppress(OSError):  # which is how the terminal of a process ends that is over
             while more := os.read(ours, 1000):
                 shown += more
     os.close(ours)
-    assert asking.returncode == 0
-    assert b"s3cret" not in shown and b"nothing listens" in shown
+    assert asking.returncode == status
+    assert b"s3cret" not in shown and said in shown and b"Traceback" not in shown
 
 
 def test_no_broker_is_said_once() -> None:
