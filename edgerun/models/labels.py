@@ -51,11 +51,11 @@ def from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
         return parse_labels(metadata["labels"])
     try:
         names = ast.literal_eval(metadata.get("names", "()"))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        if isinstance(names, dict):
+            return _by_number({int(k): str(v) for k, v in names.items() if str(k).isdecimal() and int(k) < MOST})
+        return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return ()
-    if isinstance(names, dict):
-        return _by_number({int(k): str(v) for k, v in names.items() if str(k).isdecimal() and int(k) < MOST})
-    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
 
 
 def _by_number(names: Mapping[int, str]) -> tuple[str, ...]:

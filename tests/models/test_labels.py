@@ -31,8 +31,10 @@ def test_a_label_may_begin_with_a_digit() -> None:
 
 
 def test_metadata_that_is_no_mapping_names_nothing() -> None:
-    for hostile in ("", "[" * 5000, "__import__('os').system('true')", "{1: ", "7", "{'x': 'y'}", "{999999999: 'far'}"):
-        assert from_metadata({"names": hostile}) == ()
+    hostile = ["", "[" * 5000, "__import__('os').system('true')", "{1: ", "7", "{'x': 'y'}", "{999999999: 'far'}"]
+    huge = f"0x{'f' * 9999}"  # Python reads it, and does not write it
+    for text in (*hostile, "{[]: 'a'}", f"{{{huge}: 'a'}}", f"[{huge}]"):
+        assert from_metadata({"names": text}) == ()
     assert from_metadata({"names": "['a', 'b']"}) == ("a", "b")
 
 
