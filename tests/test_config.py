@@ -333,6 +333,29 @@ def test_secrets_do_not_print(tmp_path: Path) -> None:
     assert "hunter2" not in "".join(lines)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    rules: [{name: a, when: enter, zone: HERE}]",
+        "    rules: [{name: a, when: cross, line: HERE}]",
+        "    labels: [HERE]",
+        "model: {name: HERE}",
+        "model: {engine: HERE}",
+        "model: {engine: {type: HERE}}",
+        "model: {engine: {type: remote, url: HERE}}",
+        "metrics: {host: HERE}",
+        "place: {timezone: HERE}",
+    ],
+)
+def test_what_stands_elsewhere_is_not_repeated(tmp_path: Path, text: str) -> None:
+    """A file may hold more than was thought, and the state tells what is wrong to all who subscribe."""
+    (tmp_path / "pw").write_text("hunter2")
+    (line,) = told(tmp_path, CAMERA + text.replace("HERE", "{file: pw}"))
+    assert "hunter2" not in line and "'***'" in line
+    (line,) = told(tmp_path, CAMERA + text.replace("HERE", "hunter2"))
+    assert "'hunter2'" in line
+
+
 def test_it_comes_through_a_process_of_its_own(tmp_path: Path) -> None:
     """The daemon gets the same options, or the same error, without ever importing YAML or pydantic."""
     good = write(tmp_path, CAMERA + "model: {engine: tflite}")

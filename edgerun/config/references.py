@@ -46,7 +46,8 @@ def _catalogued(named: Node | None) -> Generator[Problem, None, tuple[str, ...]]
     if not isinstance(named.value, str) or named.unknown:
         return ()
     if named.value not in entries:
-        yield Problem(named.line, "model.name", f"no model is called {_unknown(named, sorted(entries))}")
+        message = f"no model is called {named.value!r}{hint(named.value, sorted(entries))}"
+        yield Problem(named.line, "model.name", message)
         return ()
     return entries[named.value].labels
 
@@ -62,13 +63,8 @@ def _unknown_labels(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterato
     for loc, place in places:
         for index, label in enumerate(_entries(place)):
             if isinstance(label.value, str) and not label.unknown and label.value not in labels:
-                message = f"the model does not know the label {_unknown(label, labels)}"
+                message = f"the model does not know the label {label.value!r}{hint(label.value, labels)}"
                 yield Problem(label.line, dotted((*loc, index)), message)
-
-
-def _unknown(node: Node, there: Iterable[str]) -> str:
-    """What is written, which may not be repeated where it stands elsewhere, and what may have been meant."""
-    return f"{'this one' if node.outside else repr(node.value)}{hint(str(node.value), there)}"
 
 
 def _entries(node: Node | None) -> list[Node]:

@@ -45,7 +45,7 @@ class MetricsOptions:
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
             raise ValueError(
-                f"would tell its figures to everybody at {self.host}: write a token, or listen at 127.0.0.1"
+                f"would tell its figures to everybody at {self.host!r}: write a token, or listen at 127.0.0.1"
             )
 
 

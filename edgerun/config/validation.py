@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -49,11 +50,21 @@ def validate(root: Node) -> tuple[Config | None, list[Problem]]:
         problems += _explain(error, root)
     else:
         problems += _contradictions(config, root)
-    problems.sort(key=lambda problem: problem.line)
+    problems = sorted(_discreet(problems, root), key=lambda problem: problem.line)
     if len(problems) > _TOLD:
         more = Problem(problems[_TOLD].line, "file", f"and {len(problems) - _TOLD} more like these")
         problems[_TOLD:] = [more]
     return (None if problems else config), problems
+
+
+def _discreet(problems: Iterable[Problem], root: Node) -> Iterator[Problem]:
+    """The problems without quotations of what stands elsewhere, which may be secret."""
+    quotations = [repr(node.value) for _, node in root.walk() if node.outside and node.value]
+    for problem in problems:
+        message = problem.message
+        for quotation in quotations:
+            message = message.replace(quotation, "'***'")
+        yield replace(problem, message=message)
 
 
 def _contradictions(config: Config, root: Node) -> Iterator[Problem]:
