@@ -139,7 +139,7 @@ class _Body:
         self._deadline = time.monotonic() + timeout_s
 
     def whole(self) -> bytes:
-        return b"".join(self._chunks(_LARGEST_JPEG))
+        return self._exactly(self._response.length) if self._response.length else b"".join(self._chunks(_LARGEST_JPEG))
 
     def parts(self) -> Iterator[bytes]:
         """The parts of a multipart body, until it ends.
@@ -158,11 +158,20 @@ class _Body:
                 if header.strip().lower() == b"content-length" and value.strip().isdigit():
                     length = int(value)
             if length is not None:
-                part, line = b"".join(self._chunks(min(length, _LARGEST_JPEG))), self._line()
+                part, line = self._exactly(length), self._line()
             else:
                 part, line = self._until(boundary)
             if part:
                 yield part
+
+    def _exactly(self, length: int) -> bytes:
+        """Raises IncompleteRead where the connection breaks before: half a picture would be filled up with another."""
+        from http.client import IncompleteRead
+
+        found = b"".join(self._chunks(min(length, _LARGEST_JPEG)))
+        if len(found) < length:
+            raise IncompleteRead(found, length - len(found))
+        return found
 
     def _until(self, boundary: bytes) -> tuple[bytes, bytes]:
         """What comes before the next boundary, and the boundary's line."""
@@ -213,6 +222,7 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
 
 def _words(error: Exception, timeout_s: float) -> str:
     import ssl
+    from http.client import IncompleteRead
     from urllib.error import HTTPError, URLError
 
     if isinstance(error, HTTPError):
@@ -225,6 +235,8 @@ def _words(error: Exception, timeout_s: float) -> str:
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
     if isinstance(cause, TimeoutError):
         return f"gives no picture within {timeout_s:g} s"
+    if isinstance(cause, IncompleteRead):
+        return "broke off in the middle of a picture"
     if isinstance(cause, ConnectionRefusedError):
         return "refuses the connection; check host and port"
     if isinstance(cause, socket.gaierror):

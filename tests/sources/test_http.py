@@ -97,6 +97,21 @@ def test_a_damaged_picture_is_left_out() -> None:
         assert len(list(itertools.islice(source(camera.url).frames(), 2))) == 2
 
 
+@pytest.mark.parametrize("polled", [True, False])
+def test_half_a_picture_is_none(polled: bool) -> None:
+    """What the decoder has no bytes for it fills with what it finds, as parts of the picture before."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        half = jpeg(0)[: len(jpeg(0)) // 2]
+        kind = "image/jpeg" if polled else "multipart/x-mixed-replace; boundary=frame"
+        length = f"Content-Length: {len(jpeg(0))}\r\n"
+        body = length if polled else f"\r\n--frame\r\n{length}"
+        request.wfile.write(f"HTTP/1.0 200 OK\r\nContent-Type: {kind}\r\n{body}\r\n".encode() + half)
+
+    with HttpCamera(answer) as camera:
+        assert "broke off in the middle of a picture" in refusal(camera.url)
+
+
 def test_a_stream_of_rubbish_is_given_up() -> None:
     with (
         HttpCamera(stream([b"no picture"] * 30, then_hang=True)) as camera,
