@@ -142,6 +142,9 @@ BAD: list[tuple[str | bytes, str]] = [
     (CAMERA + "mqtt:\n  hots: x", ":5: mqtt.hots: unknown key; did you mean host?"),
     # wrong types and values
     (CAMERA + "    fps: many", ":4: cameras.porch.fps: must be a number, not 'many'"),
+    (CAMERA + "    priority: " + "9" * 5000, f":4: cameras.porch.priority: must be a smaller number, not '{'9' * 60}'"),
+    (CAMERA + "model: {engine: {type: openvino, cache_dir: []}}", ":4: model.engine.cache_dir: must be a text"),
+    (CAMERA + "mqtt: {host: ''}", ":4: mqtt.host: must not be empty"),
     (CAMERA + "    fps: -1", ":4: cameras.porch.fps: must be greater than 0, not '-1'"),
     (CAMERA + "    fps: true", ":4: cameras.porch.fps: must be a number, not 'true'"),
     (CAMERA + "    fps: [5]", ":4: cameras.porch.fps: must be a number"),

@@ -132,6 +132,7 @@ def _is_tag(node: Node, part: str | int) -> bool:
 
 _SAYS = {  # what pydantic-core's error types say to whoever wrote the file; the only pattern is NAME
     "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
@@ -140,15 +141,14 @@ _SAYS = {  # what pydantic-core's error types say to whoever wrote the file; the
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be a text",
+    "path_type": "must be a text",
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
-    "multiple_of": "must be a multiple of {multiple_of}",
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "must be 1 to 32 of a-z, 0-9, _ and -",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must not be empty",
     "too_short": "must hold {min_length} or more, holds {actual_length}",
     "too_long": "must hold {max_length} at most, holds {actual_length}",
     "dict_type": "must be a mapping (key: value)",
@@ -160,7 +160,7 @@ _SAYS = {  # what pydantic-core's error types say to whoever wrote the file; the
     "union_tag_invalid": "has no type {tag!r}: one of {tags}",
     "model_attributes_type": "must be a mapping (key: value) with a type",
 }
-_ECHO = ("int_", "float_", "finite", "bool_", "greater", "less", "multiple", "literal", "string_")
+_ECHO = ("int_", "float_", "finite", "bool_", "greater", "less", "literal", "string_pattern")
 
 
 def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
