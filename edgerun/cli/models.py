@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgerun.errors import EdgerunError, ModelError
+from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.models import ModelFile, is_path, resolve
 from edgerun.models.catalogue import CataloguedFile, catalogue, parts
 from edgerun.models.checksums import sha256_of
@@ -109,6 +109,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
+    if args.labels and not is_path(args.model):
+        raise ConfigError(f"--labels goes with a model file; {args.model!r} of the catalogue brings its own")
     model = resolve("", args.model, args.labels) if is_path(args.model) else resolve(args.model)
     engine, io = inspect(model)
     told = _described(model, engine, io)

@@ -35,6 +35,12 @@ def test_info_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["inputs"][0]["shape"] == [1, 300, 300, 3]
 
 
+def test_labels_for_a_model_that_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Are not silently left out."""
+    assert main(["models", "info", "person-ssdlite-int8", "--labels", "mine.txt"]) == 78
+    assert "--labels goes with a model file" in capsys.readouterr().err
+
+
 def test_info_of_a_damaged_model_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(resolve("person-ssdlite-int8").path.read_bytes()[:100_000])
