@@ -318,6 +318,8 @@ def test_secrets_come_from_where_the_file_says(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert password("{file: pw}") == Secret("from credentials")
     assert password(f"{{file: {tmp_path}/pw}}") == Secret("from the folder")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert password("{file: ~/pw}") == Secret("from the folder")
     (tmp_path / "pw").write_bytes(b"\xef\xbb\xbffrom Windows\r\n")
     assert password(f"{{file: {tmp_path}/pw}}") == Secret("from Windows")
     assert password("{env: PW}") == Secret("12345")

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from edgerun import remembered
+from edgerun.folders import expanded
 from edgerun.records import dataclass
 from edgerun.remembered import MAX_BYTES
 
@@ -294,7 +295,9 @@ def _fetch(node: Node, mapping: dict[str, Node], folder: Path, environ: Mapping[
         node.value = _variable(name, environ)
         return
     credentials = environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(credentials, name) if credentials and Path(credentials, name).is_file() else Path(folder, name)
+    path = Path(folder, expanded(name))
+    if credentials and Path(credentials, name).is_file():
+        path = Path(credentials, name)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET_BYTES + 1)
