@@ -25,7 +25,7 @@ class Index:
 
     def put(self, row: Row) -> None:
         """A row that waits; rows come by rising id."""
-        self.next_id = row.id + 1
+        self.next_id = max(self.next_id, row.id + 1)
         self.waiting[row.id] = None
         if row.seq >= self.last_seq.get(row.camera, 0):
             self.newest[row.camera] = row.id

@@ -119,6 +119,11 @@ class Settled:
             self._floor = max(self._floor, row.seq)
         self._ranges.extend(row.done)
 
+    @property
+    def end(self) -> int:
+        """No id from here on is settled."""
+        return max([self._floor, *(last + 1 for _, last in self._ranges)])
+
     def among(self, ids: Iterable[int]) -> set[int]:
         """Those of ``ids`` that are settled."""
         known = set(ids)

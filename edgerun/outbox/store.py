@@ -142,6 +142,7 @@ class Outbox:
         self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
         for camera, seq, reason in self._unwritten:
             self.gaps.add(camera, [seq], reason, time.time())
+        index.next_id = max(index.next_id, settled.end)  # those that had such ids may be gone
         index.found_delivered(settled.among(entries) | keepers)
         return [entries[number] for number in index.waiting]
 
@@ -209,7 +210,7 @@ class Outbox:
         if not entry.row:
             return entry.body or None
         row = self._row(entry.row)
-        if row is None and entry.row in self._index.waiting:
+        if row is None and entry.row in self._index.waiting and not self.broken:
             log.error("alert %d of %s is damaged in the outbox", entry.seq, entry.camera)
             self._lose(entry, "damaged")
             self._index.settle(entry.row)
