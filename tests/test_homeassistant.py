@@ -101,6 +101,8 @@ def test_entities_of_like_names_are_told_apart() -> None:
 def test_switches_and_numbers_come_only_with_their_commands() -> None:
     assert not {component["platform"] for component in components().values()} & {"switch", "number"}
     assert {"porch_looking", "porch_score"} <= components(verbs=VERBS).keys()
+    switch = components(verbs=VERBS)["porch_looking"]
+    assert [json.loads(switch[f"payload_{way}"])["paused"] for way in ("on", "off")] == [False, True]
     command = components(verbs=VERBS)["porch_score"]["command_template"]
     assert json.loads(command.replace("{{ value }}", "0.4")) == {"camera": "porch", "score": 0.4}
 

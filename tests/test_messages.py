@@ -140,6 +140,29 @@ def test_states_and_answers_fit_their_schemas() -> None:
     assert messages.status(TOPICS, online=False).payload == b"offline"
 
 
+def test_everything_is_sent_as_the_schemas_say() -> None:
+    """Where, with which QoS, and whether it is retained: those who come late rely on that."""
+    event = Event("enter", "visitor", "instant", 3, STAMP, zone="path", objects=(), count=1)
+    body = messages.alert_body("porch-pi", event, uid=UID, alert=UID, seq=1)
+    sent = {
+        "status": messages.status(TOPICS, online=True),
+        "state": messages.state(TOPICS, {}),
+        "camera_state": messages.camera_state(TOPICS, "porch", "ok", since=STAMP.wall, fps=5.0, dropped={}),
+        "detections": detections_message([], Tracks.empty(), [], Detections.empty()),
+        "alert": messages.alert(TOPICS, "porch", body, published=STAMP.wall, replayed=False),
+        "last_alert": messages.last_alert(TOPICS, "porch", body, published=STAMP.wall),
+        "gaps": messages.gaps(TOPICS, "porch", []),
+        "occupancy": messages.occupancy(TOPICS, "porch", "path", "person", 1),
+        "snapshot": messages.snapshot(TOPICS, "porch", b""),
+        "ack": messages.ack(TOPICS.ack, "ping"),
+    }
+    places = {"prefix": "edgerun", "device": "porch-pi", "camera": "porch", "zone": "path", "label": "person"}
+    published = mqtt_schemas()["published"].items()
+    assert {kind: (one.topic, one.qos, one.retain) for kind, one in sent.items()} == {
+        kind: (terms["topic"].format(**places), terms["qos"], terms["retain"]) for kind, terms in published
+    }
+
+
 @pytest.mark.parametrize("label", ["a/b", "a+b", "#", "a\0b", "a\x01b", "a\u2028b", "a\ufffeb", "a" * 70_000])
 def test_a_label_cannot_leave_its_topic_level(label: str) -> None:
     topic = TOPICS.occupancy("porch", "path", label)

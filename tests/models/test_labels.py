@@ -41,6 +41,7 @@ def test_metadata_that_is_no_mapping_names_nothing() -> None:
 def test_files_that_are_no_labels(tmp_path: Path) -> None:
     cases = {"empty": (b"\n\n", "names no class"), "binary": (b"\xff\xfe\x00\x81", "not UTF-8")}
     cases["long"] = (b"x\n" * 20_000, "lines")
+    cases["orders"] = (b"person\ncat\x1b[2J\n", "control characters")
     for name, (content, words_said) in cases.items():
         path = tmp_path / name
         path.write_bytes(content)
