@@ -630,6 +630,29 @@ def test_no_row_comes_to_be_where_one_was_delivered(tmp_path: Path, monkeypatch:
     assert names(opened(path)[1]) == [("porch", 1000), ("porch", 1001)]
 
 
+def test_what_is_stored_though_the_disk_said_that_it_failed_is_not_stored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the log was written, and then could not be synced: every try would bring the same alerts once more."""
+    ledger = Ledger(Outbox(tmp_path / "outbox.db", OutboxOptions()), "pi", Episodes(tmp_path / "open"))
+    assert ledger.open(0.0) == []
+    for n in range(3):
+        ledger.take(Event("enter", "visitor", "instant", 0, Stamp("porch", n, 1.0, 1.7e9, 100, 100)))
+    with monkeypatch.context() as patch:
+        write = Database.write
+
+        def fails_late(self: Database, work: Sequence[Work], *, durable: bool = True) -> None:
+            write(self, work, durable=durable)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        patch.setattr(Database, "write", fails_late)
+        assert len(ledger.commit([], 1.0)[0]) == ledger.unsaved == 3
+    waiting = ledger.open(2.0)
+    assert waiting is not None
+    assert names(waiting) == [("porch", 1), ("porch", 2), ("porch", 3)]
+    assert (ledger.unsaved, ledger.accepted) == (0, 3)
+
+
 def test_what_was_given_up_in_memory_stays_named(tmp_path: Path) -> None:
     """Though the file is opened anew, as after a failure of the disk, and at the next start."""
     outbox, _ = opened(tmp_path / "outbox.db")

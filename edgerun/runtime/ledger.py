@@ -53,6 +53,9 @@ class Ledger:
             return None
         self._retry_at = 0.0
         self.evicted = self._outbox.gaps.evicted
+        stored = {(entry.camera, entry.seq) for entry in found}
+        for entry in [entry for entry in self._unsaved if (entry.camera, entry.seq) in stored]:
+            self._is_stored(entry)  # by a commit of which the disk said that it failed
         for event in self._episodes.left_open():
             self.take(event)
         return found + list(self._unsaved)
@@ -110,15 +113,18 @@ class Ledger:
         return list(islice(self._unsaved, 1 + sum(size < _PORTION for size in sizes)))
 
     def _written(self, portion: list[Entry]) -> None:
-        self.accepted += len(portion)
         for entry in portion:
-            self._unsaved.popleft()
-            log.debug("accepted %s %d", entry.camera, entry.seq)
-            if self.meter is not None:
-                self.meter.was_accepted(entry.camera, entry.seq)
+            self._is_stored(entry)
         self._episodes.save()
         self._retry_at = 0.0
         self._say("")
+
+    def _is_stored(self, entry: Entry) -> None:
+        self.accepted += 1
+        self._unsaved.remove(entry)
+        log.debug("accepted %s %d", entry.camera, entry.seq)
+        if self.meter is not None:
+            self.meter.was_accepted(entry.camera, entry.seq)
 
     def body(self, entry: Entry) -> bytes | None:
         """What to send; None when it is gone for good. Raises SinkError while the disk fails."""
