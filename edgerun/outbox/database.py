@@ -22,6 +22,8 @@ _SCHEMA = (
     "count INTEGER NOT NULL, reason TEXT NOT NULL, wall REAL NOT NULL)",
 )
 
+GAPS = "SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"
+
 Work: TypeAlias = tuple[str, Sequence[tuple[object, ...]]]
 """A statement and the rows to run it with."""
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import mmap
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
+from typing import Any, get_args
 
-from edgerun.outbox.database import Database, insertion, sync_folder
+from edgerun.outbox.database import GAPS, Database, insertion, sync_folder
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, Trace, scan, unpack
 from edgerun.records import dataclass
+from edgerun.topics import NAME
+from edgerun.types import GapReason
 
 _KEPT = 2
 _LIMIT_S = 2.0
@@ -25,11 +29,13 @@ _UNCAPPED = (1 << 32) - 2
 @dataclass(frozen=True, slots=True)
 class Salvage:
     """What a damaged file gave. ``waiting`` rows were not delivered, as far as the file tells; ``last_seq`` is the
-    highest seq seen of each camera, ``lost`` the seqs that were begun and are not whole."""
+    highest seq seen of each camera, ``lost`` the seqs that were begun and are not whole; ``gaps`` what its gap record held,
+    row by row."""
 
     waiting: list[Row] = field(default_factory=list)
     last_seq: dict[str, int] = field(default_factory=dict)
     lost: dict[str, set[int]] = field(default_factory=dict)
+    gaps: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 def replace(path: Path, salvage: Salvage) -> None:
@@ -43,7 +49,7 @@ def replace(path: Path, salvage: Salvage) -> None:
     above_all = max([int(time.time()), *salvage.last_seq.values()])
     first = MARKS_ID + 1
     saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
-    gaps = Gaps()
+    gaps = Gaps(salvage.gaps)
     for camera, lost in salvage.lost.items():
         gaps.add(camera, lost, "damaged", time.time())
     with contextlib.closing(Database(draft, _UNCAPPED)) as database:
@@ -106,6 +112,7 @@ def rescue(files: Iterable[Path]) -> Salvage:
         found.last_seq[camera] = max(seq, found.last_seq.get(camera, 0))
     for number in long - done - whole.keys():
         found.lost.setdefault(broken[number].camera, set()).add(broken[number].seq)
+    found.gaps.extend(_gaps_through_sqlite(files))
     return found
 
 
@@ -134,6 +141,18 @@ def _through_sqlite(files: list[Path], ids: Iterable[int], until: float) -> dict
                 for (blob,) in damaged.execute("SELECT row FROM alerts WHERE id=?", (number,)):
                     found[number] = unpack(blob)
     return found
+
+
+def _gaps_through_sqlite(files: list[Path]) -> list[tuple[Any, ...]]:
+    """The gap record, where SQLite still finds it and it tells what it should."""
+    kinds = str, int, int, int, str, float
+    with contextlib.suppress(sqlite3.Error, IndexError), contextlib.closing(_readable(files[0])) as damaged:
+        return [
+            row
+            for row in damaged.execute(GAPS)
+            if all(map(isinstance, row, kinds)) and re.fullmatch(NAME, row[0]) and row[4] in get_args(GapReason)
+        ]
+    return []
 
 
 def _readable(file: Path) -> sqlite3.Connection:

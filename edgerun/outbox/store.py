@@ -20,7 +20,7 @@ from typing import Annotated, cast
 from edgerun.errors import SinkError
 from edgerun.limits import Interval
 from edgerun.outbox.ballast import Ballast
-from edgerun.outbox.database import PAGE, Database, Work, insertion, is_full
+from edgerun.outbox.database import GAPS, PAGE, Database, Work, insertion, is_full
 from edgerun.outbox.entry import Entry
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.index import Index
@@ -139,7 +139,7 @@ class Outbox:
             index.put(row)
             if not row.body:
                 keepers.add(row.id)
-        self.gaps = Gaps(database.read("SELECT camera, first, last, count, reason, wall FROM gaps ORDER BY rowid"))
+        self.gaps = Gaps(database.read(GAPS))
         for camera, seq, reason in self._unwritten:
             self.gaps.add(camera, [seq], reason, time.time())
         index.next_id = max(index.next_id, settled.end)  # those that had such ids may be gone
