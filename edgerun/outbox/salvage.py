@@ -29,8 +29,8 @@ _UNCAPPED = (1 << 32) - 2
 @dataclass(frozen=True, slots=True)
 class Salvage:
     """What a damaged file gave. ``waiting`` rows were not delivered, as far as the file tells; ``last_seq`` is the
-    highest seq seen of each camera, ``lost`` the seqs that were begun and are not whole; ``gaps`` what its gap record held,
-    row by row."""
+    highest seq seen of each camera, ``lost`` the seqs that were begun and are not whole, ``gaps`` the rows of the gap
+    record."""
 
     waiting: list[Row] = field(default_factory=list)
     last_seq: dict[str, int] = field(default_factory=dict)
