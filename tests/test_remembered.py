@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_secrets_from_elsewhere_are_never_kept(
     config.write_text(CONFIG + f"mqtt: {{username: me, password: {value if value[0] == '{' else repr(value)}}}\n")
     assert load_isolated(config).mqtt.password.value == "sesame"
     assert recall(config) is None and not cache.exists()
+
+
+def test_a_model_that_a_store_adds_may_be_gone_the_next_time(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGERUN_MODELS", str(tmp_path))
+    door = {"files": [], "labels": ["door"], **dict.fromkeys(("task", "good_for", "input", "licence"), "x")}
+    (tmp_path / "catalogue.json").write_text(json.dumps({"door": door}))
+    config.write_text(CONFIG + "model: {name: door}\n")
+    assert problems(config) == []
+    assert recall(config) is None
+    (tmp_path / "catalogue.json").unlink()
+    assert [problem.path for problem in problems(config)] == ["model.name"]
 
 
 def test_only_some_are_kept_and_only_for_their_user(tmp_path: Path, cache: Path) -> None:

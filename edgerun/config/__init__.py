@@ -154,10 +154,13 @@ def _examine_and_remember(path: Path, content: bytes | None = None) -> tuple[Con
 
 
 def _examined(root: Node, folder: Path) -> tuple[Config | None, list[Problem], bool]:
-    """The last tells whether all of it stands in the file, with nothing from the environment or other files."""
+    """The last tells whether all of it stands in the file: nothing in the environment or other files, a store's own
+    catalogue included."""
     from edgerun.config import text, validation
+    from edgerun.models.catalogue import catalogue
 
     outside = text.fill_in(root, folder)
     alone = not any(node.outside for _, node in root.walk())
     config, found = validation.validate(root)
+    alone = alone and config is not None and (config.model.path != "" or config.model.name in catalogue())
     return config, sorted(outside + found, key=lambda problem: problem.line), alone
