@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 
 from edgerun.config.text import Loc, Node, Problem, dotted
 from edgerun.config.tree import DEFAULT_MODEL
+from edgerun.errors import ModelError
 from edgerun.models.catalogue import catalogue
 from edgerun.models.store import folders
 
@@ -23,7 +24,7 @@ def references(root: Node) -> Iterator[Problem]:
     model = root.get("model") or Node(1, {})
     path, named = model.get("path"), model.get("name")
     if path is None or not path.value:
-        labels = yield from _catalogued(named)
+        labels = yield from _catalogued(model, named)
     elif named is not None and named.value is not None:
         yield Problem(model.line, "model", "has both a name and a path; give the one that is meant")
     for name, camera in _items(root.get("cameras")):
@@ -38,9 +39,13 @@ def references(root: Node) -> Iterator[Problem]:
             yield from _unknown_labels(camera, here, labels)
 
 
-def _catalogued(named: Node | None) -> Generator[Problem, None, tuple[str, ...]]:
+def _catalogued(model: Node, named: Node | None) -> Generator[Problem, None, tuple[str, ...]]:
     """The labels of the model that is named, or else of the default; none where they are not known."""
-    entries = catalogue(folders())
+    try:
+        entries = catalogue(folders())
+    except ModelError as error:
+        yield Problem((named or model).line, "model.name", str(error))
+        return ()
     if named is None or named.value is None:
         return entries[DEFAULT_MODEL].labels
     if not isinstance(named.value, str) or named.unknown:

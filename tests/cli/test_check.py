@@ -56,6 +56,16 @@ def test_json_is_all_of_stdout(tmp_path: Path, content: str) -> None:
     assert all(set(problem) == {"line", "path", "message"} for problem in told["problems"] + told["warnings"])
 
 
+def test_a_catalogue_that_cannot_be_read_is_told_as_all_else(tmp_path: Path) -> None:
+    """In JSON, too."""
+    (path := tmp_path / "a.yaml").write_text(CAMERA + "model: {name: mine}\n")
+    (tmp_path / "catalogue.json").write_text("?")
+    environ = {"PATH": "/usr/bin:/bin", "EDGERUN_MODELS": str(tmp_path)}
+    said = edgerun("check", path, env=environ).stdout
+    assert said.startswith(f"{path}:4: model.name: {tmp_path}/catalogue.json is no model catalogue")
+    assert [one["line"] for one in json.loads(edgerun("check", path, "--json", env=environ).stdout)["problems"]] == [4]
+
+
 @pytest.mark.parametrize("number", range(0, len(BAD), 9))
 def test_no_traceback_for_bad_input(tmp_path: Path, number: int) -> None:
     """A sample of the bad files, through the real command."""
