@@ -92,6 +92,39 @@ def test_a_topic_is_taken_away_until_the_broker_says_so(verdict: Verdict) -> Non
     assert session(verdict) == [kept]
 
 
+def test_what_the_broker_refuses_to_retain_is_said_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is then: a broker may have had no room, and a count may stay the same for hours."""
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
+    monkeypatch.setattr("edgerun.runtime.departures.time", clock)
+    desk: Any = Desk()
+    retained = Retained()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, Lanes(), retained)
+    departures.start(65535, 1)
+    first, second = (Message("edgerun/pi/porch/path/person", payload, 1, True) for payload in (b"1", b"2"))
+
+    def offered(verdict: Verdict) -> list[Message]:
+        desk.offered.clear()
+        departures.tick(now[0])
+        departures.fill(now[0])
+        answered, desk.unanswered = desk.unanswered, []
+        for token in answered:
+            departures.answered(token, verdict, "Quota exceeded")
+        return list(desk.offered)
+
+    retained.set(first)
+    assert offered("refused") == [first]
+    assert offered("refused") == []
+    now[0] += 61
+    assert offered("refused") == [first]
+    retained.set(second)
+    assert offered("refused") == [second]
+    now[0] += 61
+    assert offered("taken") == [second]
+    now[0] += 61
+    assert offered("taken") == []
+
+
 def test_a_topic_that_is_set_again_is_not_forgotten_for_its_removal() -> None:
     """The answers to what was said before come late."""
     retained = Retained()

@@ -654,6 +654,23 @@ def test_what_is_stored_though_the_disk_said_that_it_failed_is_not_stored_again(
     assert (ledger.unsaved, ledger.accepted) == (0, 3)
 
 
+def test_what_cannot_be_read_is_told_in_words_and_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", OutboxOptions())
+    ledger = Ledger(outbox, "pi", Episodes(tmp_path / "open"))
+    assert ledger.open(0.0) == []
+    outbox.settle(accept(outbox, "porch"))
+    assert len(ledger.history("", 0)) == 1
+
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Database, "read", fails)
+    assert ledger.history("", 0) == []
+    assert "disk I/O error" in ledger.trouble
+
+
 def test_what_was_given_up_in_memory_stays_named(tmp_path: Path) -> None:
     """Though the file is opened anew, as after a failure of the disk, and at the next start."""
     outbox, _ = opened(tmp_path / "outbox.db")

@@ -150,7 +150,7 @@ class Delivery:
     def replay(self, since_seq: int, camera: str = "") -> None:
         """Offer again what nobody claimed, and what the outbox still holds from ``since_seq`` on, marked as
         replayed."""
-        self._inbox.put(lambda: self._lanes.replay(camera, self._outbox.history(camera, since_seq)))
+        self._inbox.put(lambda: self._lanes.replay(camera, self._ledger.history(camera, since_seq)))
 
     @property
     def meter(self) -> AlertMeter | None:

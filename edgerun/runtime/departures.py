@@ -29,6 +29,8 @@ _SMOOTHING = 1 / 8
 GOODBYE_S = 0.7
 _ANSWER_S = 10.0
 """An acknowledgement that takes longer means that the broker hangs."""
+_REFUSED_S = 60.0
+"""Retained messages that the broker refused are said again after so long: it may have had no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class Departures:
         self._answers: deque[Message] = deque()
         """To commands; each is sent once, whether it arrives or not, as soon as the window has room."""
         self._refusals: set[tuple[str, str]] = set()
+        self._refused: dict[str, Message] = {}
+        """Retained ones, by topic."""
+        self._refused_again_at = 0.0
         self._token = 0
         self._window = 0
         self._session = 0
@@ -82,10 +87,15 @@ class Departures:
         self.error = reason
         self._flights.clear()
         self._answers.clear()
+        self._refused.clear()
         self._lanes.lost()
 
     def tick(self, now: float) -> None:
         """A broker that does not answer gets a new connection."""
+        if self._refused and now >= self._refused_again_at:
+            for message in self._refused.values():
+                self._retained.again(message)
+            self._refused.clear()
         if self._window and any(now - flight.since > _ANSWER_S for flight in self._flights.values()):
             self._window = 0
             self.error = f"the broker has acknowledged nothing for {_ANSWER_S:g} s"
@@ -174,6 +184,10 @@ class Departures:
         if verdict == "refused":
             self.refused += 1
             topic = flight.message.topic
+            if flight.message.retain:
+                if not self._refused:
+                    self._refused_again_at = time.monotonic() + _REFUSED_S
+                self._refused[topic] = flight.message
             if (topic, reason) not in self._refusals:
                 self._refusals.add((topic, reason))
                 log.error("the broker does not take what is sent to %s: %s", topic, reason)

@@ -138,6 +138,14 @@ class Ledger:
             self._say(str(error))
             return {}
 
+    def history(self, camera: str, since_seq: int) -> list[Entry]:
+        """Delivered alerts that the outbox still has and can give now."""
+        try:
+            return self._outbox.history(camera, since_seq)
+        except SinkError as error:
+            self._say(str(error))
+            return []
+
     def note(self, entry: Entry) -> None:
         """See ``Outbox.note``."""
         self._outbox.note(entry)
