@@ -120,4 +120,4 @@ def start_reader(path: Path, *beside: Path) -> subprocess.Popen[bytes]:
 
 
 def _place(path: Path) -> Path:
-    return cache_dir() / "starts" / sha256(str(path.absolute()).encode()).hexdigest()[:32]
+    return cache_dir() / "starts" / sha256(os.fsencode(path.absolute())).hexdigest()[:32]

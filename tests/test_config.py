@@ -328,6 +328,14 @@ def test_secrets_come_from_where_the_file_says(tmp_path: Path, monkeypatch: pyte
     assert password("12345") == Secret("12345")
 
 
+@pytest.mark.parametrize("written", ["{env: WORD}", "'${WORD}'"])
+def test_what_is_no_text_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    """Saved in another encoding, it can be sent to no broker and no camera."""
+    monkeypatch.setenv("WORD", "p\udce4ss")
+    (line,) = told(tmp_path, CAMERA + f"mqtt: {{username: me, password: {written}}}")
+    assert line.endswith(":4: mqtt.password: the environment variable WORD is not UTF-8 text")
+
+
 def test_secrets_do_not_print(tmp_path: Path) -> None:
     """Neither in a repr, a str or a format; problems never repeat text from outside the file."""
     secret = Secret("hunter2")

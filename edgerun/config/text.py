@@ -281,7 +281,10 @@ def _expand(node: Node, environ: Mapping[str, str]) -> None:
 def _variable(name: str, environ: Mapping[str, str]) -> str:
     if name not in environ:
         raise LookupError(f"the environment variable {name} is not set")
-    return environ[name]
+    value = environ[name]
+    if any("\ud800" <= sign <= "\udfff" for sign in value):  # how Python holds bytes that are no text
+        raise ValueError(f"the environment variable {name} is not UTF-8 text")
+    return value
 
 
 def _fetch(node: Node, mapping: dict[str, Node], folder: Path, environ: Mapping[str, str]) -> None:

@@ -45,6 +45,15 @@ def test_a_laptop_without_the_devices_secrets(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.parametrize("name", ["a b.yaml", "\u20ac.yaml", "\udcff.yaml"])
+def test_a_file_of_any_name(tmp_path: Path, name: str) -> None:
+    """The last is what another system's encoding leaves on a stick."""
+    (path := tmp_path / name).write_text(CAMERA)
+    for _ in range(2):
+        done = check(path)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("content", [CAMERA, CAMERA + "    fps: 0", CONTRACT])
 def test_json_is_all_of_stdout(tmp_path: Path, content: str) -> None:
     """The same for a program."""
