@@ -93,9 +93,11 @@ def test_detections_say_all_that_was_promised() -> None:
     }
 
 
-def test_a_class_without_a_label_is_named_by_its_number() -> None:
+@pytest.mark.parametrize("labels", [["person"], ["person", "", "", "", "cat"]])
+def test_a_class_without_a_label_is_named_by_its_number(labels: list[str]) -> None:
+    """Beyond the last, or in a gap between numbered ones: an empty one would be an empty level of a topic."""
     found = Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([3], np.int32))
-    payload = payload_of(detections_message(["person"], Tracks.empty(), [], found), "detections")
+    payload = payload_of(detections_message(labels, Tracks.empty(), [], found), "detections")
     assert payload["objects"][0]["label"] == "class 3"
 
 
