@@ -38,7 +38,7 @@ def detections_message(labels: list[str], tracks: Tracks, zones: list[tuple[str,
     return form.message(STAMP, tracks, zones, loose, inference_ms=12.3456, published=STAMP.wall + 0.05)
 
 
-@given(st.lists(st.tuples(boxes, unit, st.text(max_size=12), st.lists(st.text(max_size=5))), max_size=6))
+@given(st.lists(st.tuples(boxes, unit, st.text(min_size=1, max_size=12), st.lists(st.text(max_size=5))), max_size=6))
 def test_detections_are_json_whatever_is_seen(seen: list[tuple[Any, float, str, list[str]]]) -> None:
     """Labels with quotes and other alphabets, boxes outside the frame and without numbers."""
     n = len(seen)
