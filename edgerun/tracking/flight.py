@@ -8,25 +8,20 @@ widens what may have happened meanwhile (white noise acceleration, Bar-Shalom et
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from edgerun.types import F64, Index, Mask
 
-PUSH = 1.0
+PUSH = 0.9
 """Square root of the acceleration's spectral density, in heights / s^1.5."""
-NOISE = 0.14
+NOISE = 0.13
 """Standard deviation of a measured edge at a score of 1, in heights."""
-DOUBT = 0.5
+DOUBT = 1.2
 """By which part that grows as the score falls to 0."""
-SPEED = 1.4
+SPEED = 1.7
 """Standard deviation of a newcomer's velocity, in heights / s."""
 CONTESTED = 0.3
 """The part of a correction that is made when the measurement may be of another object."""
-FADE_S = 15.0
-"""Time in which a velocity falls to 1/e."""
-
 
 _CENTRE = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]])
 """From edges to the centre."""
@@ -107,11 +102,8 @@ class Flight:
 
 def _fill(carry: F64, step_s: float) -> None:
     """Write into ``carry`` (10, 10) what a step makes of a column of the table."""
-    fade = math.exp(-step_s / FADE_S)
-    reach = FADE_S * (1 - fade)
-    carry[0, 4] = carry[1, 5] = carry[2, 4] = carry[3, 5] = reach
-    carry[4, 4] = carry[5, 5] = carry[7, 7] = fade
-    carry[6, 7], carry[6, 8], carry[7, 8], carry[8, 8] = 2 * reach, reach * reach, fade * reach, fade * fade
+    carry[0, 4] = carry[1, 5] = carry[2, 4] = carry[3, 5] = carry[7, 8] = step_s
+    carry[6, 7], carry[6, 8] = 2 * step_s, step_s**2
     drive = PUSH * PUSH
     carry[6, 9], carry[7, 9], carry[8, 9] = drive * step_s**3 / 3, drive * step_s**2 / 2, drive * step_s
 

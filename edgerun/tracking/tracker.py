@@ -2,8 +2,9 @@
 
 Two stages as in ByteTrack (Zhang et al. 2022): boxes with high scores are joined to tracks first, then those with low
 scores to the tracks that are left. Third, tracks that are still left are sought where they were last seen, as in
-OC-SORT (Cao et al. 2023), for motion that was not as expected. Likeness is the IoU of boxes widened by a margin, as in
-C-BIoU (Yang et al. 2023), and by what the Kalman filter is not sure of: after a gap it looks further around.
+OC-SORT (Cao et al. 2023), for motion that was not as expected. Likeness is the height-modulated IoU of boxes, widened
+by a margin as in C-BIoU (Yang et al. 2023), and by what the Kalman filter is not sure of: after a gap it looks further
+around.
 
 A track is confirmed by evidence that its boxes' scores add up to. One that lives on weak boxes until nothing speaks for
 it any more is followed further, but not told of until better boxes come.
@@ -17,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgerun.tracking.assignment import heaviest_pairs
-from edgerun.tracking.columns import iou, shared_part, widening
+from edgerun.tracking.columns import height_modulated_iou, shared_part, widening
 from edgerun.tracking.evidence import evidence
 from edgerun.tracking.flight import Flight
 from edgerun.tracking.found import Found, found
@@ -32,7 +33,7 @@ MOST_UNSURE = 0.3
 """By how many standard deviations a track's box is widened on top of that where it is not sure, and by how many of its
 heights at most."""
 LEAST_LIKENESS = 0.15
-"""IoU of widened boxes that it takes to join a box to a track."""
+"""Likeness that it takes to join a box to a track."""
 LEAST_LIKENESS_TRIAL = 0.22
 """The same for a track that is not confirmed."""
 LEAST_LIKENESS_LOW = 0.2
@@ -41,9 +42,9 @@ LOW_SCORE_S = 1.0
 """A track that was not found for longer is not joined to a box with a low score."""
 LAST_MARGIN = 0.4
 LAST_LIKENESS = 0.2
-"""Margin and least IoU in the search where a confirmed track was last seen."""
+"""Margin and least likeness in the search where a confirmed track was last seen."""
 CLAIM = 0.45
-"""IoU of widened boxes that gives a track that found nothing a claim to the box of another."""
+"""Likeness that gives a track that found nothing a claim to the box of another."""
 ODD_SIZE = 2.0
 """A box that is so many times wider or higher than its track, or the other way round, may well be several objects in
 one, or a part of one."""
@@ -199,8 +200,8 @@ class Tracker:
         return edges
 
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
-        """IoU of all tracks with all boxes (M, N); -1 where their kinds differ."""
-        likeness = iou(ours, theirs)
+        """How alike all tracks and all boxes are (M, N); -1 where their kinds differ."""
+        likeness = height_modulated_iou(ours, theirs)
         if len({*class_id.tolist(), *self._class_id.tolist()}) > 1:
             likeness[self._kinds.of(self._class_id)[:, None] != self._kinds.of(class_id)] = -1
         return likeness
