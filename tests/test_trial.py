@@ -144,6 +144,27 @@ def test_what_failed_for_a_passing_reason_is_tried_again_at_the_next_start(tmp_p
         told.get(timeout=1.0)
 
 
+def test_an_engine_that_crashes_is_not_tried_again_at_every_start() -> None:
+    """But when the model is another one, as when its library or the device is."""
+
+    def start(model: ModelFile) -> Preference:
+        preference = Preference(model, engines, automatic=True)
+        preference.find_out(lambda: True, fake_head, told.put)
+        return preference
+
+    told: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    engines = [candidate(name="crashes", fault="crash on load"), candidate(name="sound")]
+    start(MODEL)
+    assert told.get(timeout=PATIENCE_S) == (1, 0)
+    again = start(MODEL)
+    assert again.order == (1, 0)
+    assert "was killed by SIGSEGV" in str(again.reasons()[1]["says"])
+    with pytest.raises(Empty):
+        told.get(timeout=1.0)
+    start(ModelFile("other", Path("other.model"), "1" * 64))
+    assert told.get(timeout=PATIENCE_S) == (1, 0)
+
+
 def test_a_damaged_memory_is_as_good_as_none(cache: Path) -> None:
     cache.mkdir()
     (cache / "engines.json").write_text('{"x": [')

@@ -30,6 +30,8 @@ _SAME_IOU = 0.5
 _SAME_SCORE = 0.1
 """What INT8 roundings of two engines may differ by."""
 _SAME_PART = 0.8
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE")
+"""What kills a process by its own fault, and will do so again with the same model and the same library."""
 _WORTH_IT = 1.15
 """By so much another engine must be quicker than the reference to be preferred: a change must not hang on chance."""
 
@@ -105,7 +107,8 @@ def _judge(
     one = candidates[number]
     verdict = Verdict(one.name, one.load.model.name, False, None, str(answer))
     if isinstance(answer, EdgerunError) or reference is None:
-        return replace(verdict, passing=isinstance(answer, EdgerunError) and answer.retriable)
+        crashed = any(name in verdict.says for name in _CRASHES)
+        return replace(verdict, passing=isinstance(answer, EdgerunError) and answer.retriable and not crashed)
     verdict = replace(verdict, ms=round(answer.ms, 2))
     if number == reference:
         return replace(verdict, agrees=True, says="the others are compared with it", is_reference=True)
