@@ -330,6 +330,22 @@ def test_what_a_damaged_file_still_tells_is_taken_over(tmp_path: Path, damaged: 
     assert accept(outbox, "porch").seq > 10**12
 
 
+def test_a_damaged_file_that_takes_too_long_to_look_through_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    accept(outbox, "porch")
+    outbox.close()
+    for limit_s, times in ((8.0, 0), (-1.0, 1)):
+        path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+        monkeypatch.setattr("edgerun.outbox.salvage._LIMIT_S", limit_s)
+        outbox, waiting = opened(path)
+        outbox.close()
+        assert len(waiting) == 1 - times
+        assert caplog.text.count("some of what waited there is lost") == times
+
+
 @pytest.mark.parametrize("fails", [None, 1, 2, 3])
 def test_what_a_damaged_file_holds_is_not_lost_where_the_disk_fails_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import mmap
 import re
 import sqlite3
@@ -20,8 +21,11 @@ from edgerun.records import dataclass
 from edgerun.topics import NAME
 from edgerun.types import GapReason
 
+log = logging.getLogger(__name__)
+
 _KEPT = 2
-_LIMIT_S = 2.0
+_LIMIT_S = 8.0
+"""A full outbox of 32 MB takes a tenth of it on a quick machine, and nobody takes the delivery for stuck so soon."""
 _UNCAPPED = (1 << 32) - 2
 """What is found may be more than the file may hold; what is too much gives way to the next alert."""
 
@@ -103,6 +107,8 @@ def rescue(files: Iterable[Path]) -> Salvage:
         settled.add(trace.row)
         if trace.id != MARKS_ID:
             whole[trace.id] = trace.row
+    if time.monotonic() > until:
+        log.error("there was no time to look through all of the damaged outbox: some of what waited there is lost")
     long = broken.keys() - whole.keys() - {MARKS_ID}
     whole.update(_through_sqlite(files, long, until))
     done = settled.among(whole.keys() | broken.keys())
