@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from edgerun.messages import camera_state, occupancy, status
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery import Delivery, DeliveryCounts
 from edgerun.runtime.departures import WINDOW
+from edgerun.runtime.episodes import Episodes
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
@@ -499,6 +501,24 @@ if len(sys.argv) > 3:
 print("killable", flush=True)
 time.sleep(60)
 """
+
+
+def test_a_disk_without_room_keeps_the_list_of_what_is_open_as_it_was(tmp_path: Path) -> None:
+    """What a crash then leaves open is ended as far as it is known, and not forgotten as a whole."""
+    episodes = Episodes(tmp_path / "open")
+    episodes.alert_of(event(1, phase="start"), "first")
+    episodes.save()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for n in range(2, 50):
+        episodes.alert_of(event(n, phase="start"), f"number {n}")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "open").stat().st_size + 100, hard))
+        episodes.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = Episodes(tmp_path / "open")
+    (end,) = after.left_open()
+    assert after.alert_of(end, "") == "first"
 
 
 @pytest.mark.parametrize("heals", [False, True])
