@@ -64,9 +64,7 @@ class Episodes:
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(
-                    handle, 0, len(line)
-                )  # a full disk would take part of it, and what was there is gone
+                os.posix_fallocate(handle, 0, len(line))  # a full disk would take a part, over what was there
                 os.pwrite(handle, line, 0)
                 os.ftruncate(handle, len(line))
             finally:
