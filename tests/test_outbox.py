@@ -330,6 +330,23 @@ def test_what_a_damaged_file_still_tells_is_taken_over(tmp_path: Path, damaged: 
     assert accept(outbox, "porch").seq > 10**12
 
 
+def test_a_want_of_descriptors_is_no_damage(tmp_path: Path) -> None:
+    outbox, _ = opened(tmp_path / "outbox.db")
+    entry = accept(outbox, "porch")
+    outbox.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    outbox = Outbox(tmp_path / "outbox.db", OutboxOptions())
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with pytest.raises(SinkError):
+            outbox.open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert names(outbox.open()) == names([entry])
+    assert outbox.quarantined == 0
+    assert outbox.seqs.next("porch") == 2
+
+
 def test_a_damaged_file_that_takes_too_long_to_look_through_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
