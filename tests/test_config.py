@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgerun import config
-from edgerun.config import Chosen, Config, text, validation
+from edgerun.config import Chosen, Config, references, text, validation
 from edgerun.errors import ConfigError
 from edgerun.runtime.pipelines import pipeline_for
 from edgerun.secrets import Secret
@@ -264,6 +264,19 @@ def test_a_file_that_is_something_else_is_told_briefly(tmp_path: Path) -> None:
     lines = told(tmp_path, "".join(f"key{i}: 1\n" for i in range(5000)))
     assert len(lines) == 101
     assert lines[-1].endswith("more like these")
+
+
+def test_no_more_is_looked_for_than_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may have been meant takes long to find among thousands of names; a check went on for minutes."""
+    looked_for: list[str] = []
+
+    def look(wrong: str, allowed: object) -> str:
+        looked_for.append(wrong)
+        return ""
+
+    monkeypatch.setattr(references, "hint", look)
+    lines = told(tmp_path, CAMERA + f"    labels: [{', '.join(f'p{i}' for i in range(5000))}]\n")
+    assert 100 < len(lines) <= len(looked_for) < 500
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,7 +44,7 @@ def json_schema() -> dict[str, Any]:
 def validate(root: Node) -> tuple[Config | None, list[Problem]]:
     """The Config, unless there are problems; the problems in the order of the lines."""
     config = None
-    problems = list(references(root))
+    problems = list(islice(references(root), 2 * _TOLD))  # each looks for what may have been meant
     try:
         config = _adapter().validate_python(root.plain())
     except ValidationError as error:
@@ -52,7 +53,7 @@ def validate(root: Node) -> tuple[Config | None, list[Problem]]:
         problems += _contradictions(config, root)
     problems = sorted(_discreet(problems, root), key=lambda problem: problem.line)
     if len(problems) > _TOLD:
-        more = Problem(problems[_TOLD].line, "file", f"and {len(problems) - _TOLD} more like these")
+        more = Problem(problems[_TOLD].line, "file", "and many more like these")
         problems[_TOLD:] = [more]
     return (None if problems else config), problems
 
