@@ -34,8 +34,10 @@ while (($#)); do
     shift
 done
 [[ $root == / ]] && root=""
-[[ $prefix == /* ]] || { echo "install.sh: --prefix must be an absolute path" >&2; exit 2; }
-prefix=$(realpath -ms -- "$prefix")
+while [[ $prefix == ?*/ ]]; do prefix=${prefix%/}; done
+case $prefix/ in # in words of bash alone, as small systems have another realpath or none
+    *//?* | */./* | */../* | [!/]*) echo "install.sh: --prefix must be an absolute path without . and .." >&2; exit 2 ;;
+esac
 case $prefix in
     / | /usr | /usr/local | /opt | /etc | /var | /home | /root | /bin | /lib)
         echo "install.sh: --prefix $prefix is not a folder of its own; give one such as /opt/edgerun" >&2; exit 2 ;;

@@ -166,7 +166,20 @@ def test_on_a_jetson_the_unit_may_use_its_devices(tmp_path: Path) -> None:
     assert (tmp_path / "etc/systemd/system/edgerun.service.d/jetson.conf").exists()
 
 
-@pytest.mark.parametrize("prefix", ["/", "/usr", "/usr/", "/opt/../etc", "/etc", "relative"])
+def test_an_upgrade_needs_no_more_than_before(tmp_path: Path) -> None:
+    """BusyBox has a ``realpath`` of its own, which knows no options."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "realpath").symlink_to("/bin/false")
+    environ = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    script = [str(ROOT / "scripts" / "install.sh"), "--dry-run"]
+    done = subprocess.run(script, capture_output=True, text=True, env=environ, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "would: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/", "/usr", "/usr/", "/usr//", "/opt/../etc", "//etc", "/etc/.", "/etc", "relative"]
+)
 def test_a_prefix_that_is_not_ours_is_refused(tmp_path: Path, prefix: str) -> None:
     """--uninstall removes the prefix, so it must be a folder of its own."""
     done = install(tmp_path, "--prefix", prefix)
