@@ -6,13 +6,15 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from edgerun.cli.arguments import spare, zero_or_more
 from edgerun.cli.run import DEFAULT_CONFIG
-from edgerun.config import load, plugin_tables
+from edgerun.config import load, plugin_tables, state_dir_in
 from edgerun.devices import look_around
 from edgerun.errors import ConfigError, EdgerunError
 from edgerun.runtime import bundle
@@ -36,10 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.bundle:
         spare([args.config], args.bundle)
-    until, folder = time.monotonic() + args.wait, _folder(args.config)
+    until, folder = time.monotonic() + args.wait, cache(partial(_folder, args.config))
     while True:
+        socket = _socket(args.config, folder)
         try:
-            answer = ask(_socket(args.config, folder))
+            answer = ask(socket)
         except EdgerunError as error:
             answer = {"healthy": False, "wrong": [str(error)]}
         if answer["healthy"] or time.monotonic() >= until:
@@ -74,15 +77,16 @@ def _folder(config: Path) -> Path:
     except ConfigError as error:
         if not config.exists():
             raise
-        usual = state_dir("")  # a daemon may well run on the configuration before
-        print(f"{error}\nasking the daemon that keeps its state in {usual}", file=sys.stderr)
-        return usual
+        folder = state_dir(state_dir_in(config))  # where a daemon may well run, on the one before or with more secrets
+        print(f"{error}\nasking the daemon that keeps its state in {folder}", file=sys.stderr)
+        return folder
 
 
-def _socket(config: Path, folder: Path) -> Path:
+def _socket(config: Path, folder: Callable[[], Path]) -> Path:
+    """The service's, which is asked without a look at its secrets, or else that in the ``folder``."""
     if config.absolute() == DEFAULT_CONFIG and _SERVICE_SOCKET.exists():
         return _SERVICE_SOCKET
-    return control_socket(folder)
+    return control_socket(folder())
 
 
 def _print(answer: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ __all__ = [
     "problems",
     "secrets_of",
     "source",
+    "state_dir_in",
 ]
 
 ISOLATED_S = 60.0
@@ -96,6 +97,17 @@ def model(options: Mapping[str, str], folder: Path) -> ModelChoice:
     if config is None or found:
         raise ConfigError("; ".join(f"{one.path.removeprefix('model.')}: {one.message}" for one in found))
     return config.model
+
+
+def state_dir_in(path: Path) -> str:
+    """The ``state_dir`` that stands in a file, which need not be good otherwise; empty: none that can be read."""
+    from edgerun.config import text
+
+    try:
+        written = text.read(path).get("state_dir")
+    except text.RefusedError:
+        return ""
+    return written.value if written is not None and isinstance(written.value, str) else ""
 
 
 def json_schema() -> dict[str, Any]:

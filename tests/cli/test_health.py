@@ -62,6 +62,17 @@ def test_a_configuration_that_is_not_there_or_is_bad_is_told(
     assert own.read_text() == "cameras: {}\n"
 
 
+def test_who_asks_need_not_have_the_daemons_secrets(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The service is asked without a look at them, any other daemon where its configuration says."""
+    text = own.read_text() + "mqtt: {username: me, password: {env: NOT_HERE}}\n"
+    own.write_text(text)
+    own.with_name("etc.yaml").write_text(text)
+    assert main(["health", "--json", "-c", str(own.with_name("etc.yaml"))]) == 0
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["name"], told.err) == ("service", "")
+    assert answering(capsys, own) == "own"
+
+
 @pytest.mark.parametrize("seconds", ["nan", "-1", "soon"])
 def test_no_time_to_wait_for(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     """That it is no number would otherwise be waited for without end."""
