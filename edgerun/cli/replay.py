@@ -13,7 +13,7 @@ from typing import Any
 
 from edgerun.cli.arguments import above_zero, spare, unix_time
 from edgerun.cli.run import DEFAULT_CONFIG
-from edgerun.config import Config, load, source
+from edgerun.config import Config, load_without_secrets, source
 from edgerun.drawing import Painter, draw_details
 from edgerun.errors import ConfigError
 from edgerun.labels import label
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    config = load(args.config)
+    config = load_without_secrets(args.config)
     if args.camera not in config.cameras:
         raise ConfigError(f"{args.config} has no camera {args.camera!r}; it has {', '.join(config.cameras)}")
     if args.save:

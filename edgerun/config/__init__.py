@@ -44,6 +44,7 @@ __all__ = [
     "load",
     "load_and_remember",
     "load_isolated",
+    "load_without_secrets",
     "model",
     "plugin_tables",
     "problems",
@@ -65,6 +66,19 @@ def load(path: Path, beside: Path | None = None) -> Config:
         return _good(path, *_examined(text.read(path), beside or path.absolute().parent)[:2])
     except text.RefusedError as refused:
         return _good(path, None, [refused.problem])
+
+
+def load_without_secrets(path: Path) -> Config:
+    """As ``load``, for those who need neither broker nor camera: a variable or a secret's file that this machine does
+    not have is no error where the rest can do without."""
+    from edgerun.config import text
+
+    try:
+        config, found, _ = _examined(text.read(path), path.absolute().parent)
+    except text.RefusedError as refused:
+        config, found = None, [refused.problem]
+    wrong = [problem for problem in found if not problem.missing_here]
+    return _good(path, config, wrong or ([] if config else found))
 
 
 def load_and_remember(path: Path) -> Config:

@@ -105,6 +105,22 @@ def test_what_is_read_is_never_written_over(config: Path, tmp_path: Path, capsys
     assert clip.read_bytes() == CLIP.read_bytes()
 
 
+def test_a_replay_needs_no_secrets(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither of the camera nor of the broker: it takes place on a laptop."""
+    words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP)]
+    assert main(words) == 0
+    events = capsys.readouterr().out
+    text = json.loads(config.read_text())
+    text["cameras"]["door"]["source"] = {"type": "rtsp", "url": "rtsp://me:${NOT_HERE}@10.0.0.5/stream2"}
+    secret = {"mqtt": {"username": "me", "password": {"file": "not_here"}}}
+    config.write_text(json.dumps(text | secret))
+    assert main(words) == 0
+    assert capsys.readouterr().out == events
+    config.write_text(json.dumps(text | secret | {"nonsense": 1}))
+    assert main(words) == 78
+    assert capsys.readouterr().err.splitlines()[0].startswith(f"edgerun: {config}:1: nonsense: unknown key")
+
+
 @pytest.mark.parametrize("fps", ["0", "-1", "inf", "five"])
 def test_no_frames_per_second(fps: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Are not taken for the camera's own."""
