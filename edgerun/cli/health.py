@@ -14,7 +14,7 @@ from typing import Any
 
 from edgerun.cli.arguments import spare, zero_or_more
 from edgerun.cli.run import DEFAULT_CONFIG
-from edgerun.config import load, plugin_tables, state_dir_in
+from edgerun.config import load_without_secrets, plugin_tables, state_dir_in
 from edgerun.devices import look_around
 from edgerun.errors import ConfigError, EdgerunError
 from edgerun.runtime import bundle
@@ -73,11 +73,11 @@ def _folder(config: Path) -> Path:
     if config.absolute() == DEFAULT_CONFIG and not config.exists():
         return state_dir("")
     try:
-        return state_dir(load(config).state_dir)
+        return state_dir(load_without_secrets(config).state_dir)
     except ConfigError as error:
         if not config.exists():
             raise
-        folder = state_dir(state_dir_in(config))  # where a daemon may well run, on the one before or with more secrets
+        folder = state_dir(state_dir_in(config))  # where a daemon may well run on the one before
         print(f"{error}\nasking the daemon that keeps its state in {folder}", file=sys.stderr)
         return folder
 

@@ -70,6 +70,10 @@ def test_who_asks_need_not_have_the_daemons_secrets(own: Path, capsys: pytest.Ca
     assert main(["health", "--json", "-c", str(own.with_name("etc.yaml"))]) == 0
     told = capsys.readouterr()
     assert (json.loads(told.out)["name"], told.err) == ("service", "")
+    assert main(["health", "--json", "-c", str(own)]) == 0
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["name"], told.err) == ("own", "")
+    own.write_text(text + "nonsense: 1\n")
     assert answering(capsys, own) == "own"
 
 
