@@ -64,7 +64,8 @@ def _list(as_json: bool) -> int:
     for row in rows:
         size = row["size"] / 1e6
         print(f"{row['name']:28} {'here' if row['here'] else '-':5} {size:6.1f} MB  {row['licence']}")
-        print(f"    {row['good_for']} ({len(row['labels'])} labels, {row['input']})")
+        labels = "1 label" if len(row["labels"]) == 1 else f"{len(row['labels'])} labels"
+        print(f"    {row['good_for']} ({labels}, {row['input']})")
     if not all(row["here"] for row in rows):
         print("\nGet one with: edgerun models pull NAME")
     return 0

@@ -21,7 +21,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_list_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
-    assert "person-ssdlite-int8          here" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "person-ssdlite-int8          here" in told
+    assert "(1 label, 300x300 uint8)" in told and "(90 labels, 300x300 uint8)" in told
     assert main(["models", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["person-ssdlite-int8"]["here"]
