@@ -1,9 +1,16 @@
-"""Which frames to take, and when they were taken."""
+"""Which frames to decode, which to take, and when they were taken."""
 
 from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+
+_TRIAL_FRAMES = 16
+"""Frames decoded in full before some may be skipped: enough to know the stream's own rate."""
 
 
 class Limiter:
@@ -55,3 +62,34 @@ class ClipClock:
         if (early := self._start + time_s - now) > 0:
             self._closed.wait(early)
         return time.monotonic(), time.time()
+
+
+class Thinning:
+    """Lets the decoder leave out pictures that no other refers to, as long as the rest keeps the beat.
+
+    Whether it does is seen from what comes out: with gaps of up to half an interval, the picture nearest to each
+    beat is near enough. Where a gap is longer, everything is decoded from then on.
+    """
+
+    def __init__(self, codec: VideoCodecContext, interval_s: float) -> None:
+        self._codec = codec
+        self._interval_s = interval_s
+        self._last: float | None = None
+        self._seen = 0
+        self._longest = 0.0
+
+    def saw(self, time_s: float) -> None:
+        """Tell of each picture that came out of the decoder."""
+        if not self._interval_s or self._seen < 0:
+            return
+        gap = time_s - self._last if self._last is not None else 0.0
+        self._last = time_s
+        if not 0 <= gap <= 10 * self._interval_s:  # the clock jumped
+            return
+        self._seen += 1
+        self._longest = max(self._longest, gap)
+        if self._seen == _TRIAL_FRAMES and self._longest <= self._interval_s / 4:
+            self._codec.skip_frame = "NONREF"
+        elif self._seen > _TRIAL_FRAMES and gap > self._interval_s / 2:
+            self._codec.skip_frame = "DEFAULT"
+            self._seen = -1

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgerun.sources._av import JpegReader, PlaneReader
+from edgerun.sources._av import JpegReader
+from edgerun.sources._planes import PlaneReader
 from edgerun.types import U8
 
 SIZES = [(320, 240), (322, 242), (321, 241)]
