@@ -19,7 +19,9 @@ def test_a_figure_is_set_against_its_floor_round_by_round() -> None:
     figure = Figure("rate", "/s", (90.0, 110.0, 99.0), (100.0, 100.0, 100.0), "bare")
     assert figure.compared == (0.9, 1.1, 0.99)
     assert figure.record()["ratio"]["median"] == 0.99
-    assert Figure("p50", "ms", (9.0,), (8.0,), "bare", "difference").compared == (1.0,)
+    more, less = (Figure("p50", "ms", (9.0,), (floor,), "bare", "difference") for floor in (8.0, 10.0))
+    assert (more.compared, less.compared) == ((1.0,), (-1.0,))
+    assert (figure.row()[3], more.row()[3][:2], less.row()[3][:2]) == ("×0.990 [0.900 – 1.100]", "+1", "-1")
 
 
 def test_a_section_shows_all_it_holds_and_survives_json() -> None:

@@ -287,6 +287,14 @@ class TestTime:
         tracker = Tracker(0.2)
         assert last(tracker, [standing()] * 8, fps=0.2).track_id.tolist() == [1]
 
+    @pytest.mark.parametrize("fps", [1e-9, 1e-150, 1e-310])
+    def test_hardly_ever_looking_it_still_follows(self, fps: float) -> None:
+        frames = [standing()] * 8
+        assert last(Tracker(fps), frames).track_id.tolist() == [1]
+        tracker = Tracker(fps)
+        told = [tracker.update(one, at(number * 1e160)) for number, one in enumerate(frames)]
+        assert told[-1].track_id.tolist() == [1]
+
     @pytest.mark.parametrize("fps", [0.0, -1.0, math.inf, math.nan])
     def test_a_frame_rate_must_make_sense(self, fps: float) -> None:
         with pytest.raises(ValueError, match="fps"):

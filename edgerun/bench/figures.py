@@ -40,8 +40,10 @@ class Figure:
         """What is measured, the value, the floor, value against floor, and the goal."""
         against = ""
         if self.floor:
-            sign = "×" if self.compare == "ratio" else "+"
-            against = sign + spread(self.compared, 3 if self.compare == "ratio" else 2)
+            if self.compare == "ratio":
+                against = "×" + spread(self.compared, 3)
+            else:
+                against = ("" if median(self.compared) < 0 else "+") + spread(self.compared, 2)
         floor = f"{spread(self.floor)} {self.unit} ({self.floor_name})" if self.floor else ""
         name = f"{self.name} ({self.note})" if self.note else self.name
         return name, f"{spread(self.values)} {self.unit}".strip(), floor, against, self.goal

@@ -62,6 +62,8 @@ SPARE_EVIDENCE = 2.0
 """More than this beyond what confirms a track, or below what hides it, is not gathered."""
 SCORE_MEMORY = 0.7
 """How much of a track's score remains at each new box."""
+LONGEST_STEP_S = 1e6
+"""A longer time between two looks counts as this much, lest its powers overflow."""
 NAME_MEMORY_S = 2.0
 """Over about so long it counts what the boxes of a track were called."""
 NAME_DOUBT = 0.7
@@ -95,7 +97,7 @@ class Tracker:
         self.start_score = start_score if self._options.start_score is None else self._options.start_score
         """Only a box with at least this score begins a new track; may be set anew at any time."""
         self._kinds = kinds or Kinds()
-        self._usual_s = 1 / fps
+        self._usual_s = min(1 / fps, LONGEST_STEP_S)
         self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
         self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
         self._enough = self._options.confirm + SPARE_EVIDENCE
@@ -150,7 +152,7 @@ class Tracker:
         """Seconds since the frame before."""
         before, self._captured = self._captured, stamp.captured
         step_s = self._usual_s if before is None else stamp.captured - before
-        return step_s if 0 < step_s < math.inf else self._usual_s
+        return min(step_s, LONGEST_STEP_S) if 0 < step_s < math.inf else self._usual_s
 
     def _unseen_s(self) -> F64:
         unseen_s: F64 = self._now - self._log[2]
