@@ -22,6 +22,8 @@ from edgerun.types import U8, Frame
 
 log = logging.getLogger(__name__)
 
+_MOST_BYTES = MEGAPIXELS * 1_000_000 * 8 + 1_000_000
+"""A picture with 16 bits for each of its four channels, not packed, and what is told about it."""
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -91,8 +93,8 @@ def picture(path: Path) -> U8:
     import cv2
 
     try:
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    except cv2.error:
+        bgr = cv2.imdecode(np.frombuffer(_content(path), np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, OSError, ValueError):
         bgr = None
     if bgr is None:
         raise SourceError(
@@ -101,6 +103,18 @@ def picture(path: Path) -> U8:
             retriable=False,
         )
     return np.asarray(bgr, np.uint8)
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds, read here as OpenCV dies of a name that is not UTF-8. Raises OSError, and ValueError where it
+    is more than any picture has, or where it is no file."""
+    if not path.is_file():
+        raise ValueError("is no file")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _MOST_BYTES:
+            raise ValueError("is too large")
+        return file.read(size)
 
 
 def _pictures(path: str) -> list[Path]:

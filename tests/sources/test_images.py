@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgerun.errors import SourceError
-from edgerun.sources.images import Images, ImagesOptions
+from edgerun.sources.images import Images, ImagesOptions, picture
 from edgerun.stages import Feed
 
 
@@ -76,3 +77,28 @@ def test_a_file_that_is_no_picture_is_passed_over(folder: Path, caplog: pytest.L
     seen = [next(frames).stamp.seq for _ in range(2 * count)]
     assert seen == [*range(1, count + 1), *range(count + 2, 2 * count + 2)]
     assert caplog.text.count("0.png") == 1
+
+
+def test_a_name_that_is_no_text_is_as_good_as_any(folder: Path) -> None:
+    """OpenCV ends the whole process when it is given one."""
+    (folder / "a.JPG").rename(folder / os.fsdecode(b"n\xff.jpg"))
+    assert [frame.stamp.height for frame in unpaced(str(folder)).frames()] == [20, 22, 21]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_picture_is_turned_as_its_exif_data_says(folder: Path, turned: bool) -> None:
+    orientation = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    segment = b"Exif\0\0" + orientation
+    marked = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment if turned else b""
+    content = (folder / "a.JPG").read_bytes()
+    (folder / "a.JPG").write_bytes(content[:2] + marked + content[2:])
+    assert picture(folder / "a.JPG").shape == ((30, 21, 3) if turned else (21, 30, 3))
+
+
+def test_what_holds_no_picture_is_told_in_words(folder: Path) -> None:
+    (folder / "empty.png").touch()
+    with (folder / "huge.png").open("wb") as file:
+        file.truncate(10**12)
+    for name in ("empty.png", "huge.png", "", "none.png", "a" * 300, "a\0.png"):
+        with pytest.raises(SourceError, match="is not there, or is no picture"):
+            picture(folder / name)
