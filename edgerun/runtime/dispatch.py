@@ -13,15 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from edgerun.errors import EdgerunError
-from edgerun.pipeline import FLOOR_SCORE, Look
+from edgerun.pipeline import Look
 from edgerun.runtime.jobs import Ask, Job, Lane
 from edgerun.runtime.reading import Reading, of_one_picture
+from edgerun.runtime.seat import Seat
 from edgerun.runtime.turns import Turns
 from edgerun.stages import Head
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import Reply
-from edgerun.worker.terms import IN_FLIGHT, SLOTS, Candidate, Terms
+from edgerun.worker.terms import IN_FLIGHT, Candidate, Terms
 from edgerun.worker.wire import Slots
 from edgerun.worker.worker import Worker
 
@@ -31,27 +32,6 @@ _NO_FURTHER_S = 600.0
 """So long no further worker is tried after one that could not load: for want of memory, most likely."""
 _MOST_TRIES = 2
 """A picture that two engines died of is given up."""
-
-
-class _Seat:
-    """The dispatcher's view of one worker."""
-
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
-        self.reading: Reading | None = None
-        """Of what was loaded last; stays over a restart with the same model, whose requests are asked again."""
-        self.slots: Slots | None = None
-        self.reason = "starting"
-        """Why it does not serve; empty: it does."""
-        self.batch = 1
-        """How many regions one request asks for at most."""
-        self.free = list(range(SLOTS))
-        self.in_flight = 0
-        self.requests: dict[int, list[Ask]] = {}
-
-    @property
-    def has_room(self) -> bool:
-        return not self.reason and self.in_flight < IN_FLIGHT and bool(self.free)
 
 
 class Dispatcher:
@@ -75,7 +55,7 @@ class Dispatcher:
         self._state = threading.Condition(threading.Lock())
         self._nurse = early.nurse if early else Nurse()
         self._seats = [self._new_seat(number, early if number == 0 else None) for number in range(workers)]
-        self._joining: _Seat | None = None
+        self._joining: Seat | None = None
         """A worker that has to load the model before it counts."""
         self._grows_at = -math.inf
         """Not before this (monotonic seconds) another one is tried."""
@@ -84,8 +64,8 @@ class Dispatcher:
         self.error: EdgerunError | None = None
         """Why no worker serves yet; of refusals the first, which is of the engine that was wanted most."""
 
-    def _new_seat(self, number: int, early: Child | None = None) -> _Seat:
-        return _Seat(Worker(number, self._candidates, self._terms, self, self._nurse, early))
+    def _new_seat(self, number: int, early: Child | None = None) -> Seat:
+        return Seat(Worker(number, self._candidates, self._terms, self, self._nurse, early))
 
     @property
     def workers(self) -> list[Worker]:
@@ -123,7 +103,7 @@ class Dispatcher:
         for seat in seats:
             seat.worker.prefer(order)
 
-    def _everybody(self) -> list[_Seat]:
+    def _everybody(self) -> list[Seat]:
         """With the state's lock held."""
         return [*self._seats, *([self._joining] if self._joining else [])]
 
@@ -202,7 +182,7 @@ class Dispatcher:
             if not seat.worker.submit(slot, slots):
                 self.replied(seat.worker, Reply(slot, 0.0, "the engine changed", again=True))
 
-    def _next_turn(self) -> tuple[_Seat, int, list[Ask], Reading, Slots] | None:
+    def _next_turn(self) -> tuple[Seat, int, list[Ask], Reading, Slots] | None:
         """Reserve a slot for the region in turn; for a batch, for as many as there are. An engine at work is given
         another batch only once that is full: until then there is time for more to come."""
         with self._state:
@@ -241,7 +221,7 @@ class Dispatcher:
             finally:
                 lane.finishing.release()
 
-    def _seat(self, worker: Worker) -> _Seat:
+    def _seat(self, worker: Worker) -> Seat:
         joining = self._joining
         return joining if joining is not None and joining.worker is worker else self._seats[worker.number]
 
@@ -299,9 +279,9 @@ class Dispatcher:
         if answered:
             self._read(seat, answered, reply)
 
-    def _read(self, seat: _Seat, asks: Sequence[Ask], reply: Reply) -> None:
+    def _read(self, seat: Seat, asks: Sequence[Ask], reply: Reply) -> None:
         """Take in an answer, and finish the frames for which it was the last one."""
-        reasons = [reply.reason or self._decode(seat, ask, reply.slot) for ask in asks]
+        reasons = [reply.reason or seat.decode(ask, reply.slot) for ask in asks]
         with self._state:
             seat.free.append(reply.slot)
             for ask, reason in zip(asks, reasons, strict=True):
@@ -313,19 +293,3 @@ class Dispatcher:
         for lane in {ask.job.lane for ask in asks}:
             self._drain(lane)
         self._pump()
-
-    @staticmethod
-    def _decode(seat: _Seat, ask: Ask, slot: int) -> str:
-        """Read a region's outputs; why that cannot be done, or nothing."""
-        if seat.reading is None:
-            return ""
-        outputs = seat.worker.slot(slot).outputs()
-        if seat.batch > 1:
-            outputs = tuple(output[ask.place : ask.place + 1] for output in outputs)
-        try:
-            found = seat.reading.head.decode(outputs, seat.reading.io, ask.fit, FLOOR_SCORE)
-        except (ValueError, ArithmeticError, LookupError) as error:  # what nonsense a model may give
-            return f"the model's outputs cannot be read: {error}"
-        ask.job.parts.append((found, ask.region))
-        ask.job.model_size = seat.reading.io.size
-        return ""
