@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -361,6 +362,38 @@ def test_a_damaged_file_that_takes_too_long_to_look_through_is_told(
         outbox.close()
         assert len(waiting) == 1 - times
         assert caplog.text.count("some of what waited there is lost") == times
+
+
+def test_what_a_worn_card_does_not_give_any_more_costs_no_other_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bad sector amid a damaged file of several pieces: all rows before and behind it are taken over once."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    outbox.add([Entry("porch", seq, body("porch", seq)) for seq in range(1, 6001)])
+    outbox.close()
+    image = path.read_bytes()
+    assert len(image) > 2 << 20
+    path.write_bytes(b"?" * 20 + image[20:])
+    bad = range((1 << 20) - 4096, 1 << 20)
+    pread = os.pread
+
+    def worn(handle: int, length: int, at: int) -> bytes:
+        if at in bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(handle, min(length, bad.start - at) if at < bad.start else length, at)
+
+    monkeypatch.setattr(os, "pread", worn)
+    outbox, waiting = opened(path)
+    assert outbox.quarantined == 1
+    assert "4096 bytes of the damaged outbox cannot be read" in caplog.text
+    seqs = [entry.seq for entry in waiting]
+    lost = [seq for seq in range(1, 6001) if image.index(b'"seq":%d,' % seq) in bad]
+    assert 6 <= len(lost) <= 12
+    assert set(range(1, 6001)) - set(seqs) <= {lost[0] - 1, *lost}  # one may begin before it and end in it
+    assert not set(seqs) & set(lost)
+    assert seqs == sorted(set(seqs))
+    assert accept(outbox, "porch").seq > 6000
 
 
 @pytest.mark.parametrize("fails", [None, 1, 2, 3])

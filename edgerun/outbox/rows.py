@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from mmap import mmap
 from typing import TypeAlias
 from zlib import crc32
 
@@ -72,8 +71,9 @@ def unpack(blob: bytes) -> Row:
     return row
 
 
-def scan(image: bytes | mmap) -> Iterator[Trace]:
-    """Every row anywhere in a damaged file or its log, in the order of their places, old versions included.
+def scan(image: bytes) -> Iterator[Trace]:
+    """Every row anywhere in a damaged file or its log, or in a piece of them, in the order of their places; old versions
+    included.
 
     A row longer than a page lies there in pieces, so it is found but not whole.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import mmap
+import os
 import re
 import sqlite3
 import time
@@ -14,7 +14,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, get_args
 
-from edgerun.outbox.database import GAPS, Database, insertion, sync_folder
+from edgerun.outbox.database import GAPS, PAGE, Database, insertion, sync_folder
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, Trace, scan, unpack
 from edgerun.records import dataclass
@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 _KEPT = 2
 _LIMIT_S = 8.0
 """A full outbox of 32 MB takes a tenth of it on a quick machine, and nobody takes the delivery for stuck so soon."""
+_PIECE = 1 << 20
+_OVERLAP = 2 * PAGE
+"""More than any row takes that lies in one place."""
+_SECTOR = 4096
+"""What the kernel reads at the least, and so what is given up for one bad place."""
 _UNCAPPED = (1 << 32) - 2
 """What is found may be more than the file may hold; what is too much gives way to the next alert."""
 
@@ -124,13 +129,44 @@ def rescue(files: Iterable[Path]) -> Salvage:
 
 def _traces(files: Iterable[Path], until: float) -> Iterator[Trace]:
     for file in files:
-        if file.stat().st_size == 0:
-            continue
-        with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as image:
-            for trace in scan(image):
+        for piece in _pieces(file, until):
+            for trace in scan(piece):
                 if time.monotonic() > until:
                     return
                 yield trace
+
+
+def _pieces(file: Path, until: float) -> Iterator[bytes]:
+    """The file's content, each piece with the end of the one before it. What a worn card does not give any more is
+    zeros; it is read rather than mapped, as in a mapped file a bad sector ends the process."""
+    with file.open("rb", buffering=0) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        bad, piece = 0, b""
+        for start in range(0, size, _PIECE):
+            fresh, missing = _read(handle.fileno(), start, min(start + _PIECE, size), until)
+            bad += missing
+            piece = piece[-_OVERLAP:] + fresh
+            yield piece
+    if bad:
+        log.error("%d bytes of the damaged outbox cannot be read from %s", bad, file)
+
+
+def _read(handle: int, start: int, end: int, until: float) -> tuple[bytes, int]:
+    """Bytes of a file, and how many of them are zeros as they cannot be read."""
+    parts, bad = [], 0
+    while start < end and time.monotonic() <= until:
+        try:
+            part = os.pread(handle, end - start, start)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            part = bytes(min(_SECTOR - start % _SECTOR, end - start))
+            bad += len(part)
+        if not part:
+            break
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts), bad
 
 
 def _through_sqlite(files: list[Path], ids: Iterable[int], until: float) -> dict[int, Row]:
