@@ -72,7 +72,7 @@ def unpack(blob: bytes) -> Row:
 
 
 def scan(image: bytes) -> Iterator[Trace]:
-    """Every row anywhere in a damaged file or its log, or in a piece of them, in the order of their places; old versions
+    """Every row anywhere in a piece of a damaged file or of its log, in the order of their places, old versions
     included.
 
     A row longer than a page lies there in pieces, so it is found but not whole.
