@@ -38,9 +38,14 @@ def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
         raise
 
 
-def expanded(path: str) -> Path:
+def expanded(path: str | Path) -> Path:
     """A path as somebody wrote it, with ``~`` for a home. That of a user who is not known stays as it is."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  raises nothing
+    return Path(expanded_text(str(path)))
+
+
+def expanded_text(path: str) -> str:
+    """As ``expanded``, where ``./x`` means something else than ``x``."""
+    return os.path.expanduser(path)  # noqa: PTH111  raises nothing
 
 
 def _folders(of_service: str, of_user: str, usual: str) -> list[Path]:

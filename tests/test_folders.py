@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgerun.engines.caches import cache_directory
 from edgerun.folders import write_whole
+from edgerun.runtime.places import made_state_dir
 
 
 @pytest.mark.parametrize("lasting", [False, True])
@@ -33,3 +35,11 @@ def test_a_disk_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: py
         write_whole(place, b"after", lasting=True)
     assert place.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_tilde_in_a_configured_folder_is_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert made_state_dir("~/state") == tmp_path / "state"
+    assert cache_directory(Path("~/cache"), "onnx") == tmp_path / "cache"
+    assert {path.name for path in tmp_path.iterdir()} == {"state", "cache"}

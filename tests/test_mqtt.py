@@ -178,7 +178,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.broker
 @needs_mosquitto
-def test_tls(tmp_path: Path, certificates: Path) -> None:
+def test_tls(tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It connects with the right certificates, and says what is wrong with the wrong ones."""
     files = certificates
     settings = f"cafile {files}/ca.pem\ncertfile {files}/server.pem\nkeyfile {files}/server.key\nallow_anonymous true\n"
@@ -195,8 +195,10 @@ def test_tls(tmp_path: Path, certificates: Path) -> None:
         assert "does it expect TLS" in first_news(**at)
     with Mosquitto(tmp_path / "m2", settings=settings + "require_certificate true\n") as broker:
         at = {"host": "localhost", "port": broker.port}
-        own = TlsOptions(ca=f"{files}/ca.pem", cert=f"{files}/client.pem", key=f"{files}/client.key")
-        assert first_news(**at, tls=own) == "connected"
+        monkeypatch.setenv("HOME", str(files))
+        for place in (files, "~"):
+            own = TlsOptions(ca=f"{place}/ca.pem", cert=f"{place}/client.pem", key=f"{place}/client.key")
+            assert first_news(**at, tls=own) == "connected"
         assert "does it ask for a certificate" in first_news(**at, tls=TlsOptions(ca=f"{files}/ca.pem"))
     with Mosquitto(tmp_path / "m3") as broker:
         assert "no TLS" in first_news(host="localhost", port=broker.port, tls=TlsOptions(ca=f"{files}/ca.pem"))

@@ -16,6 +16,7 @@ from edgerun.corals import LIBRARY, Listing, corals, is_compiled, listed
 from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.folders import expanded_text
 from edgerun.limits import MinLen
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO
@@ -58,7 +59,7 @@ class Edgetpu:
     def __init__(self, options: EdgetpuOptions, model: Path) -> None:
         _refuse_plain(model)
         try:
-            listing = listed(options.library)
+            listing = listed(expanded_text(options.library))
         except OSError as error:
             raise EngineError(f"{options.library} cannot be loaded ({one_line(error)}). {_INSTALL}") from error
         except ValueError as error:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from edgerun.engines.shapes import Batch, Size, picture_first, refuse_unscaled, settle_input, settled
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.folders import expanded
 from edgerun.limits import Interval
 from edgerun.records import dataclass
 from edgerun.tls import trusting
@@ -86,7 +87,7 @@ class Remote:
         self._options = options
         self._name = options.model or model.stem
         self._where = f"{self._name!r} on {url.hostname}"
-        headers = {"authorization": f"Bearer {_token(options.token_file)}"} if options.token_file else {}
+        headers = {"authorization": f"Bearer {_token(expanded(options.token_file))}"} if options.token_file else {}
         try:
             if url.scheme.startswith("grpc"):
                 from tritonclient import grpc as protocol
@@ -161,16 +162,15 @@ def _is_grpc(url: SplitResult) -> bool:
 def _client(protocol: Any, url: SplitResult, options: RemoteOptions) -> Any:
     target = _target(url)
     secure = url.scheme in ("https", "grpcs")
+    ca = expanded(options.ca) if options.ca else None
     if _is_grpc(url):
-        return protocol.InferenceServerClient(
-            target, ssl=secure, root_certificates=str(options.ca) if options.ca else None
-        )
+        return protocol.InferenceServerClient(target, ssl=secure, root_certificates=str(ca) if ca else None)
     return protocol.InferenceServerClient(
         target + url.path.rstrip("/"),
         connection_timeout=options.timeout_s,
         network_timeout=options.timeout_s,
         ssl=secure,
-        ssl_context_factory=partial(trusting, options.ca) if secure else None,
+        ssl_context_factory=partial(trusting, ca) if secure else None,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
+from edgerun.folders import expanded_text
 from edgerun.limits import Interval, MinLen
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
@@ -145,24 +146,21 @@ def _numpy_trap(runtime: Any) -> str:
 
 def load_delegate(runtime: Any, delegate: DelegateOptions) -> Any:
     """The delegate of a library. Raises EngineError that says which half failed: the library or the hardware."""
+    path = expanded_text(delegate.library)
     try:
-        library = ctypes.CDLL(delegate.library)
+        library = ctypes.CDLL(path)
     except OSError as error:
         raise EngineError(
-            f"The delegate library {delegate.library} cannot be loaded: {error}. "
-            "Install it, or correct delegate.library."
+            f"The delegate library {path} cannot be loaded: {error}. Install it, or correct delegate.library."
         ) from error
     if not hasattr(library, "tflite_plugin_create_delegate"):
-        raise EngineError(f"{delegate.library} is a library, but no TensorFlow Lite delegate.")
+        raise EngineError(f"{path} is a library, but no TensorFlow Lite delegate.")
     try:
-        return runtime.load_delegate(delegate.library, dict(delegate.options))
+        return runtime.load_delegate(path, dict(delegate.options))
     except ValueError as error:
-        reason = (
-            one_line(error).removeprefix(f"Failed to load delegate from {delegate.library}").strip()
-            or "no reason given"
-        )
+        reason = one_line(error).removeprefix(f"Failed to load delegate from {path}").strip() or "no reason given"
         raise EngineError(
-            f"The delegate {delegate.library} refused to start ({reason}): its device is missing, busy, not permitted, "
+            f"The delegate {path} refused to start ({reason}): its device is missing, busy, not permitted, "
             f"or an option of {dict(delegate.options)} is unknown to it.",
             retriable=True,
         ) from error

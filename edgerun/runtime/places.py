@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 from edgerun.errors import ConfigError, EdgerunError
-from edgerun.folders import state_dirs
+from edgerun.folders import expanded, state_dirs
 
 
 def state_dir(configured: str) -> Path:
     """Lasting state: as configured, or systemd's state directory, or the user's own."""
-    return Path(configured) if configured else state_dirs()[0]
+    return expanded(configured) if configured else state_dirs()[0]
 
 
 def made_state_dir(configured: str) -> Path:

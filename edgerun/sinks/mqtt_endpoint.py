@@ -6,6 +6,7 @@ import socket
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from edgerun.folders import expanded
 from edgerun.records import dataclass
 from edgerun.tls import trusting
 from edgerun.types import Message
@@ -56,9 +57,9 @@ class Endpoint:
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
     """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
-    context = trusting(options.ca, insecure=options.insecure)
+    context = trusting(expanded(options.ca) if options.ca else None, insecure=options.insecure)
     if options.cert:
-        context.load_cert_chain(options.cert, options.key)
+        context.load_cert_chain(expanded(options.cert), expanded(options.key))
     return context
 
 

@@ -55,10 +55,14 @@ def test_an_address_of_ipv6_is_taken() -> None:
     running.close()
 
 
-def test_a_token_is_sent_when_configured(server: InferenceServer, tmp_path: Path) -> None:
+def test_a_token_is_sent_when_configured(
+    server: InferenceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     token = tmp_path / "token"
     token.write_text("s3cret\n")
-    Remote(options(server, token_file=token), UNUSED).close()
+    for written in (token, Path("~/token")):
+        Remote(options(server, token_file=written), UNUSED).close()
     assert set(server.tokens) == {"Bearer s3cret"}
     with pytest.raises(EngineError, match="token file"):
         Remote(options(server, token_file=tmp_path / "none"), UNUSED)

@@ -118,8 +118,14 @@ def delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
     return built_library("delegate.c", tmp_path_factory.mktemp("delegate"))
 
 
-def test_an_external_delegate_is_loaded_with_its_options(delegate: str) -> None:
-    options = TfliteOptions(delegate=DelegateOptions(library=delegate, options={"device": "here"}))
+@pytest.mark.parametrize("in_home", [False, True])
+def test_an_external_delegate_is_loaded_with_its_options(
+    delegate: str, in_home: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(delegate)
+    monkeypatch.setenv("HOME", str(place.parent))
+    library = f"~/{place.name}" if in_home else delegate
+    options = TfliteOptions(delegate=DelegateOptions(library=library, options={"device": "here"}))
     with_it, without = Tflite(options, PERSON), Tflite(PLAIN, PERSON)
     gray = [np.full((1, 300, 300, 3), 90, np.uint8)]
     scores = [engine.infer(gray)[1].astype(int) for engine in (with_it, without)]
