@@ -40,7 +40,7 @@ def recording(path: Path) -> Iterator[Recording]:
     folder one picture for each of them. What came until an error is kept. Raises SinkError where it cannot be written.
     """
     kind = _KINDS.get(path.suffix.lower(), Folder)
-    if kind is Folder and path.suffix[1:].isalpha() and not path.is_dir():
+    if kind is Folder and _is_of_a_file(path.suffix) and not path.is_dir():
         known = ", ".join(_KINDS)
         raise SinkError(f"{path}: pictures are saved as {known}, or one by one in a folder", retriable=False)
     try:
@@ -51,6 +51,11 @@ def recording(path: Path) -> Iterator[Recording]:
         raise
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror or error}", retriable=False) from error
+
+
+def _is_of_a_file(suffix: str) -> bool:
+    """Whether it names a kind of file, such as ``.m4v``; a number is rather a part of a folder's name."""
+    return suffix[1:].isalnum() and not suffix[1:].isdecimal()
 
 
 class Clip:

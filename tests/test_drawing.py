@@ -113,10 +113,17 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path, name: str) -> N
         kept.add(np.zeros((60, 80, 3), np.uint8), 0.0, eventful=True)
 
 
-def test_another_kind_of_file_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match=r"saved as \.mp4, \.jpg"), recording(tmp_path / "clip.gif"):
+@pytest.mark.parametrize("name", ["clip.gif", "clip.m4v", "clip.3gp"])
+def test_another_kind_of_file_is_no_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SinkError, match=r"saved as \.mp4, \.jpg"), recording(tmp_path / name):
         pass
-    assert not (tmp_path / "clip.gif").exists()
+    assert not (tmp_path / name).exists()
+
+
+def test_a_date_in_a_name_makes_no_file_of_a_folder(tmp_path: Path) -> None:
+    with recording(tmp_path / "moments.2026.11.23"):
+        pass
+    assert (tmp_path / "moments.2026.11.23").is_dir()
 
 
 def test_what_came_until_an_error_is_kept(tmp_path: Path) -> None:
