@@ -639,6 +639,31 @@ def refuse(monkeypatch: pytest.MonkeyPatch, words: str, which: Callable[[str], o
     monkeypatch.setattr(Database, "write", fails)
 
 
+def test_no_alert_is_taken_for_another_where_the_disk_fails_once_a_file_was_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows have other numbers there, which nobody knows until the outbox is open."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    entries = [accept(outbox, "porch") for _ in range(10)]
+    for entry in entries[:5]:
+        outbox.settle(entry)
+    outbox.close()
+    outbox.seqs.next("porch")  # so that there is something to write into the new file
+    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+    calls = itertools.count(1)
+    with monkeypatch.context() as patch:
+        refuse(patch, "disk I/O error", lambda statement: statement.startswith("INSERT") and next(calls) == 2)
+        with pytest.raises(SinkError, match="disk I/O error"):
+            outbox.open()
+    assert outbox.quarantined == 1
+    with pytest.raises(SinkError, match="not open"):
+        outbox.body(entries[5])
+    waiting = outbox.open()
+    assert names(waiting) == names(entries[5:])
+    assert [outbox.body(entry) for entry in waiting] == [body("porch", entry.seq) for entry in entries[5:]]
+
+
 def told(outbox: Outbox) -> list[tuple[str, int, int, int, str]]:
     found = [(name, gap) for name in outbox.gaps.cameras() for gap in outbox.gaps.of(name)]
     return [(name, gap.first, gap.last, gap.count, gap.reason) for name, gap in found]

@@ -88,10 +88,12 @@ class Outbox:
             entries = self._load_or_salvage()
             self.seqs.trust_file()
             self._catch_up()
-        except (OSError, sqlite3.Error) as error:
-            self.close()
+        except (OSError, sqlite3.Error, SinkError) as error:
+            self.close()  # also a file that could be read: in one just made anew the rows have other numbers
             self._ballast.release()
             self.seqs.go_ahead()
+            if isinstance(error, SinkError):
+                raise
             raise SinkError(f"the outbox {self._path} cannot be opened: {error}") from error
         self._ballast.restore()
         self._ring = self._ring or Ring(self._path.with_name(self._path.name + ".ring"))
