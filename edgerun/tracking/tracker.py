@@ -71,6 +71,7 @@ NAME_DOUBT = 0.7
 are as frequent do not take turns."""
 
 _WIDER, _WIDER_LAST = widening(MARGIN), widening(LAST_MARGIN)
+_OUTWARDS = np.array([[-1.0], [-1.0], [1.0], [1.0]])
 _EVERY = slice(None)
 
 
@@ -197,8 +198,7 @@ class Tracker:
         edges: F64 = _WIDER.dot(self._flight.edges)
         unsure = self._flight.unsure(UNSURE, MOST_UNSURE)
         if unsure is not None:
-            edges[:2] -= unsure
-            edges[2:] += unsure
+            edges += _OUTWARDS * unsure
         return edges
 
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
