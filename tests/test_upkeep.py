@@ -27,6 +27,7 @@ from edgerun.runtime.fallback import StartRecord
 from edgerun.runtime.jobs import Job, Lane
 from edgerun.runtime.memory import give_back, rss_mb
 from edgerun.runtime.outlet import Outlet
+from edgerun.runtime.upkeep import Upkeep
 from edgerun.runtime.vitals import read
 from edgerun.stages import Source
 from edgerun.types import Frame
@@ -180,6 +181,19 @@ def test_after_some_crashes_the_last_good_one(tmp_path: Path) -> None:
     for _ in range(5):
         assert StartRecord(tmp_path, options).begin(b"good") == ""
     assert StartRecord(tmp_path, SupervisionOptions(crashes=0)).begin(b"good") == ""
+
+
+def test_a_file_that_is_taken_away_at_the_start_is_served_as_it_was_read(tmp_path: Path) -> None:
+    """As by an editor that will put another in its place. Nobody knows its text, so the good one that is kept stays."""
+    config: Any = object()
+    kept = tmp_path / "last-good.yaml"
+    kept.write_bytes(b"good")
+    upkeep = Upkeep(tmp_path, SupervisionOptions(steady_s=1e-9))
+    assert upkeep.begin(tmp_path / "edgerun.yaml", config) is config
+    for _ in range(2):
+        upkeep.tick((), (), sound=True)
+    upkeep.end()
+    assert kept.read_bytes() == b"good"
 
 
 def test_what_ended_in_good_order_is_no_crash(tmp_path: Path) -> None:

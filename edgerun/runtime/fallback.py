@@ -29,7 +29,7 @@ class StartRecord:
         self._file = folder / _STARTS
         self._options = options
         self.text = b""
-        """Of the configuration that is served."""
+        """Of the configuration that is served; empty where it could not be read."""
         self._starts: list[float] = []
 
     def begin(self, text: bytes) -> str:
@@ -59,7 +59,7 @@ class StartRecord:
         """What is being served is good."""
         self._starts = []
         self._write()
-        if self._good() != self.text:
+        if self.text and self._good() != self.text:
             _keep(self.last_good, self.text)
 
     def serves_last_good(self) -> None:

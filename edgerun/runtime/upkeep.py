@@ -55,7 +55,7 @@ class Upkeep:
     def begin(self, path: Path, config: Config) -> Config:
         """Note the start; the configuration to serve, which is the last good one after too many crashes."""
         self._vitals.start()
-        why = self._record.begin(path.read_bytes())
+        why = self._record.begin(_text_of(path))
         if not why:
             return config
         try:
@@ -97,3 +97,12 @@ class Upkeep:
         """The daemon ends in good order."""
         self._vitals.close()
         self._record.end(self.overgrown)
+
+
+def _text_of(path: Path) -> bytes:
+    """Nothing where it cannot be read any more, as an editor may take it away for a moment: what was read is served."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        log.warning("%s is gone (%s): what was read of it is served, and will not count as good", path, error.strerror)
+        return b""
