@@ -234,7 +234,7 @@ class MotionGate:
         earlier = self._earlier
         if len(earlier) < 2:
             return NOTHING
-        confirmed = cv2.bitwise_and(earlier[-1].joined(), self._there(changed.shape[0]))
+        confirmed = cv2.bitwise_and(earlier[-1].joined(), self._there(*changed.shape))
         active = cv2.compare(cv2.absdiff(small, earlier[0].small), self._threshold, cv2.CMP_GT)
         least, (most_y, most_x) = self._options.min_area * changed.size, self._shape
         boxes = []
@@ -250,14 +250,15 @@ class MotionGate:
                 cv2.accumulateWeighted(small[inside], self._background[inside], min(gap / ABSORB_S, 1.0))
         return np.array(boxes, np.float32) if boxes else NOTHING
 
-    def _there(self, height: int) -> Array:
-        """What had changed ``confirm_s`` ago, widened by how far an object may have come since."""
+    def _there(self, height: int, width: int) -> Array:
+        """What had changed ``confirm_s`` ago, widened by how far an object may have come since: after a silence of the
+        camera that is anywhere in the picture, and no further."""
         then = next(
             look
             for look in reversed(self._earlier)
             if self._at - look.at >= self._options.confirm_s - EPSILON_S or look is self._earlier[0]
         )
-        reach = int(SPEED * (self._at - then.at) * height)
+        reach = min(int(SPEED * (self._at - then.at) * height), max(height, width))
         if reach <= 2 * JOIN_PX:
             return then.joined()
         return cv2.dilate(then.joined(), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))

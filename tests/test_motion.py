@@ -247,6 +247,16 @@ def test_boxes_lie_in_the_frame_whatever_comes(width: int, height: int, gaps: li
         assert np.all(boxes[:, 2:] <= (width, height))
 
 
+def test_a_camera_that_comes_back_after_long_is_looked_at_like_any() -> None:
+    """What moved before the silence may be anywhere by now, and is not sought further out than the picture goes: that
+    took minutes after an outage of an hour, and more memory than there is."""
+    walking = [put(scenery(), 60 * at, 200) for at in (0.0, 2.0, 4.0)]
+    gate = MotionGate(MotionOptions(), FPS)
+    for _ in watch(lambda at: walking[0] if at < 2 else walking[1], 2.2, gate):
+        pass
+    assert not gate.update(taken(walking[2]), stamp(1e7)).settling
+
+
 def test_reset_forgets() -> None:
     """After a reset the first frame is the background."""
     gate = MotionGate(MotionOptions(), FPS)
