@@ -46,8 +46,9 @@ reference as a JSON Schema for editors. `configs/` has whole examples and a samp
   text where a text is wanted.
 - `${NAME}` within a text is replaced by that environment variable (`$${` stands for `${` itself). Inside `{ }` and
   `[ ]` it needs quotes.
-- Any text may also be `{env: NAME}`, an environment variable, or `{file: NAME}`, a file in systemd's credentials
-  directory, beside the configuration, or at a path from `/` or `~`. Use these for passwords.
+- Any single value may also be `{env: NAME}`, an environment variable, or `{file: NAME}`, a file in systemd's
+  credentials directory, beside the configuration, or at a path from `/` or `~`. Use these for passwords.
+- A path may begin with `~`, the home of the user that edgerun runs as.
 - Names of the device, cameras, zones and lines are 1 to 32 of `a-z`, `0-9`, `_` and `-`.
 - Refused: more than 256 KB, more than 32 levels, YAML anchors, aliases and tags, duplicate keys, NaN and infinity.
 - SIGHUP (`systemctl reload edgerun`) reads the file again; a file with mistakes changes nothing.

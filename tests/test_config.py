@@ -420,11 +420,57 @@ def test_the_schema_agrees_with_the_checks(tmp_path: Path) -> None:
     import jsonschema
     import yaml
 
-    schema = config.json_schema()
+    schema = config.editor_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(CONTRACT), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"cameras": {"a": {"source": {"type": "file", "path": "x", "pth": "y"}}}}, schema)
+
+
+FROM_OUTSIDE = """
+device: {env: WORD}
+state_dir: {file: word}
+mqtt:
+  host: {env: WORD}
+  port: "${NUMBER}"
+  tls: {ca: {file: word}}
+  password: {env: WORD}
+  username: x
+  commands: {env: TRUTH}
+model: {path: x.onnx, engine: {env: ENGINE}, score: "0.${NUMBER}"}
+cameras:
+  a:
+    source: {type: rtsp, url: {env: URL}, transport: {env: TCP}}
+    enabled: {env: TRUTH}
+    fps: {env: NUMBER}
+    labels: [{env: WORD}, person]
+    zones: {path: {polygon: [[0, 0], [{env: NUMBER}, 0], [1, 1]]}}
+"""
+
+
+def test_the_schema_knows_what_comes_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a check takes it, an editor does not mark it as wrong; what it does not take stays wrong."""
+    import jsonschema
+    import yaml
+
+    outside = {"WORD": "word", "NUMBER": "1", "TRUTH": "true", "ENGINE": "onnx", "URL": "rtsp://camera/", "TCP": "tcp"}
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "word").write_text("word")
+    assert config.load(write(tmp_path, FROM_OUTSIDE)).cameras["a"].fps == 1
+    schema = config.editor_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(FROM_OUTSIDE), schema)
+    for wrong in (
+        "{env: WORD}",
+        "{device: {environment: WORD}}",
+        "{device: {env: WORD, file: word}}",
+        "{mqtt: {password: {env: {env: WORD}}}}",
+        "{mqtt: {tls: {ca: [x]}}}",
+        "{mqtt: {port: word}}",
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"cameras": {"a": {"source": {"type": "v4l2"}}}} | yaml.safe_load(wrong), schema)
 
 
 def test_every_field_is_described() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from edgerun.config import json_schema
+from edgerun.config import editor_schema
 from edgerun.schemas import asyncapi, mqtt_schemas
 
-_DOCUMENTS = {"config": json_schema, "mqtt": mqtt_schemas, "asyncapi": asyncapi}
+_DOCUMENTS = {"config": editor_schema, "mqtt": mqtt_schemas, "asyncapi": asyncapi}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

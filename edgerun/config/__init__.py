@@ -37,6 +37,7 @@ __all__ = [
     "Chosen",
     "Config",
     "ModelChoice",
+    "editor_schema",
     "engine",
     "head",
     "host_name",
@@ -125,10 +126,17 @@ def state_dir_in(path: Path) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the file, with every field's description."""
+    """The JSON Schema of the options, with every field's description."""
     from edgerun.config import validation
 
     return validation.json_schema()
+
+
+def editor_schema() -> dict[str, Any]:
+    """The JSON Schema of the file as it is written, where a value may also stand elsewhere."""
+    from edgerun.config.editors import for_editors
+
+    return for_editors(json_schema())
 
 
 def load_isolated(path: Path, beside: Path | None = None, reader: subprocess.Popen[bytes] | None = None) -> Config:

@@ -1,0 +1,63 @@
+"""What an editor is told of the configuration, which sees the file before anything from outside is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_OUTSIDE = "FromOutside"
+_SINGLE = ("string", "number", "integer", "boolean")
+_ABOUT = ("title", "description", "default")
+_NAMED = ("properties", "patternProperties", "$defs")
+_REFERENCE = {"$ref": f"#/$defs/{_OUTSIDE}"}
+
+
+def for_editors(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of the options, where each single value may also come from outside, as ``text.fill_in`` takes
+    it."""
+    schema = _widened(options)
+    return {**schema, "$defs": {**schema["$defs"], _OUTSIDE: _from_outside()}}
+
+
+def _from_outside() -> dict[str, Any]:
+    variable = {"type": "string", "description": "Name of an environment variable."}
+    file = {"type": "string", "description": "A file, in the credentials directory or by its path."}
+    within = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
+    return {
+        "description": "A value that stands in the environment or in a file of its own.",
+        "anyOf": [_only("env", variable), _only("file", file), within],
+    }
+
+
+def _only(key: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}
+
+
+def _widened(schema: Mapping[str, Any]) -> dict[str, Any]:
+    if _is_single(schema):
+        told = {key: schema[key] for key in _ABOUT if key in schema}
+        return {"anyOf": [{key: schema[key] for key in schema if key not in _ABOUT}, _REFERENCE], **told}
+    wide = dict(schema)
+    for key, part in schema.items():
+        if key in _NAMED:
+            wide[key] = {name: _widened(one) for name, one in part.items()}
+        elif key in ("items", "additionalProperties") and isinstance(part, dict):
+            wide[key] = _widened(part)
+        elif key == "prefixItems":
+            wide[key] = [_widened(one) for one in part]
+        elif key == "anyOf":
+            wide[key] = _any_of(part)
+    return wide
+
+
+def _any_of(variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with one more, where one of them is a single value. What a secret's own say of it is the same."""
+    if not any(map(_is_single, variants)):
+        return [_widened(one) for one in variants]
+    others = [one for one in variants if list(one.get("properties", ())) not in (["env"], ["file"])]
+    return [*(one if _is_single(one) else _widened(one) for one in others), _REFERENCE]
+
+
+def _is_single(schema: Mapping[str, Any]) -> bool:
+    """Whether it is one text, number or choice; the ``type`` of a plugin, by which an editor knows the rest, is not."""
+    return schema.get("type") in _SINGLE or "enum" in schema
