@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 
 from edgerun.errors import SourceError
 from edgerun.outbox import OutboxOptions
+from edgerun.runtime.actions import CameraActions
 from edgerun.runtime.commands import LARGEST, Commands, parse
 from edgerun.runtime.delivery import Delivery
 from edgerun.schemas import COMMANDS, PAYLOADS
@@ -35,6 +36,7 @@ from tests.test_delivery import counts, event
 TOPICS = Topics("edgerun", "pi")
 NESTED = "nested too deeply" if sys.version_info < (3, 13) else "not JSON"  # newer readers go deeper than LARGEST can
 VERBS: tuple[str, ...] = get_args(Verb)
+NONE: Any = None
 
 
 class Deeds:
@@ -115,6 +117,21 @@ class Desk:
     def close(self) -> None:
         self.commands.close()
         self.delivery.close(1.0)
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "snapshot", "test_alert", "set"])
+def test_a_camera_that_a_reload_takes_away_meanwhile_is_answered(tmp_path: Path, verb: str) -> None:
+    """It was there when the command was looked at, and is not when it is done."""
+    desk = Desk(tmp_path)
+    running = iter([{"porch"}])
+    actions = CameraActions(lambda: dict.fromkeys(next(running, ()), NONE), desk.delivery, lambda: None)
+    other = Commands(TOPICS, VERBS, desk.delivery, actions)
+    desk.commands.close()
+    other.start()
+    answer = desk.ask(verb, b'{"camera": "porch"%s}' % (b', "fps": 3' if verb == "set" else b""))
+    assert answer["error"] == "there is no camera 'porch'"
+    other.close()
+    desk.close()
 
 
 @pytest.fixture

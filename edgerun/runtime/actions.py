@@ -58,4 +58,9 @@ class CameraActions:
 
     def _chosen(self, camera: str) -> Iterable[Camera]:
         running = self._cameras()
-        return [running[camera]] if camera else list(running.values())
+        if not camera:
+            return list(running.values())
+        one = running.get(camera)
+        if one is None:  # a reload has just taken it away
+            raise EdgerunError(f"there is no camera {camera!r}")
+        return [one]
