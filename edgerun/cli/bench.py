@@ -29,7 +29,7 @@ SUBJECTS = {
     "memory": "PSS of every process",
     "power": "what the machine draws, where it tells",
 }
-SCENES = ("saturated", "cameras", "kills", "idle", "hog")
+SCENES = ("saturated", "cameras", "overload", "kills", "idle", "hog")
 _SHORT = (2, 1.5)
 _FULL = (5, 4.0)
 
