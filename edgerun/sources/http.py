@@ -34,6 +34,7 @@ _JPEG = b"\xff\xd8"
 _LARGEST_JPEG = 32 << 20
 _CHUNK = 64 << 10
 _DAMAGED_IN_A_ROW = 10
+_LONGEST_ADDRESS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ class Http:
             raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
         except (OSError, ValueError, HTTPException) as error:
             if not self._closed.is_set():
-                raise SourceError(f"{self._name} {_words(error, self._options.timeout_s)}") from None
+                raise SourceError(f"{self._name} {_words(error, self._options)}") from None
 
     def _answer(self, response: HTTPResponse) -> Iterator[bytes]:
         with socket.socket(fileno=os.dup(response.fileno())) as connection:
@@ -220,12 +221,23 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     return opener, address
 
 
-def _words(error: Exception, timeout_s: float) -> str:
+def _server(url: str) -> tuple[str | None, int]:
+    """Host and port, by which it is known who may see a login."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _words(error: Exception, options: HttpOptions) -> str:
     import ssl
     from http.client import IncompleteRead
     from urllib.error import HTTPError, URLError
 
     if isinstance(error, HTTPError):
+        if error.code in (401, 403) and _server(error.geturl()) != _server(options.url):
+            other = redacted(error.geturl())[:_LONGEST_ADDRESS]
+            return f"leads to another address, to which no login is sent: {other}; write that one in `url`"
         known = {
             401: "refuses the user name or password",
             403: "refuses the user name or password",
@@ -234,7 +246,7 @@ def _words(error: Exception, timeout_s: float) -> str:
         return known.get(error.code, f"answers {error.code} {error.reason}")
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
     if isinstance(cause, TimeoutError):
-        return f"gives no picture within {timeout_s:g} s"
+        return f"gives no picture within {options.timeout_s:g} s"
     if isinstance(cause, IncompleteRead):
         return "broke off in the middle of a picture"
     if isinstance(cause, ConnectionRefusedError):

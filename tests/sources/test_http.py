@@ -194,6 +194,22 @@ def test_a_wrong_password_is_told_without_showing_it(scheme: str) -> None:
         assert "refuses the user name or password" in refusal(camera.url)
 
 
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_login_that_another_server_wants_is_told(code: int) -> None:
+    """It is sent to the one in the URL alone, also where plain HTTP leads to HTTPS: nothing may be wrong with it."""
+
+    def elsewhere(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", f"http://{other.address}/snap?pwd=s3cret&n=1")
+        request.end_headers()
+
+    with HttpCamera(lambda request: request.send_error(code)) as other, HttpCamera(elsewhere) as camera:
+        said = refusal(f"http://cam:s3cret@{camera.address}/")
+        assert "password" not in said
+        assert f"leads to another address, to which no login is sent: http://{other.address}/snap?" in said
+        assert said.endswith("n=1; write that one in `url`")
+
+
 def test_other_answers_are_told_in_words() -> None:
     with HttpCamera(lambda request: request.send_error(404)) as camera:
         assert "has no such page; check the path" in refusal(camera.url)
