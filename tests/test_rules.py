@@ -176,6 +176,30 @@ def test_sun_is_within_a_minute(day: date, latitude: float, longitude: float, ri
     assert sun_times(day, latitude, longitude) == pytest.approx(wanted, abs=60)
 
 
+@pytest.mark.parametrize(
+    ("name", "latitude", "longitude"),
+    [
+        ("Pacific/Apia", -13.83, -171.77),
+        ("Pacific/Kiritimati", 1.87, -157.4),
+        ("Pacific/Fiji", -16.8, -179.9),
+        ("America/Adak", 52.9, 172.9),
+        ("Pacific/Auckland", -36.85, 174.76),
+    ],
+)
+def test_beside_the_date_line_the_sun_rises_on_the_clocks_day(name: str, latitude: float, longitude: float) -> None:
+    place = Place(latitude=latitude, longitude=longitude, timezone=name)
+    monday = datetime(2024, 3, 11, tzinfo=ZoneInfo(name)).timestamp()
+
+    def awake(text: str) -> list[int]:
+        """Hours from Monday's midnight on."""
+        return [hour for hour in range(-24, 48) if Schedule(text, place).awake(monday + 3600 * hour)]
+
+    assert 9 < len(awake("mon sunrise-sunset")) < 17
+    assert all(6 <= hour < 24 for hour in awake("mon sunrise-sunset"))
+    assert awake("mon sunset-24:00")[-1] == 23
+    assert awake("mon 03:00-sunrise")[0] == 3
+
+
 def test_polar_night_is_all_night_and_polar_day_none() -> None:
     tromso = Place(latitude=69.65, longitude=18.96, timezone="Europe/Oslo")
     night, light = Schedule("sunset-sunrise", tromso), Schedule("sunrise-sunset", tromso)

@@ -78,7 +78,7 @@ class _Moment:
         """Unix seconds on a local day; of an hour that comes twice the last or the first."""
         if self.sun:
             assert place.latitude is not None and place.longitude is not None  # Schedule checks it
-            rise, down = sun_times(day, place.latitude, place.longitude)
+            rise, down = sun_times(day, place.latitude, place.longitude, place.zone())
             return (rise if self.sun == "sunrise" else down) + 60 * self.minutes
         days, minutes = divmod(self.minutes, 1440)
         local = datetime.combine(day + timedelta(days), time(minutes // 60, minutes % 60), place.zone())
@@ -181,14 +181,17 @@ def _moment(text: str) -> _Moment:
     return _Moment(hours * 60 + minutes)
 
 
-def sun_times(day: date, latitude: float, longitude: float) -> tuple[float, float]:
+def sun_times(day: date, latitude: float, longitude: float, zone: tzinfo | None = timezone.utc) -> tuple[float, float]:
     """Unix seconds of sunrise and sunset on a local day, good to about half a minute between the polar circles.
 
+    It is the day of the clock in ``zone`` (None: the system's own), whose noon the sun's is nearest to: where the date
+    line makes way for an island, the longitude alone would tell that of the day before or after.
     In a polar night both are noon, in a polar day the midnights around it, so a window from sunset to sunrise is
     always, or never, open.
     """
-    midnight = datetime.combine(day, time(), timezone.utc).timestamp()
-    noon = midnight + 43200 - 240 * longitude  # by the mean sun
+    clock = datetime.combine(day, time(12), zone).timestamp()
+    noon = 43200 - 240 * longitude  # by the mean sun
+    noon += 86400 * math.ceil((clock - noon) / 86400 - 0.5)
     times = []
     for side in (-1, 1):
         late_s = half_s = 0.0
