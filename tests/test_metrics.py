@@ -126,6 +126,15 @@ def test_only_get_only_one_path_only_our_names_only_with_the_token(server: Metri
     assert "s3cret" not in get(port)[1]
 
 
+def test_a_token_may_hold_any_letters(server: Metrics) -> None:
+    """Sent in UTF-8, as Prometheus does, while HTTP itself reads its bytes as Latin-1."""
+    server.apply(MetricsOptions(enabled=True, port=0, token=Secret("schlüssel-ключ")))
+    assert server.address is not None
+    port = server.address[1]
+    assert get(port, "/", Authorization="Bearer schlüssel-ключ".encode().decode("latin-1"))[0] == 404
+    assert get(port, "/", Authorization="Bearer schlüssel")[0] == 401
+
+
 def test_a_client_that_drips_its_request_is_cut_off(server: Metrics) -> None:
     """It would hold up other clients, a reload and the end of the daemon for as long as it likes."""
     server.apply(MetricsOptions(enabled=True, port=0, token=Secret("s3cret-token")))

@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_allowed(self) -> bool:
         wanted = f"Bearer {self.server.token}".encode()
-        given = self.headers.get("Authorization", "").encode(errors="replace")
+        given = self.headers.get("Authorization", "").encode("latin-1", "replace")  # the bytes that were sent
         return not self.server.token or hmac.compare_digest(given, wanted)
 
     def log_message(self, format: str, *args: Any) -> None:
