@@ -140,6 +140,24 @@ def test_what_was_acknowledged_before_a_kill_does_not_wait_again(tmp_path: Path)
     assert names(opened(tmp_path / "copy" / "outbox.db")[1]) == names([entry])
 
 
+def test_newest_deliveries_in_a_bad_sector_are_no_reason_not_to_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox, _ = opened(tmp_path / "outbox.db")
+    entry = accept(outbox, "porch")
+    outbox.close()
+
+    def worn(handle: int, length: int, at: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", worn)
+    outbox, waiting = opened(tmp_path / "outbox.db")
+    assert names(waiting) == names([entry])
+    assert "outbox.db.ring cannot be used" in caplog.text
+    outbox.note(waiting[0])
+    outbox.settle(waiting[0])
+
+
 def test_nobody_else_may_read_the_alerts(tmp_path: Path) -> None:
     outbox, _ = opened(tmp_path / "outbox.db")
     outbox.note(accept(outbox, "porch"))

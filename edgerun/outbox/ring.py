@@ -29,6 +29,7 @@ class Ring:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(handle, 0, _BYTES)  # so that a full disk cannot take the page away
+                os.pread(handle, _BYTES, 0)  # a bad sector is an error here, and in mapped memory the process's end
                 self._page = mmap.mmap(handle, _BYTES)
             finally:
                 os.close(handle)
