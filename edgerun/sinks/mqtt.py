@@ -85,7 +85,11 @@ class MqttOptions:
             ("username", self.username),
             ("password", self.password.value),
         ):
-            if len(text.encode("utf-8", "replace")) > _LONGEST_TEXT:
+            try:
+                size = len(text.encode())
+            except UnicodeEncodeError:  # of an argument or a variable whose bytes Python holds as surrogates
+                raise ValueError(f"has a {name} that is not UTF-8 text") from None
+            if size > _LONGEST_TEXT:
                 raise ValueError(f"has a {name} of more than the {_LONGEST_TEXT} bytes that MQTT allows")
         if self.embedded and self.tls is not None:
             raise ValueError("has both embedded and tls; the embedded broker has no TLS, use Mosquitto for that")

@@ -127,6 +127,7 @@ def test_schemas_are_printed(document: str) -> None:
         (["--device", "a/b"], "argument --device: must be the name of a device, not 'a/b'"),
         (["--prefix", "a/#"], "the connection asked for has a prefix that is no topic"),
         (["--prefix", ""], "the connection asked for has a prefix that is no topic"),
+        (["--username", os.fsdecode(b"\xff")], "the connection asked for has a username that is not UTF-8 text"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_at_once(words: list[str], why: str) -> None:
@@ -134,6 +135,15 @@ def test_arguments_that_make_no_sense_are_refused_at_once(words: list[str], why:
     assert done.returncode in (2, 78)
     assert why in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_password_that_is_no_text_is_refused() -> None:
+    environ = {**os.environ, "EDGERUN_MQTT_PASSWORD": os.fsdecode(b"s3cret\xff")}
+    done = edgerun("watch", "--username", "me", "--seconds", "5", env=environ, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        78,
+        "edgerun: the connection asked for has a password that is not UTF-8 text\n",
+    )
 
 
 FOREIGN = (
