@@ -414,6 +414,31 @@ def test_what_a_worn_card_does_not_give_any_more_costs_no_other_alert(
     assert accept(outbox, "porch").seq > 6000
 
 
+@pytest.mark.parametrize("sound", [0, 1])
+def test_a_card_that_spoils_the_new_file_too_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sound: int
+) -> None:
+    """While it is made, or when it is read after that."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    entries = [accept(outbox, "porch") for _ in range(30)]
+    outbox.close()
+    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+    calls = itertools.count()
+    check = Database._check
+
+    def spoilt(self: Database) -> None:
+        if next(calls) >= sound:
+            raise ValueError("a page is not as it was written")
+        check(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "_check", spoilt)
+        with pytest.raises(SinkError, match="cannot be opened: a page is not as it was written"):
+            outbox.open()
+    assert names(outbox.open()) == names(entries)
+
+
 @pytest.mark.parametrize("fails", [None, 1, 2, 3])
 def test_what_a_damaged_file_holds_is_not_lost_where_the_disk_fails_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int | None

@@ -88,7 +88,7 @@ class Outbox:
             entries = self._load_or_salvage()
             self.seqs.trust_file()
             self._catch_up()
-        except (OSError, sqlite3.Error, SinkError) as error:
+        except (OSError, sqlite3.Error, SinkError, ValueError, TypeError) as error:
             self.close()  # also a file that could be read: in one just made anew the rows have other numbers
             self._ballast.release()
             self.seqs.go_ahead()
