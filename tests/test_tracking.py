@@ -315,6 +315,14 @@ def test_scores_beyond_one_count_as_one() -> None:
         assert a.track_id.tolist() == b.track_id.tolist()
 
 
+def test_a_newcomer_that_a_smaller_picture_leaves_out_is_forgotten() -> None:
+    """At few frames per second one good box may be evidence enough, just when there is no such place any more."""
+    tracker = Tracker(fps=2.0)
+    tracker.update(boxes([walker(500)], 0.99), at(0))
+    assert not len(tracker.update(Detections.empty(), Stamp("test", 1, 0.5, 0.5, 320, 240)))
+    assert last(tracker, [standing()] * 8, fps=2.0, start=1.0).track_id.tolist() == [1]
+
+
 coordinate = st.floats(-50, 700, width=32) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 3e38])
 box = st.tuples(coordinate, coordinate, coordinate, coordinate)
 likely_box = st.tuples(st.floats(0, 500), st.floats(0, 300), st.floats(5, 120), st.floats(5, 150)).map(

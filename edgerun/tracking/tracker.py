@@ -258,14 +258,14 @@ class Tracker:
     def _judge(self, lost: Mask, stamp: Stamp, step_s: float) -> None:
         """Confirm or drop tracks on trial by their evidence, and drop lost ones that left the picture."""
         stay = np.ones(len(lost), np.bool_)
+        if self._missing and stamp.width > 0 and stamp.height > 0:
+            x, y = (self._flight.edges[:2] + self._flight.edges[2:]) / 2
+            stay = ~lost | ((x >= 0) & (x <= stamp.width) & (y >= 0) & (y <= stamp.height))
         if self._trials:
             trial = self._id == 0
             promising = (self._unseen_s() <= max(TRIAL_S, 1.01 * step_s)) & (self._log[1] >= NO_EVIDENCE)
-            stay = promising | ~trial
-            self._confirm(trial & promising)
-        if self._missing and stamp.width > 0 and stamp.height > 0:
-            x, y = (self._flight.edges[:2] + self._flight.edges[2:]) / 2
-            stay &= ~lost | ((x >= 0) & (x <= stamp.width) & (y >= 0) & (y <= stamp.height))
+            stay &= promising | ~trial
+            self._confirm(trial & stay)  # what is dropped at once gets no id
         self._keep(stay)
 
     def _confirm(self, trial: Mask) -> None:
