@@ -30,4 +30,5 @@ def idle_s(place: Path = Path("/proc/stat")) -> float | None:
     """The seconds for which cores of this machine were idle since its start, all together (proc(5): the fourth figure,
     and the fifth, in which they waited for a disk)."""
     figures = text(place).partition("\n")[0].split()[4:6]
-    return sum(map(int, figures)) / os.sysconf("SC_CLK_TCK") if len(figures) == 2 else None
+    known = len(figures) == 2 and all(map(str.isdecimal, figures))
+    return sum(map(int, figures)) / os.sysconf("SC_CLK_TCK") if known else None

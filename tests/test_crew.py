@@ -141,6 +141,8 @@ def test_this_machine_tells_its_idle_time(tmp_path: Path) -> None:
     (tmp_path / "stat").write_text("cpu  1 2 3 400 500 6 7\ncpu0 1 2 3 4 5 6 7\n")
     assert idle_s(tmp_path / "stat") == pytest.approx(900 / os.sysconf("SC_CLK_TCK"))
     assert idle_s(tmp_path / "not there") is None
+    (tmp_path / "stat").write_text("cpu  1 2 3 - -\n")
+    assert idle_s(tmp_path / "stat") is None
 
 
 def test_a_worker_that_joins_takes_its_share_and_the_order_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -372,6 +372,14 @@ def test_zones_counters_and_the_clock_are_told(tmp_path: Path) -> None:
     assert read(tmp_path).clock_synced is True
 
 
+@pytest.mark.parametrize("said", ["throttled=0x0", "", "0x"])
+def test_flags_in_a_form_that_is_not_known_are_left_out(tmp_path: Path, said: str) -> None:
+    """The daemon ends with any of its threads, and started anew would read the same."""
+    (flags := tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled").parent.mkdir(parents=True)
+    flags.write_text(said)
+    assert read(tmp_path).throttled == {}
+
+
 def test_this_machine_can_be_read() -> None:
     """Whatever it has."""
     told = read()

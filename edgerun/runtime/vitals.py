@@ -19,6 +19,7 @@ _COOLED_BY = 5.0
 """Degrees below its trip point at which a Coral counts as cool again, so that it does not flap."""
 _SLOWING_TRIPS = ("passive", "hot", "critical")
 _TIME_ERROR = 5
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _throttled(root: Path) -> Iterator[tuple[str, int]]:
     if cpus:
         yield "cpu", sum(cpus)
     flags = text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
-    if flags:
+    if flags and set(flags) <= _HEX:  # a driver may say something else one day, and must not end the daemon by it
         yield "raspberry_pi_flags", int(flags, 16)
 
 
