@@ -85,7 +85,8 @@ class PicoDet:
             raise ValueError(f"picodet expects scores for four strides, then sides; got {scores.shape}, {sides.shape}")
         rows = np.flatnonzero(scores.max(axis=1) >= lowest_stored(min_score, score_spec))
         class_id, score = best_class(dequantize(scores[rows], score_spec))
-        distance = softmax_mean(dequantize(sides[rows], side_spec).reshape(len(rows), 4, -1)) * np.float32(stride)
+        bins = dequantize(sides[rows], side_spec).reshape(len(rows), 4, sides.shape[1] // 4)  # there may be no rows
+        distance = softmax_mean(bins) * np.float32(stride)
         place, _ = cells(io.size, (stride,))
         return sides_to_corners((place[rows] + np.float32(0.5)) * np.float32(stride), distance), score, class_id
 

@@ -226,6 +226,17 @@ def test_picodet_levels(seed: int) -> None:
     agree(seen("picodet", outputs, model(outputs)), expected)
 
 
+def test_picodet_levels_at_which_there_is_nothing() -> None:
+    """As in most pictures at one level or the other, and in some at all of them."""
+    outputs = picodet_levels(np.random.default_rng(4))
+    outputs["scores_64"][:] = 0
+    expected = published.suppress(published.picodet(list(outputs.values()), W, H, LEAST), 0.5)
+    agree(seen("picodet", outputs, model(outputs)), expected)
+    for stride in (8, 16, 32):
+        outputs[f"scores_{stride}"][:] = 0
+    assert not len(seen("picodet", outputs, model(outputs)))
+
+
 def test_picodet_with_its_decoding_or_all_of_it_in_the_model() -> None:
     """The three forms of one model give the same detections."""
     levels = list(picodet_levels(np.random.default_rng(3)).values())
