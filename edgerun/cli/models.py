@@ -170,12 +170,14 @@ def _loaded(process: EngineProcess) -> ModelIO:
 
 def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
     from edgerun.heads.recognise import recognise
-    from edgerun.runtime.engines import labels_of
+    from edgerun.runtime.engines import head_chooser, labels_of
 
     labels = labels_of(model, io)
     try:
+        if model.head:
+            head_chooser(model, None)(io)  # a catalogue of one's own may name what there is not
         head = model.head or recognise(io.of_one(), len(labels) or None)
-    except ValueError as error:
+    except (ValueError, ModelError) as error:
         head = f"not recognised: {error}"
     return {
         "name": model.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
@@ -220,7 +220,7 @@ def read_metadata(path: Path) -> dict[str, str]:
                 with archive.open(entry) as stream:
                     text = stream.read(METADATA_BYTES).decode("utf-8", "replace")
                 if entry.filename == "metadata.json" or text.lstrip().startswith("{"):
-                    found |= {str(key): str(value) for key, value in _mapping(text).items()}
+                    found |= _mapping(text)
                 elif entry.filename.endswith(".txt"):
                     found["labels"] = text
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
@@ -228,16 +228,17 @@ def read_metadata(path: Path) -> dict[str, str]:
     return found
 
 
-def _mapping(text: str) -> dict[Any, Any]:
-    """A JSON object, or the Python literal that older exports wrote; empty where it is neither."""
+def _mapping(text: str) -> dict[str, str]:
+    """A JSON object, or the Python literal that older exports wrote, as texts; empty where it is neither."""
     import ast
     import json
 
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            made = parse(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if isinstance(made, dict):
-            return made
-    return {}
+    return _texts(json.loads, text) or _texts(ast.literal_eval, text)
+
+
+def _texts(parse: Callable[[str], Any], text: str) -> dict[str, str]:
+    try:
+        made = parse(text)
+        return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return {}

@@ -209,7 +209,7 @@ def _literal(metadata: Mapping[str, str], key: str, kind: type | tuple[type, ...
     """What a property says in Python's notation, where it is of this kind; else an empty mapping."""
     try:
         found = ast.literal_eval(metadata.get(key, "")[:_MOST_TEXT])
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return {}
     return found if isinstance(found, kind) else {}
 

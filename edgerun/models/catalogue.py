@@ -85,6 +85,8 @@ def _file(said: Mapping[str, Any]) -> CataloguedFile:
     file = CataloguedFile(**{**said, "weights": _file(weights) if weights else None})
     if not NAME.fullmatch(file.name):
         raise ValueError(f"{file.name!r} is no name for a file: small letters, digits and ._- only")
+    if not isinstance(file.source, str) or not isinstance(file.member, str):
+        raise ValueError(f"{file.name} has a source or a member that is no text")
     if not re.fullmatch(r"[0-9a-f]{64}", file.sha256) or not isinstance(file.size, int) or file.size < 1:
         raise ValueError(f"{file.name} needs the sha256 and the size of the file")
     wanted = [path.name for path in parts(Path(file.name))]
@@ -101,5 +103,10 @@ def _entry(name: str, said: Mapping[str, Any], folder: Path) -> Entry:
     labels = said["labels"]
     if isinstance(labels, str):  # the name of a labels file beside the catalogue
         labels = parse_labels((folder / Path(labels).name).read_text(encoding="utf-8"))
+    head = said.get("head")
+    if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"{name} has labels that are no list of texts")
+    if not isinstance(head, str | None):
+        raise ValueError(f"{name} has a head that is no text")
     words = {key: str(said[key]) for key in ("task", "good_for", "input", "licence")}
-    return Entry(name, head=said.get("head"), labels=tuple(labels), files=files, **words)
+    return Entry(name, head=head, labels=tuple(labels), files=files, **words)

@@ -92,7 +92,7 @@ def head_chooser(model: ModelFile, chosen: Chosen[Head] | None) -> Callable[[Mod
         if chosen is not None:
             return chosen.build()
         if model.head:
-            return head(model.head).build()
+            return _catalogued_head(model.name, model.head)
         from edgerun.heads.recognise import recognise  # it knows all heads: not for each start
 
         try:
@@ -101,6 +101,14 @@ def head_chooser(model: ModelFile, chosen: Chosen[Head] | None) -> Callable[[Mod
             raise ModelError(f"{model.path.name}: {error}") from error
 
     return choose
+
+
+def _catalogued_head(model: str, name: str) -> Head:
+    """That of a catalogue, which may be the user's own. Raises ModelError."""
+    known = plugin_tables()["heads"]
+    if name not in known:
+        raise ModelError(f"The catalogue gives {model!r} the head {name!r}, which there is not: {', '.join(known)}.")
+    return head(name).build()
 
 
 def labels_of(model: ModelFile, io: ModelIO) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgerun.cli import main
+from edgerun.images import png
 from edgerun.models import resolve
 from tests.shared_media import SHARED, needs_shared
 
@@ -69,6 +71,22 @@ def test_pull_from_a_folder_then_verify_then_damage(
         model.write(b"?")
     assert main(["models", "verify"]) == 1
     assert "DAMAGED" in capsys.readouterr().out
+
+
+def test_a_head_that_there_is_not(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A catalogue of one's own may name one, and it is told which there are."""
+    store.mkdir()
+    model, picture = resolve("person-ssdlite-int8"), tmp_path / "gray.png"
+    shutil.copy(model.path, store / "mine.tflite")
+    picture.write_bytes(png(np.full((30, 40, 3), 99, np.uint8)))
+    file = {"name": "mine.tflite", "sha256": model.sha256, "size": model.path.stat().st_size, "source": "stick"}
+    words = {"task": "detection", "good_for": "doors", "input": "x", "licence": "none", "labels": ["door"]}
+    (store / "catalogue.json").write_text(json.dumps({"mine": {**words, "files": [file], "head": "yolo99"}}))
+    why = "The catalogue gives 'mine' the head 'yolo99', which there is not: ssd, "
+    assert main(["detect", "--model", "mine", str(picture)]) == 78
+    assert why in capsys.readouterr().err
+    assert main(["models", "info", "mine"]) == 0
+    assert why in capsys.readouterr().out
 
 
 def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,6 +122,15 @@ def test_a_path_that_is_no_plain_file(tmp_path: Path) -> None:
         resolve("", "model\0.onnx")
 
 
+@pytest.mark.parametrize("said", ["{[]: 1}", f"{{'names': 0x{'f' * 9999}}}", '{"names": "{[]: 1}", "stride": "32"}'])
+def test_metadata_that_python_cannot_read_or_write(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(TFLITE, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("metadata.json", said)
+    assert judge(path) == "loaded by tflite"
+
+
 def test_metadata_made_to_explode_or_to_escape(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     shutil.copy(TFLITE, path)

@@ -258,6 +258,17 @@ def test_a_catalogue_that_names_other_places_is_refused(name: str, store: Path) 
         resolve("bad")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"labels": ["bolt", 7]}, {"labels": [None]}, {"labels": {"0": "bolt"}}, {"head": 5}, {"head": ["ssd"]}]
+)
+def test_a_catalogue_whose_words_are_no_texts_is_refused(wrong: dict[str, object], store: Path) -> None:
+    store.mkdir()
+    words = dict.fromkeys(("task", "good_for", "input", "licence"), "x")
+    (store / "catalogue.json").write_text(json.dumps({"mine": {"files": [], **words, "labels": [], **wrong}}))
+    with pytest.raises(ModelError, match=r"no model catalogue: .*mine has (a head|labels)"):
+        resolve("mine")
+
+
 @pytest.mark.parametrize("text", [b"\xff", b"[]", b'{"a": ' * 20_000, b'{"mine": 1}', b""])
 def test_what_is_no_catalogue_is_said_to_be_none(text: bytes, store: Path) -> None:
     store.mkdir()
