@@ -162,6 +162,19 @@ def test_a_camera_that_is_told_to_be_slow_is_not_late() -> None:
     porch.close()
 
 
+def test_a_camera_that_fell_silent_while_it_was_paused_is_stalled_once_resumed(release: threading.Event) -> None:
+    """Not paused still, to whoever has just resumed it."""
+    porch = looked_after(lambda: Hanging(release), Taker(), lambda fps: CameraTerms(stalled_s=0.05, frozen_s=0))
+    porch.paused = True
+    porch.start()
+    wait_for(lambda: porch.report().state == "paused", 5, porch.report)
+    time.sleep(0.1)
+    assert porch.report().state == "paused"
+    porch.paused = False
+    assert porch.report().state == "stalled"
+    porch.close()
+
+
 # Which configuration
 
 

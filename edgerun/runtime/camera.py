@@ -139,7 +139,8 @@ class Camera:
         """How it is now; also where a silence is noticed."""
         now = time.monotonic()
         stuck = self._is_stuck(now) and not self._replace()
-        if self._state in ("ok", "frozen") and now - self._last_frame > self._terms.stalled_s:
+        resumed = self._state == "paused" and not self.paused  # and no frame since
+        if (resumed or self._state in ("ok", "frozen")) and now - self._last_frame > self._terms.stalled_s:
             self._enter("stalled", f"no frame for {self._terms.stalled_s:g} s")
         dropped = {"late": self._lane.dropped, "engine": self._failed, "heat": self._spared}
         return CameraReport(
