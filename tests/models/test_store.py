@@ -225,6 +225,7 @@ def test_a_store_without_room_or_permission(monkeypatch: pytest.MonkeyPatch, tmp
     blocked.write_text("")
     monkeypatch.setenv("EDGERUN_MODELS", str(blocked / "models"))
     monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
+    monkeypatch.setattr("edgerun.models.store.SERVICE_STATE", blocked)  # where the service is installed there is one
     with pytest.raises(ModelError, match="EDGERUN_MODELS"):
         pull(listed(str(blocked)), silent)
 
