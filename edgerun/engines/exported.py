@@ -5,9 +5,11 @@ Only its plain form is known: ``key: value`` lines, and below ``key:`` indented 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _MOST_BYTES = 1 << 16
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def read_exported(path: Path) -> dict[str, str]:
@@ -29,7 +31,7 @@ def read_exported(path: Path) -> dict[str, str]:
         elif line.startswith(" ") and colon and key:
             items = nested.setdefault(key, {})
             if isinstance(items, dict):
-                items[int(name) if name.strip().isdecimal() else _plain(name)] = _plain(text)
+                items[int(name) if _NUMBER.fullmatch(name.strip()) else _plain(name)] = _plain(text)
         elif colon and not line.startswith((" ", "#")):
             key = _plain(name)
             found[key] = _plain(text)

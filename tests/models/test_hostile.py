@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 
 from edgerun.cli.models import inspect
 from edgerun.config import ModelChoice, engine
+from edgerun.engines.exported import read_exported
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
 from edgerun.runtime.session import Session
@@ -129,6 +131,13 @@ def test_metadata_that_python_cannot_read_or_write(tmp_path: Path, said: str) ->
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("metadata.json", said)
     assert judge(path) == "loaded by tflite"
+
+
+def test_exported_metadata_with_a_number_that_is_too_long(tmp_path: Path) -> None:
+    """For Python, which reads none of more than 4,300 digits."""
+    (tmp_path / "metadata.yaml").write_text(f"names:\n  {'9' * 5000}: far\n  0: door\n")
+    told = read_exported(tmp_path / "metadata.yaml")
+    assert ast.literal_eval(told["names"]) == {"9" * 5000: "far", 0: "door"}
 
 
 def test_metadata_made_to_explode_or_to_escape(tmp_path: Path) -> None:
