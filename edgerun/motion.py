@@ -74,6 +74,11 @@ class MotionOptions:
     masks: tuple[Polygon, ...] = ()
     """Polygons in 0-1 of the frame in which motion is ignored (a tree, a clock, a road)."""
 
+    def __post_init__(self) -> None:
+        for x, y in (corner for polygon in self.masks for corner in polygon):
+            if not (-1 <= x <= 2 and -1 <= y <= 2):  # drawn generously beyond the border is well; pixels are not
+                raise ValueError(f"masks: [{x}, {y}] is far outside the picture; x and y are 0 to 1 of its sides")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:

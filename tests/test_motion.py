@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -202,6 +203,14 @@ def test_a_mask_hides_motion() -> None:
             assert not motion.moving
         elif middle > WIDTH / 2 + 60:
             assert inside(motion.boxes, middle, 245)
+
+
+@pytest.mark.parametrize("corner", [(640, 480), (0.5, 640), (-100, 0), (math.nan, 0.5)])
+def test_a_mask_in_pixels_is_refused(corner: tuple[float, float]) -> None:
+    """It would hide another part of the picture than it was drawn for, or all of it, without a word."""
+    with pytest.raises(ValueError, match="far outside the picture"):
+        MotionOptions(masks=(((0, 0), (0, 1), corner),))
+    MotionOptions(masks=(((-0.1, 0), (0, 1.1), (1, 1)),))
 
 
 def test_moving_is_held() -> None:
