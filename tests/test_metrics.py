@@ -185,6 +185,19 @@ def test_a_port_that_is_taken_is_told_and_holds_nothing_up(server: Metrics) -> N
     other.close()
 
 
+def test_a_port_that_is_free_again_is_taken_at_the_next_reload(server: Metrics) -> None:
+    """Of the same file: nothing in it was wrong."""
+    other = Metrics(server._latest)
+    other.apply(MetricsOptions(enabled=True, port=0))
+    assert other.address is not None
+    options = MetricsOptions(enabled=True, port=other.address[1])
+    server.apply(options)
+    other.close()
+    server.apply(options)
+    assert server.error == ""
+    assert server.address == ("127.0.0.1", options.port)
+
+
 def test_turning_it_off_leaves_no_thread_behind(server: Metrics) -> None:
     for _ in range(3):
         server.apply(MetricsOptions(enabled=True, port=0))

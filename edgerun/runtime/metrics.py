@@ -33,8 +33,9 @@ class Metrics:
         self._server: MetricsServer | None = None
 
     def apply(self, options: MetricsOptions) -> None:
-        """Turn on or off, or listen elsewhere. What cannot be done is told, and holds nothing else up."""
-        if options == self._options:
+        """Turn on or off, or listen elsewhere. What cannot be done is told, and holds nothing else up; it is tried
+        again when asked for the next time."""
+        if options == self._options and not self.error:
             return
         self.close()
         self._options, self.error = options, ""
