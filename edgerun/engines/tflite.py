@@ -208,6 +208,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         if b"PK\5\6" not in file.read():
             return {}
     import zipfile  # takes a while, as do the others of this kind; most models have no metadata
+    import zlib
 
     if not zipfile.is_zipfile(path):
         return {}
@@ -223,7 +224,7 @@ def read_metadata(path: Path) -> dict[str, str]:
                     found |= _mapping(text)
                 elif entry.filename.endswith(".txt"):
                     found["labels"] = text
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"The metadata at the end of {path} is damaged: {error}") from error
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
+from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, read_metadata
 from edgerun.errors import EngineError, ModelError
 from edgerun.models import from_metadata, resolve
 from tests.engines import built_library
@@ -90,6 +90,18 @@ def test_labels_and_ultralytics_metadata_are_read_from_the_appended_archive(tmp_
     assert metadata["task"] == "detect"
     assert from_metadata(metadata) == ("someone",)
     assert from_metadata({"names": metadata["names"]}) == ("person", "cat")
+
+
+def test_an_appended_archive_that_is_damaged_is_told_in_words(tmp_path: Path) -> None:
+    """Wherever it is: in the packed text, too."""
+    path = tmp_path / "model.tflite"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", '{"task": "detect"}' + " " * 100)
+    whole = path.read_bytes()
+    packed = whole.index(b"metadata.json") + len("metadata.json")
+    path.write_bytes(whole[:packed] + b"\xff" * 4 + whole[packed + 4 :])
+    with pytest.raises(ModelError, match=r"metadata at the end of .* is damaged"):
+        read_metadata(path)
 
 
 def test_tflite_runtime_on_numpy_2_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
