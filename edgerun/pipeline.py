@@ -134,6 +134,15 @@ class Pipeline:
     def score(self, score: float) -> None:
         self._tracker.start_score = score
 
+    @property
+    def fps(self) -> float:
+        """How often the camera is looked at; may be set anew at any time."""
+        return self._tracker.fps
+
+    @fps.setter
+    def fps(self, fps: float) -> None:
+        self._tracker.fps = fps
+
     def look(self, frame: Frame) -> Look:
         """Decide what of this frame is worth an inference."""
         motion = self._gate.update(luma(frame), frame.stamp) if self._gate else None

@@ -315,6 +315,14 @@ def test_scores_beyond_one_count_as_one() -> None:
         assert a.track_id.tolist() == b.track_id.tolist()
 
 
+def test_who_is_told_to_look_less_often_follows_on() -> None:
+    """Once in two seconds, which is longer than a track at 10 fps is remembered."""
+    tracker = Tracker(fps=10.0)
+    assert last(tracker, [standing()] * 8).track_id.tolist() == [1]
+    tracker.fps = 0.5
+    assert last(tracker, [standing()] * 5, fps=0.5, start=2.0).track_id.tolist() == [1]
+
+
 def test_a_newcomer_that_a_smaller_picture_leaves_out_is_forgotten() -> None:
     """At few frames per second one good box may be evidence enough, just when there is no such place any more."""
     tracker = Tracker(fps=2.0)

@@ -55,6 +55,7 @@ class Taker:
     """A dispatcher and a pipeline that only look."""
 
     score = 0.5
+    fps = 5.0
 
     def __init__(self) -> None:
         self.taken: list[int] = []
@@ -134,6 +135,21 @@ def test_the_frames_a_second_are_those_looked_at(fps: float, monkeypatch: pytest
         assert number < 3 * fps + 1 or porch.report().fps == pytest.approx(fps, rel=0.05)
     monkeypatch.setattr(time, "monotonic", lambda: 1100 + 400 / fps)
     assert porch.report().fps == 0
+
+
+def test_the_pipeline_hears_how_often_a_camera_is_looked_at() -> None:
+    """Tracks that are remembered for the time between two looks of before would all be lost: no rule would tell."""
+    taker = Taker()
+    porch = looked_after(lambda: Hanging(threading.Event()), taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
+    porch.set_fps(1)
+    assert taker.fps == 1
+    porch.half_fps = True
+    assert taker.fps == 0.5
+    porch.set_fps(4)
+    assert taker.fps == 2
+    porch.half_fps = False
+    assert taker.fps == 4
+    porch.close()
 
 
 def test_a_camera_that_is_told_to_be_slow_is_not_late() -> None:

@@ -60,8 +60,7 @@ class Camera:
         self.wants_snapshot = False
         self.paused = False
         """It stays connected; its frames are not looked at."""
-        self.half_fps = False
-        """Passes over every second frame, to let an accelerator cool down."""
+        self._half_fps = False
         self.lossless = lossless
         self.meter: FrameMeter | None = None
         """Told how long each frame takes; None: nobody wants to know."""
@@ -131,9 +130,25 @@ class Camera:
         """Open the source again for another number of frames a second."""
         self._lane.weight *= fps / self._asked_fps if self._asked_fps else 1.0
         self._asked_fps, self._terms = fps, self._terms_for(fps)
+        self._pace()
         source, self._source = self._source, None
         if source is not None:
             source.close()
+
+    @property
+    def half_fps(self) -> bool:
+        """Passes over every second frame, to let an accelerator cool down."""
+        return self._half_fps
+
+    @half_fps.setter
+    def half_fps(self, half: bool) -> None:
+        if half != self._half_fps:
+            self._half_fps = half
+            self._pace()
+
+    def _pace(self) -> None:
+        """Tell how often it is looked now: tracks must last from one look to the next."""
+        self._pipeline.fps = self._asked_fps / (2 if self._half_fps else 1)
 
     def report(self) -> CameraReport:
         """How it is now; also where a silence is noticed."""
@@ -256,7 +271,7 @@ class Camera:
             self._enter("frozen", f"the same picture for {self._terms.frozen_s:g} s")
         else:
             self._enter("ok", "")
-        if self.half_fps and self.captured % 2:
+        if self._half_fps and self.captured % 2:
             self._spared += 1
             return
         if (tap := self.tap) is not None:

@@ -92,18 +92,27 @@ class Tracker:
         start_score: float = 0.5,
         kinds: Kinds | None = None,
     ) -> None:
-        if not 0 < fps < math.inf:
-            raise ValueError(f"fps must be above 0 and finite, not {fps}")
         self._options = options or TrackerOptions()
+        self.fps = fps
         self.start_score = start_score if self._options.start_score is None else self._options.start_score
         """Only a box with at least this score begins a new track; may be set anew at any time."""
         self._kinds = kinds or Kinds()
-        self._usual_s = min(1 / fps, LONGEST_STEP_S)
-        self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
-        self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
         self._enough = self._options.confirm + SPARE_EVIDENCE
         self._next_id = 1
         self.reset()
+
+    @property
+    def fps(self) -> float:
+        """How often the camera is looked at; may be set anew at any time."""
+        return self._fps
+
+    @fps.setter
+    def fps(self, fps: float) -> None:
+        if not 0 < fps < math.inf:
+            raise ValueError(f"fps must be above 0 and finite, not {fps}")
+        self._fps, self._usual_s = fps, min(1 / fps, LONGEST_STEP_S)
+        self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
+        self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
 
     def reset(self) -> None:
         """Forget all tracks."""
