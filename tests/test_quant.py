@@ -62,9 +62,11 @@ def test_floats_are_scaled_and_shifted() -> None:
     assert made.bias[0] == pytest.approx(-1)
 
 
-def test_a_tensor_that_holds_no_picture_is_refused() -> None:
+@pytest.mark.parametrize("dtype", ["bool", "int64", "uint64"])
+def test_a_tensor_that_holds_no_picture_is_refused(dtype: str) -> None:
+    """Among them whole numbers that pixels are not looked up for."""
     with pytest.raises(ValueError, match="cannot hold a picture"):
-        pixel_table(TensorSpec("flag", (1,), "bool"), SSD)
+        pixel_table(TensorSpec("flag", (1,), dtype), SSD)
 
 
 def test_a_threshold_on_floats_is_the_threshold() -> None:
