@@ -240,7 +240,19 @@ def test_a_disk_that_refuses_holds_nothing_up(tmp_path: Path) -> None:
     assert len(run(tmp_path / "not there").told) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"counts": 3}', b'{"base": 1, "counts": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"[" * 100_000,
+        b'{"counts": 3}',
+        b'{"base": 1, "counts": {}}',
+        b'{"base": "edgerun/porch-pi", "discovery": "", "counts": {"porch": [["path", 1]]}}',
+    ],
+    ids=["empty", "binary", "list", "deep", "number", "base", "label"],
+)
 def test_a_memory_that_is_damaged_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "announced.json").write_bytes(content)
-    assert len(run(tmp_path).told) == 1
+    assert ("homeassistant/device/edgerun_porch-pi/config", True) in run(tmp_path).told

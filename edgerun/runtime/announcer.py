@@ -103,10 +103,10 @@ class Announcer:
     def _read(self) -> _Memory:
         try:
             found = json.loads(self._remembered.read_bytes())
-            counts = {name: {(zone, label) for zone, label in pairs} for name, pairs in found["counts"].items()}
+            counts = {name: {(str(zone), str(label)) for zone, label in told} for name, told in found["counts"].items()}
             leaving = tuple(map(str, found.get("leaving", ())))
             return _Memory(str(found["base"]), counts, str(found["discovery"]), leaving)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # not there, or damaged
             return _Memory()
 
     def _write(self, memory: _Memory) -> None:
