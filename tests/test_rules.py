@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -209,6 +209,17 @@ def test_polar_night_is_all_night_and_polar_day_none() -> None:
     assert not any(night.awake(summer + hour * 3600) for hour in range(48))
     assert not any(light.awake(winter + hour * 3600) for hour in range(48))
     assert all(light.awake(summer + hour * 3600) for hour in range(48))
+
+
+def test_a_polar_day_is_in_one_piece() -> None:
+    """From one to the next there is no moment of night, which would end whatever is open."""
+    pole = Place(latitude=78.2, longitude=15.6, timezone="Arctic/Longyearbyen")
+    night, light = Schedule("sunset-sunrise", pole), Schedule("sunrise-sunset", pole)
+    for number in range(40):
+        today = date(2024, 6, 1) + timedelta(number)
+        down, rise = (sun_times(day, 78.2, 15.6)[end] for day, end in ((today, 1), (today + timedelta(1), 0)))
+        assert light.awake((down + rise) / 2)
+        assert not night.awake((down + rise) / 2)
 
 
 def test_place_needs_a_known_zone_and_both_coordinates() -> None:

@@ -29,6 +29,9 @@ _HINT = "write it like 22:00-06:00, mon-fri 08:00-18:00, sat,sun or sunset-sunri
 
 _J2000 = 946728000.0
 """The epoch of the sun's formulas, 2000-01-01 12:00, in Unix seconds."""
+_SLACK_S = 1.0
+"""Windows so near to each other are one, and shorter ones none: all that parts two days of a midnight sun are the
+formulas' last digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +137,9 @@ class Schedule:
             spans += [w.on(day, self._place) for w in self._windows if day.weekday() in w.days]
         edges: list[float] = []
         for start, end in sorted(spans):
-            if edges and start <= edges[-1]:
+            if edges and start <= edges[-1] + _SLACK_S:
                 edges[-1] = max(edges[-1], end)
-            elif end > start:
+            elif end > start + _SLACK_S:
                 edges += [start, end]
         self._edges = edges
         self._known = (wall - 86400, wall + 86400)
