@@ -195,9 +195,10 @@ def _output_specs(interpreter: Any, seen: Sequence[tuple[Array, ...]]) -> tuple[
 
 
 def _spec(detail: Mapping[str, Any], name: str, shape: Sequence[int]) -> TensorSpec:
-    scale, zero_point = detail["quantization"]
-    dtype = np.dtype(detail["dtype"]).name
-    return TensorSpec(name, tuple(map(int, shape)), dtype, float(scale), int(zero_point))
+    dtype = np.dtype(detail["dtype"])
+    # converters leave a scale with floats that were trained for one: these are real values all the same
+    scale, zero_point = detail["quantization"] if dtype.kind in "iu" else (0.0, 0)
+    return TensorSpec(name, tuple(map(int, shape)), dtype.name, float(scale), int(zero_point))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

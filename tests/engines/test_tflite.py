@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, read_metadata
+from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, _spec, read_metadata
 from edgerun.errors import EngineError, ModelError
 from edgerun.models import from_metadata, resolve
 from tests.engines import built_library
@@ -31,6 +31,13 @@ def test_a_full_integer_model_is_described_and_run() -> None:
     assert [(o.shape, o.dtype.name) for o in outputs] == [(s.shape, s.dtype) for s in engine.io.outputs]
     assert {o.shape for o in outputs} == {(1, 1917, 4), (1, 1917, 2)}
     engine.close()
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 0.0), (np.uint8, 0.5), (np.int8, 0.5)])
+def test_only_whole_numbers_are_quantized(dtype: type, scale: float) -> None:
+    """Whatever scale a converter left with a tensor of floats."""
+    spec = _spec({"dtype": dtype, "quantization": (0.5, 3)}, "boxes", [1, 4])
+    assert (spec.scale, spec.zero_point) == (scale, 3 if scale else 0)
 
 
 def test_threads_change_nothing_but_the_time() -> None:
