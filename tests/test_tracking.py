@@ -323,6 +323,15 @@ def test_who_is_told_to_look_less_often_follows_on() -> None:
     assert last(tracker, [standing()] * 5, fps=0.5, start=2.0).track_id.tolist() == [1]
 
 
+def test_an_engine_that_is_slower_than_asked_loses_nobody_for_it() -> None:
+    """Of five frames per second it looks at one in two seconds; after a single gap so long all are new."""
+    frames = [standing()] * 8
+    assert last(Tracker(fps=5.0), frames, fps=0.5).track_id.tolist() == [1]
+    tracker = Tracker(fps=5.0)
+    assert last(tracker, frames, fps=5.0).track_id.tolist() == [1]
+    assert last(tracker, frames, fps=5.0, start=4.0).track_id.tolist() == [2]
+
+
 def test_a_newcomer_that_a_smaller_picture_leaves_out_is_forgotten() -> None:
     """At few frames per second one good box may be evidence enough, just when there is no such place any more."""
     tracker = Tracker(fps=2.0)

@@ -124,6 +124,7 @@ class Tracker:
         self._log: F64 = np.zeros((4, 0))  # score, evidence, when last seen, part of the boxes with another name
         self._now = 0.0  # own clock in seconds: never stands still, never goes back
         self._captured: float | None = None
+        self._step_s = 0.0  # the last one; two long ones in a row are no gap but the pace of an engine that is slow
         self._trials = 0  # how many are on trial
         self._missing = False  # whether a track was not found in the last frame
         self._shown = Tracks.empty()
@@ -136,8 +137,10 @@ class Tracker:
         """
         step_s, known = self._step(stamp), self._next_id
         self._now += step_s
-        if self._missing or step_s > self._memory_s:
-            self._keep(self._unseen_s() <= self._memory_s)
+        memory_s = max(self._memory_s, 1.5 * min(step_s, self._step_s))
+        self._step_s = step_s
+        if self._missing or step_s > memory_s:
+            self._keep(self._unseen_s() <= memory_s)
         self._flight.predict(step_s)
         boxes = found(detections, self._options.low_score)
         column, taken, clear = self._join(boxes, step_s)
