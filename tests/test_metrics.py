@@ -135,6 +135,14 @@ def test_a_token_may_hold_any_letters(server: Metrics) -> None:
     assert get(port, "/", Authorization="Bearer schlüssel")[0] == 401
 
 
+def test_a_page_that_cannot_be_made_is_told(server: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    server.apply(MetricsOptions(enabled=True, port=0))
+    assert server.address is not None
+    with pytest.raises(http.client.RemoteDisconnected):
+        get(server.address[1])
+    wait_for(lambda: "could not be made" in caplog.text and "no figures were asked for" in caplog.text, 5, "the log")
+
+
 def test_a_client_that_drips_its_request_is_cut_off(server: Metrics) -> None:
     """It would hold up other clients, a reload and the end of the daemon for as long as it likes."""
     server.apply(MetricsOptions(enabled=True, port=0, token=Secret("s3cret-token")))

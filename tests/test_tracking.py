@@ -287,6 +287,12 @@ class TestTime:
         tracker = Tracker(0.2)
         assert last(tracker, [standing()] * 8, fps=0.2).track_id.tolist() == [1]
 
+    @pytest.mark.parametrize("fps", [0.5, 2.0, 10.0])
+    def test_one_box_alone_is_nobody_however_sure(self, fps: float) -> None:
+        tracker = Tracker(fps)
+        for number, detections in enumerate([standing(0.99), boxes([]), boxes([])]):
+            assert not len(tracker.update(detections, at(number / fps)))
+
     @pytest.mark.parametrize("fps", [1e-9, 1e-150, 1e-310])
     def test_hardly_ever_looking_it_still_follows(self, fps: float) -> None:
         frames = [standing()] * 8

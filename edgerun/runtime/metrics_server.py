@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -54,8 +55,11 @@ class MetricsServer(HTTPServer):
             limit.cancel()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nobody's concern."""
-        log.debug("a client of the metrics at %s went away", client_address, exc_info=True)
+        """A client that went away is nobody's concern, a page that cannot be made is."""
+        if isinstance(sys.exc_info()[1], OSError):
+            log.debug("a client of the metrics at %s went away", client_address, exc_info=True)
+        else:
+            log.exception("the page of metrics could not be made")
 
 
 class _Handler(BaseHTTPRequestHandler):

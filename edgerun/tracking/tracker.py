@@ -277,7 +277,7 @@ class Tracker:
             trial = self._id == 0
             promising = (self._unseen_s() <= max(TRIAL_S, 1.01 * step_s)) & (self._log[1] >= NO_EVIDENCE)
             stay &= promising | ~trial
-            self._confirm(trial & stay)  # what is dropped at once gets no id
+            self._confirm(trial & stay & ~lost)  # seen for the second time at least, and not dropped at once
         self._keep(stay)
 
     def _confirm(self, trial: Mask) -> None:
