@@ -14,23 +14,21 @@ from edgerun.errors import ConfigError
 
 def above_zero(text: str) -> float:
     """A number, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return number
+    return _number(text, "above 0", lambda number: 0 < number < math.inf)
 
 
 def zero_or_more(text: str) -> float:
     """A number, for argparse."""
+    return _number(text, "from 0 on", lambda number: number >= 0)
+
+
+def _number(text: str, words: str, fits: Callable[[float], bool]) -> float:
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
-    if not number >= 0:  # nor is NaN
-        raise argparse.ArgumentTypeError(f"must be a number from 0 on, not {text!r}")
+        number = math.nan  # which fits nowhere
+    if not fits(number):
+        raise argparse.ArgumentTypeError(f"must be a number {words}, not {text!r}")
     return number
 
 
