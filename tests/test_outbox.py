@@ -52,6 +52,20 @@ def accept(outbox: Outbox, camera: str, size: int = 400) -> Entry:
     return entry
 
 
+def damage(path: Path) -> None:
+    """The beginning of the file, by which SQLite knows one of its own."""
+    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+
+
+def damaged_outbox(path: Path) -> tuple[Outbox, list[Entry]]:
+    """One with thirty alerts that wait, closed and damaged."""
+    outbox, _ = opened(path)
+    entries = [accept(outbox, "porch") for _ in range(30)]
+    outbox.close()
+    damage(path)
+    return outbox, entries
+
+
 def names(entries: list[Entry]) -> list[tuple[str, int]]:
     return [(entry.camera, entry.seq) for entry in entries]
 
@@ -374,7 +388,7 @@ def test_a_damaged_file_that_takes_too_long_to_look_through_is_told(
     accept(outbox, "porch")
     outbox.close()
     for limit_s, times in ((8.0, 0), (-1.0, 1)):
-        path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+        damage(path)
         monkeypatch.setattr("edgerun.outbox.salvage._LIMIT_S", limit_s)
         outbox, waiting = opened(path)
         outbox.close()
@@ -392,7 +406,7 @@ def test_what_a_worn_card_does_not_give_any_more_costs_no_other_alert(
     outbox.close()
     image = path.read_bytes()
     assert len(image) > 2 << 20
-    path.write_bytes(b"?" * 20 + image[20:])
+    damage(path)
     bad = range((1 << 20) - 4096, 1 << 20)
     pread = os.pread
 
@@ -420,10 +434,7 @@ def test_a_card_that_spoils_the_new_file_too_is_told_and_tried_again(
 ) -> None:
     """While it is made, or when it is read after that."""
     path = tmp_path / "outbox.db"
-    outbox, _ = opened(path)
-    entries = [accept(outbox, "porch") for _ in range(30)]
-    outbox.close()
-    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+    outbox, entries = damaged_outbox(path)
     calls = itertools.count()
     check = Database._check
 
@@ -445,10 +456,7 @@ def test_what_a_damaged_file_holds_is_not_lost_where_the_disk_fails_then(
 ) -> None:
     """Nothing can be written, or just one of the files' names cannot be changed: the next try finds all of it once."""
     path = tmp_path / "outbox.db"
-    outbox, _ = opened(path)
-    entries = [accept(outbox, "porch") for _ in range(30)]
-    outbox.close()
-    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+    _, entries = damaged_outbox(path)
     outbox = Outbox(path, OutboxOptions())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     calls = itertools.count(1)
@@ -693,7 +701,7 @@ def test_no_alert_is_taken_for_another_where_the_disk_fails_once_a_file_was_made
         outbox.settle(entry)
     outbox.close()
     outbox.seqs.next("porch")  # so that there is something to write into the new file
-    path.write_bytes(b"?" * 20 + path.read_bytes()[20:])
+    damage(path)
     calls = itertools.count(1)
     with monkeypatch.context() as patch:
         refuse(patch, "disk I/O error", lambda statement: statement.startswith("INSERT") and next(calls) == 2)
