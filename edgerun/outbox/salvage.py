@@ -52,8 +52,8 @@ def replace(path: Path, salvage: Salvage) -> None:
     Newer alerts may have been lost without a trace, so all cameras go on above whatever seq they had. Raises OSError or
     sqlite3.Error."""
     draft = path.with_name(f"{path.name}.draft")
-    log = draft.with_name(f"{draft.name}-wal")
-    for left in (draft, log):
+    wal = draft.with_name(f"{draft.name}-wal")
+    for left in (draft, wal):
         left.unlink(missing_ok=True)
     above_all = max([int(time.time()), *salvage.last_seq.values()])
     first = MARKS_ID + 1
@@ -63,7 +63,7 @@ def replace(path: Path, salvage: Salvage) -> None:
         gaps.add(camera, lost, "damaged", time.time())
     with contextlib.closing(Database(draft, _UNCAPPED)) as database:
         database.write([insertion([Row(first, ANY, above_all, (), b""), *saved]), *gaps.work()])
-    if log.exists():
+    if wal.exists():
         raise OSError(errno.ENOSPC, "there was no room for all of the new file")
     draft.rename(_fresh(path))
     go_on(path)
