@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded_text
 from edgerun.limits import Interval, MinLen
+from edgerun.literals import literal
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -232,15 +233,10 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def _mapping(text: str) -> dict[str, str]:
     """A JSON object, or the Python literal that older exports wrote, as texts; empty where it is neither."""
-    import ast
     import json
 
-    return _texts(json.loads, text) or _texts(ast.literal_eval, text)
-
-
-def _texts(parse: Callable[[str], Any], text: str) -> dict[str, str]:
     try:
-        made = parse(text)
-        return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return {}
+        made = json.loads(text)
+    except (ValueError, RecursionError):
+        made = literal(text)
+    return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}

@@ -5,20 +5,18 @@ Only what is certain is answered. Two layouts that share a shape are told apart 
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from edgerun.heads import blazeface, nanodet, picodet, yolox
 from edgerun.heads.candidates import cell_count, yolo_cell_counts
 from edgerun.heads.classify import is_one_row
+from edgerun.literals import literal
 from edgerun.types import ModelIO
 
 _MOST_CHOSEN: Final = 1000
 """Models that choose their boxes give 100 to 300."""
-_MOST_TEXT: Final = 1 << 16
-"""Class names beyond this many characters are not read: the file's author may mean harm."""
 _SSD_ANCHORS: Final = 1917
 _POSE_CHANNELS: Final = 4 + 1 + 17 * 3
 """A box, the score of a person, and COCO's 17 key points."""
@@ -52,7 +50,10 @@ def _by_ultralytics(io: ModelIO) -> str:
         raise ValueError(f"The model is made for the task {task!r} and finds no boxes. Use one for detect.")
     shape: tuple[int, ...] = next((s for s in _shapes(io) if len(s) == 3), ())
     classes = class_count(io.metadata)
-    chosen = io.metadata.get("end2end", "").lower() == "true" or _literal(io.metadata, "args", dict).get("nms") is True
+    arguments = literal(io.metadata.get("args", ""))
+    chosen = io.metadata.get("end2end", "").lower() == "true" or (
+        isinstance(arguments, dict) and arguments.get("nms") is True
+    )
     if _is_chosen(shape) and (chosen or shape[2] == 6):
         return "yolo_end2end"
     if len(shape) == 3 and _is_yolov5(shape, io):
@@ -202,16 +203,8 @@ def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:
 
 def class_count(metadata: Mapping[str, str]) -> int | None:
     """How many classes an Ultralytics model names; None where it names none."""
-    return len(_literal(metadata, "names", (dict, list, tuple))) or None
-
-
-def _literal(metadata: Mapping[str, str], key: str, kind: type | tuple[type, ...]) -> Any:
-    """What a property says in Python's notation, where it is of this kind; else an empty mapping."""
-    try:
-        found = ast.literal_eval(metadata.get(key, "")[:_MOST_TEXT])
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return {}
-    return found if isinstance(found, kind) else {}
+    names = literal(metadata.get("names", ""))
+    return len(names) or None if isinstance(names, (dict, list, tuple)) else None
 
 
 def _shapes(io: ModelIO) -> list[tuple[int, ...]]:

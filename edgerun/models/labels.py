@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgerun.errors import ModelError
+from edgerun.literals import literal
 
 MOST = 10_000
 """Classes beyond this are no detector's."""
+_NUMBER = re.compile(r"\d{1,4}")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -49,13 +50,10 @@ def from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
     or the ``names`` that Ultralytics' exports carry (a mapping or list in Python's notation)."""
     if "labels" in metadata:
         return parse_labels(metadata["labels"])
-    try:
-        names = ast.literal_eval(metadata.get("names", "()"))
-        if isinstance(names, dict):
-            return _by_number({int(k): str(v) for k, v in names.items() if str(k).isdecimal() and int(k) < MOST})
-        return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return ()
+    names = literal(metadata.get("names", ""))
+    if isinstance(names, dict):
+        return _by_number({int(key): str(name) for key, name in names.items() if _NUMBER.fullmatch(str(key))})
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
 
 
 def _by_number(names: Mapping[int, str]) -> tuple[str, ...]:
