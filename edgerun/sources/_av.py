@@ -59,6 +59,7 @@ class VideoInput:
                 format=opening.file_format,
                 options={**opening.options, **_BOUNDS},
                 timeout=(opening.open_timeout_s, opening.read_timeout_s),
+                metadata_errors="replace",  # of titles and names in any encoding, which nothing here reads
             )
         except (av.FFmpegError, ValueError, OSError) as error:
             raise _failure("open", opening, error, time.monotonic() - started) from None

@@ -162,6 +162,18 @@ def test_a_clip_that_cannot_be_read_is_told_in_words(tmp_path: Path, content: by
     assert not caught.value.retriable
 
 
+def test_a_title_in_another_encoding_is_no_hindrance(tmp_path: Path) -> None:
+    clip = tmp_path / "a.avi"
+    with av.open(str(clip), "w") as container:
+        container.metadata["title"] = "K_che"
+        stream = container.add_stream("mjpeg", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuvj420p")))
+    clip.write_bytes(clip.read_bytes().replace(b"K_che", "Küche".encode("latin-1")))
+    assert len(list(unpaced(clip).frames())) == 1
+
+
 def test_a_clip_whose_pictures_would_take_all_memory_is_refused(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", "mjpeg", count=1, size=(9008, 9008), pixel_format="yuvj420p")
     with pytest.raises(SourceError, match=r"sends pictures that .* have more than 50 megapixels"):
