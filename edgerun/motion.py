@@ -258,11 +258,9 @@ class MotionGate:
     def _there(self, height: int, width: int) -> Array:
         """What had changed ``confirm_s`` ago, widened by how far an object may have come since: after a silence of the
         camera that is anywhere in the picture, and no further."""
-        then = next(
-            look
-            for look in reversed(self._earlier)
-            if self._at - look.at >= self._options.confirm_s - EPSILON_S or look is self._earlier[0]
-        )
+        for then in reversed(self._earlier):
+            if self._at - then.at >= self._options.confirm_s - EPSILON_S:
+                break
         reach = min(int(SPEED * (self._at - then.at) * height), max(height, width))
         if reach <= 2 * JOIN_PX:
             return then.joined()
