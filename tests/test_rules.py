@@ -369,6 +369,18 @@ def test_speed_of_who_enters_is_that_of_the_moment(px_s: float, told: list[str])
     assert [event.rule for event in events] == told
 
 
+@pytest.mark.parametrize("fps", [0.5, 1, 2, 3, 10])
+def test_speed_of_who_leaves_the_picture_is_that_of_before_at_any_rate(fps: float) -> None:
+    """A car comes in at 7.2 km/h and is seen no more: it was fast, and left as fast."""
+    kinds = ("enter", "speed", "exit")
+    rules = book(*(rule(name=n, when=n, zone="yard", min_speed_kmh=6.0) for n in kinds), ground=FLAT)
+    ways = [100 + 20 * frame / fps for frame in range(int(15 * fps))]
+    events = []
+    for frame, x in enumerate([*ways, *[0] * int(10 * fps)]):
+        events += rules.update(tracks([(1, x, 300)] if x else []), stamp(frame / fps))
+    assert {event.rule for event in events} == {"enter", "speed", "exit"}
+
+
 @pytest.mark.parametrize(
     ("direction", "told"),
     [

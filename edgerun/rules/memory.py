@@ -113,12 +113,17 @@ class Memory(Rows):
         step = 0.0 if self._captured is None else max(0.0, captured - self._captured)
         self._captured = captured
         self._limit = MAX_GAP_S
-        if step > MAX_GAP_S and self._steps:
-            self._limit = max(MAX_GAP_S, 2 * sorted(self._steps)[len(self._steps) // 2])
+        if step > MAX_GAP_S:
+            self._limit = max(MAX_GAP_S, 2 * self.usual_s)
         self._steps.append(step)
         self._stalled = step > self._limit
         self._step = min(step, self._limit)
         self.now += self._step
+
+    @property
+    def usual_s(self) -> float:
+        """The seconds from frame to frame, by the median of the latest; 0 before the second frame."""
+        return sorted(self._steps)[len(self._steps) // 2] if self._steps else 0.0
 
     def assign(self, tracks: Tracks, stamp: Stamp) -> int | None:
         """Find each track's row: how many new ones ``grow`` must add at the end; None where nothing changed."""
