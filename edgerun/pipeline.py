@@ -15,7 +15,7 @@ from edgerun.motion import MotionGate, MotionOptions
 from edgerun.records import dataclass
 from edgerun.regions import Region, RegionOptions, RegionPlanner
 from edgerun.rules import Place, RuleBook, RuleOptions
-from edgerun.tracking import Kinds, Tracker, TrackerOptions
+from edgerun.tracking import ClassGroups, Tracker, TrackerOptions
 from edgerun.types import F32, Detail, Details, Detections, Event, Frame, Stamp, Tracks
 from edgerun.zones import GroundOptions, LineOptions, ZoneOptions
 
@@ -47,7 +47,7 @@ class Result:
     zones_of: list[tuple[str, ...]]
     events: list[Event]
     occupancy: dict[tuple[str, str], int]
-    kinds: Kinds
+    groups: ClassGroups
 
     @property
     def stamp(self) -> Stamp:
@@ -77,9 +77,9 @@ class Result:
         return found.take(good)
 
     def _likeness(self) -> F32:
-        """IoU of each track with each detection of its kind."""
-        found, tracks, kind = self.detections, self.tracks, self.kinds.of
-        return likeness(tracks.xyxy, kind(tracks.class_id), found.xyxy, kind(found.class_id))
+        """IoU of each track with each detection of its group."""
+        found, tracks, group = self.detections, self.tracks, self.groups.of
+        return likeness(tracks.xyxy, group(tracks.class_id), found.xyxy, group(found.class_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +113,10 @@ class Pipeline:
         self._regions = options.regions
         self._planned_size = model_size
         self._planner = RegionPlanner(options.regions, model_size)
-        self._kinds = Kinds(options.tracker.alike, class_names)
-        self._tracker = Tracker(options.fps, options.tracker, start_score=options.score, kinds=self._kinds)
+        self._groups = ClassGroups(options.tracker.alike, class_names)
+        self._tracker = Tracker(options.fps, options.tracker, start_score=options.score, groups=self._groups)
         self._rules = RuleBook(
-            options.rules, options.zones, options.lines, class_names, options.place, options.ground, self._kinds
+            options.rules, options.zones, options.lines, class_names, options.place, options.ground, self._groups
         )
         if unknown := set(options.labels) - set(class_names):
             raise ValueError(f"the model does not know the label {min(unknown)!r} under `labels`")
@@ -161,9 +161,9 @@ class Pipeline:
             detections = self._planner.merge(parts, stamp)
             if self._wanted is not None:
                 detections = detections.take(np.isin(detections.class_id, self._wanted))
-            kind = self._kinds.of(detections.class_id)
-            if kind is not detections.class_id:
-                detections = detections.take(nms(detections.xyxy, detections.score, kind, self._regions.overlap))
+            group = self._groups.of(detections.class_id)
+            if group is not detections.class_id:
+                detections = detections.take(nms(detections.xyxy, detections.score, group, self._regions.overlap))
             tracks = self._tracker.update(detections, stamp)
             self._planner.learn(tracks, stamp)
         else:
@@ -172,7 +172,7 @@ class Pipeline:
         self._tracks, self._stamp = tracks, stamp
         events = self._rules.update(tracks, stamp)
         zones_of, occupancy = self._rules.zones_of(), self._rules.occupancy()
-        return Result(look, detections, tracks, zones_of, events, occupancy, self._kinds)
+        return Result(look, detections, tracks, zones_of, events, occupancy, self._groups)
 
     def end(self) -> list[Event]:
         """What has begun ends with the last frame, as the camera is taken out of service."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerun.tracking import Kinds, Tracker, TrackerOptions
+from edgerun.tracking import ClassGroups, Tracker, TrackerOptions
 from edgerun.types import Detections, Stamp, Tracks
 
 SIZE = (640, 480)
@@ -192,48 +192,52 @@ def ids_and_classes(tracker: Tracker, frames: Sequence[Detections], fps: float =
     return told
 
 
-class TestKinds:
+class TestClassGroups:
     @pytest.mark.parametrize("fps", [3.0, 10.0, 30.0])
     def test_what_is_called_a_car_and_a_truck_by_turns_is_one_thing_with_one_name(self, fps: float) -> None:
-        tracker = Tracker(fps, kinds=Kinds(None, NAMES))
+        tracker = Tracker(fps, groups=ClassGroups(None, NAMES))
         assert ids_and_classes(tracker, called([CAR, CAR, TRUCK, CAR, TRUCK] * 10), fps) == [(1, CAR)]
 
     def test_it_takes_the_name_that_most_boxes_have_and_keeps_its_id(self) -> None:
-        tracker = Tracker(kinds=Kinds(None, NAMES))
+        tracker = Tracker(groups=ClassGroups(None, NAMES))
         assert ids_and_classes(tracker, called([CAR] * 2 + [TRUCK] * 20 + [CAR] * 8)) == [(1, CAR), (1, TRUCK)]
 
     def test_a_first_impression_is_put_right_soon(self) -> None:
-        assert last(Tracker(kinds=Kinds(None, NAMES)), called([CAR] + [TRUCK] * 3)).class_id.tolist() == [TRUCK]
+        assert last(Tracker(groups=ClassGroups(None, NAMES)), called([CAR] + [TRUCK] * 3)).class_id.tolist() == [TRUCK]
 
     def test_a_name_that_was_told_stays_what_it_was(self) -> None:
-        tracker = Tracker(kinds=Kinds(None, NAMES))
+        tracker = Tracker(groups=ClassGroups(None, NAMES))
         told = [tracks for _, tracks in walk(tracker, called([CAR] * 10 + [TRUCK] * 40))]
         assert [told[9].class_id.tolist(), told[-1].class_id.tolist()] == [[CAR], [TRUCK]]
 
     def test_both_names_at_once_for_one_thing(self) -> None:
         both = [boxes([walker(100 + 8 * i)] * 2, [0.8, 0.7], [CAR, TRUCK]) for i in range(30)]
-        assert ids_and_classes(Tracker(kinds=Kinds(None, NAMES)), both) == [(1, CAR)]
+        assert ids_and_classes(Tracker(groups=ClassGroups(None, NAMES)), both) == [(1, CAR)]
 
     def test_a_person_is_never_taken_for_a_vehicle(self) -> None:
-        tracker = Tracker(kinds=Kinds(None, NAMES))
+        tracker = Tracker(groups=ClassGroups(None, NAMES))
         assert ids_and_classes(tracker, called([CAR] * 20 + [PERSON] * 20)) == [(1, CAR), (2, PERSON)]
 
     def test_groups_of_ones_own_and_none(self) -> None:
         by_turns = called([CAR, PERSON] * 15)
-        assert len({i for i, _ in ids_and_classes(Tracker(kinds=Kinds([("car", "person")], NAMES)), by_turns)}) == 1
-        assert len({i for i, _ in ids_and_classes(Tracker(kinds=Kinds([], NAMES)), called([CAR, TRUCK] * 15))}) == 2
+        assert (
+            len({i for i, _ in ids_and_classes(Tracker(groups=ClassGroups([("car", "person")], NAMES)), by_turns)}) == 1
+        )
+        assert (
+            len({i for i, _ in ids_and_classes(Tracker(groups=ClassGroups([], NAMES)), called([CAR, TRUCK] * 15))}) == 2
+        )
 
     def test_labels_that_the_model_does_not_know(self) -> None:
         with pytest.raises(ValueError, match="does not know the label 'lorry'"):
-            Kinds([("car", "lorry")], NAMES)
-        assert not Kinds(None, ["person", "car"]).any
+            ClassGroups([("car", "lorry")], NAMES)
+        assert not ClassGroups(None, ["person", "car"]).any
 
     def test_a_label_in_two_groups(self) -> None:
         with pytest.raises(ValueError, match="a label twice under alike"):
             TrackerOptions(alike=(("car", "truck"), ("truck", "bus")))
 
-    def test_a_class_without_a_label_is_its_own_kind(self) -> None:
-        tracker = Tracker(kinds=Kinds(None, NAMES))
+    def test_a_class_without_a_label_is_a_group_of_its_own(self) -> None:
+        tracker = Tracker(groups=ClassGroups(None, NAMES))
         assert ids_and_classes(tracker, called([CAR] * 20 + [7] * 20)) == [(1, CAR), (2, 7)]
 
 

@@ -16,7 +16,7 @@ from edgerun.rules.options import RuleOptions
 from edgerun.rules.pace import Pace
 from edgerun.rules.schedule import Place
 from edgerun.rules.stays import Stays
-from edgerun.tracking import Kinds
+from edgerun.tracking import ClassGroups
 from edgerun.types import Event, Past, Stamp, Tracks
 from edgerun.zones import Ground, GroundOptions, LineOptions, Rows, ZoneOptions, Zones
 
@@ -39,11 +39,11 @@ class RuleBook:
         labels: Sequence[str],
         place: Place | None = None,
         ground: GroundOptions | None = None,
-        kinds: Kinds | None = None,
+        groups: ClassGroups | None = None,
     ) -> None:
         _check(rules, zones, lines, ground)
         paced = any(rule.is_paced for rule in rules)
-        self._memory, self._zones = Memory(kinds), Zones(zones, lines)
+        self._memory, self._zones = Memory(groups), Zones(zones, lines)
         self._filters = Filters(rules, labels)
         self._pace = Pace(Ground(ground)) if ground is not None and paced else None
         scene = Scene(self._memory, self._zones, self._filters, self._pace)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgerun.boxes import containment, iou
-from edgerun.tracking import Kinds
+from edgerun.tracking import ClassGroups
 from edgerun.types import F32, F64, I64, Mask, Stamp, Tracks
 from edgerun.zones import Rows
 
@@ -61,7 +61,7 @@ class Memory(Rows):
     where it had been still; ``extent`` f32 (N,), the size of its box: the root of its area in pixels.
     """
 
-    def __init__(self, kinds: Kinds | None = None) -> None:
+    def __init__(self, groups: ClassGroups | None = None) -> None:
         super().__init__([
             ("track_id", "i8"),
             ("class_id", "i4"),
@@ -76,7 +76,7 @@ class Memory(Rows):
             ("way", "f4", (2, 2)),  # the middle of the box at two moments of late, the earlier one first
             ("way_at", "f8", (2,)),  # these moments
         ])  # fmt: skip
-        self._kinds = kinds or Kinds()
+        self._groups = groups or ClassGroups()
         self.blank["seen_at"] = self.blank["gone_at"] = self.blank["astray"] = np.inf
         self.blank["way_at"] = -np.inf
         self.blank["scores"] = np.nan
@@ -174,7 +174,7 @@ class Memory(Rows):
         reach = _REACH + _STRAY * np.where(held, 0, np.minimum(gap, 2))
         ratio = (seen_new[:, 2] * seen_new[:, 3])[:, None] / size**2
         fits = (distance <= reach) & (ratio < _LIKENESS) & (ratio > 1 / _LIKENESS)
-        same = self._kinds.of(tracks.class_id[new])[:, None] == self._kinds.of(t["class_id"][lost])
+        same = self._groups.of(tracks.class_id[new])[:, None] == self._groups.of(t["class_id"][lost])
         same |= (iou(tracks.xyxy[new], t["xyxy"][lost]) > _SAME) & (self.still[lost] >= REST_S)
         fits &= same & (~edge | (gap <= REJOIN_EDGE_S))
         for flat in np.argsort(np.where(fits, distance, np.inf), axis=None, kind="stable"):

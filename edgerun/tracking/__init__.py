@@ -1,7 +1,7 @@
 """Who is who from frame to frame."""
 
-from edgerun.tracking.kinds import Kinds
+from edgerun.tracking.groups import ClassGroups
 from edgerun.tracking.options import TrackerOptions
 from edgerun.tracking.tracker import Tracker
 
-__all__ = ["Kinds", "Tracker", "TrackerOptions"]
+__all__ = ["ClassGroups", "Tracker", "TrackerOptions"]

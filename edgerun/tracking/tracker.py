@@ -22,7 +22,7 @@ from edgerun.tracking.columns import height_modulated_iou, shared_part, widening
 from edgerun.tracking.evidence import evidence
 from edgerun.tracking.flight import Flight
 from edgerun.tracking.found import Found, found
-from edgerun.tracking.kinds import Kinds
+from edgerun.tracking.groups import ClassGroups
 from edgerun.tracking.options import TrackerOptions
 from edgerun.types import F64, I32, I64, Detections, Index, Mask, Past, Stamp, Tracks
 
@@ -49,7 +49,7 @@ ODD_SIZE = 2.0
 """A box that is so many times wider or higher than its track, or the other way round, may well be several objects in
 one, or a part of one."""
 SHARED = 0.25
-"""A box that shares more of its area with a better one of its kind, or that one with it, starts no track: most often
+"""A box that shares more of its area with a better one of its group, or that one with it, starts no track: most often
 it is the same object again."""
 TRIAL_S = 0.15
 """How long a track that is not confirmed may be unseen; at least for one look."""
@@ -80,7 +80,7 @@ class Tracker:
 
     Ids start at 1 for each instance and are never used again, also not after ``reset``. ``fps`` is how often the
     camera is looked at; it stands in for the time between two stamps where that is not above 0.
-    ``start_score`` begins tracks where the options do not say. Boxes are only joined to tracks of their kind.
+    ``start_score`` begins tracks where the options do not say. Boxes are only joined to tracks of their group.
     Raises ValueError when ``fps`` is not above 0 and finite.
     """
 
@@ -90,13 +90,13 @@ class Tracker:
         options: TrackerOptions | None = None,
         *,
         start_score: float = 0.5,
-        kinds: Kinds | None = None,
+        groups: ClassGroups | None = None,
     ) -> None:
         self._options = options or TrackerOptions()
         self.fps = fps
         self.start_score = start_score if self._options.start_score is None else self._options.start_score
         """Only a box with at least this score begins a new track; may be set anew at any time."""
-        self._kinds = kinds or Kinds()
+        self._groups = groups or ClassGroups()
         self._enough = self._options.confirm + SPARE_EVIDENCE
         self._next_id = 1
         self.reset()
@@ -214,10 +214,10 @@ class Tracker:
         return edges
 
     def _compared(self, ours: F64, theirs: F64, class_id: I32) -> F64:
-        """How alike all tracks and all boxes are (M, N); -1 where their kinds differ."""
+        """How alike all tracks and all boxes are (M, N); -1 where their groups differ."""
         likeness = height_modulated_iou(ours, theirs)
         if len({*class_id.tolist(), *self._class_id.tolist()}) > 1:
-            likeness[self._kinds.of(self._class_id)[:, None] != self._kinds.of(class_id)] = -1
+            likeness[self._groups.of(self._class_id)[:, None] != self._groups.of(class_id)] = -1
         return likeness
 
     def _take_in(self, column: Index, found: Found, clear: Mask | None, step_s: float) -> None:
@@ -237,7 +237,7 @@ class Tracker:
         log[1] += evidence(score, step_s)
         np.minimum(np.maximum(log[1], HIDING_EVIDENCE - SPARE_EVIDENCE), self._enough, out=log[1])
         log[2] = self._now
-        if self._kinds.any:
+        if self._groups.any:
             self._name(rows, found.class_id.take(column), log[3], step_s)
         if self._missing:
             self._log[:, rows] = log
@@ -301,8 +301,8 @@ class Tracker:
             return
         new = np.flatnonzero(eligible)
         better = taken | (eligible & (np.arange(len(taken)) < new[:, None]))
-        kind = self._kinds.of(found.class_id)
-        better &= kind == kind[new, None]
+        group = self._groups.of(found.class_id)
+        better &= group == group[new, None]
         new = new[~(better & (shared_part(found.boxes[:, new], found.boxes) > SHARED)).any(axis=1)]
         boxes, score = found.boxes[:, new], found.score[new]
         self._flight.add(boxes, score)

@@ -13,8 +13,8 @@ USUAL = (("bus", "car", "truck", "van"),)
 the other is nothing special, as a person and a dog."""
 
 
-class Kinds:
-    """Groups of the labels in ``class_names``, which stand by class id; whatever is in no group is its own kind.
+class ClassGroups:
+    """Groups of the labels in ``class_names``, which stand by class id; each other class is a group of its own.
     ``groups`` None: those that are USUAL, as far as there are such labels.
 
     Raises ValueError for a label that is not there.
@@ -31,12 +31,11 @@ class Kinds:
 
     @property
     def any(self) -> bool:
-        """Whether any two classes are of one kind."""
+        """Whether any two classes are of one group."""
         return bool(self._first)
 
     def of(self, class_id: I32) -> I32:
-        """What kind each is of, by the class id of the first that is: i32 (N,); the same array where that changes
-        nothing."""
+        """Which group each is of, by the class id of its first: i32 (N,); the same array where that changes nothing."""
         ids = class_id.tolist()
         if self._first.keys().isdisjoint(ids):
             return class_id
