@@ -190,10 +190,11 @@ def _examine_and_remember(path: Path, content: bytes | None = None) -> tuple[Con
 def _examined(root: Node, folder: Path) -> tuple[Config | None, list[Problem], bool]:
     """The last tells whether all of it stands in the file: nothing in the environment or other files, a store's own
     catalogue included."""
-    from edgerun.config import text, validation
+    from edgerun.config import validation
+    from edgerun.config.outside import fill_in
     from edgerun.models.catalogue import catalogue
 
-    outside = text.fill_in(root, folder)
+    outside = fill_in(root, folder)
     alone = not any(node.outside for _, node in root.walk())
     config, found = validation.validate(root)
     alone = alone and config is not None and (config.model.path != "" or config.model.name in catalogue())

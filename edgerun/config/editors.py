@@ -13,7 +13,7 @@ _REFERENCE = {"$ref": f"#/$defs/{_OUTSIDE}"}
 
 
 def for_editors(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of the options, where each single value may also come from outside, as ``text.fill_in`` takes
+    """The JSON Schema of the options, where each single value may also come from outside, as ``outside.fill_in`` takes
     it."""
     schema = _widened(options)
     return {**schema, "$defs": {**schema["$defs"], _OUTSIDE: _from_outside()}}
