@@ -1,20 +1,19 @@
-"""One camera of the daemon: a thread that captures, a lane to the engine, and what becomes of each frame."""
+"""One camera of the daemon: its capture, a lane to the engine, and what becomes of each frame."""
 
 from __future__ import annotations
 
 import logging
-import random
-import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
-from edgerun.errors import SourceError
 from edgerun.images import luma
 from edgerun.messages import CameraState
 from edgerun.pipeline import Pipeline
 from edgerun.runtime.camera_report import CameraReport, CameraTerms
+from edgerun.runtime.capture import Capture
 from edgerun.runtime.dispatch import Dispatcher
 from edgerun.runtime.jobs import Job, Lane
 from edgerun.runtime.meters import FrameMeter
@@ -24,15 +23,9 @@ from edgerun.types import Frame
 
 log = logging.getLogger(__name__)
 
-_BACKOFF_S = (1.0, 30.0)
-_HOPEFUL_S = 300.0
-"""A camera that was there until lately is back soon, mostly; so long it is tried often."""
-_HOPEFUL_BACKOFF_S = 3.0
 _FPS_WINDOW_S = 10.0
 _FROZEN_GRID = 32
 _NOT_OPENED = "not opened yet"
-_MOST_LEFT_BEHIND = 3
-"""Threads of a camera that hang at a time; each keeps its memory, so that there must be an end to it."""
 
 
 class Camera:
@@ -53,8 +46,6 @@ class Camera:
     ) -> None:
         self.name = name
         self.outlet = outlet
-        self.progress = 0
-        self.captured = 0
         self.inferred = 0
         """Frames that went through the engine and the whole pipeline."""
         self.wants_snapshot = False
@@ -66,29 +57,21 @@ class Camera:
         """Told how long each frame takes; None: nobody wants to know."""
         self.tap: Callable[[Frame], None] | None = None
         """Called with each frame that is looked at, on the capture's thread."""
-        self._build_source = build_source
+        self._capture = Capture(name, build_source, fps, self._take, partial(self._enter, "offline"))
         self._pipeline = pipeline
         self._dispatcher = dispatcher
         self._terms_for, self._terms = terms_for, terms_for(fps)
         self._asked_fps = fps
         self._lane = Lane(name, weight, self._finish, lossless=lossless)
-        self._failed = 0
+        self._failed = self._spared = 0
         self._trouble = ""
         self._finished: deque[float] = deque()
         self._late = (time.monotonic(), 0, 0.0)
         self._state: CameraState = "offline"
         self._reason = _NOT_OPENED
         self._since = time.time()
-        self._last_frame = time.monotonic()
         self._last_change = time.monotonic()
         self._fingerprint = 0
-        self._closed = threading.Event()
-        self._source: Source | None = None
-        self._opened = self._replaced = self._spared = 0
-        self._awaiting = 0.0
-        """Monotonic second since which the source owes a frame; 0: it does not."""
-        self._left_behind: list[threading.Thread] = []
-        self._thread = self._new_thread()
 
     @property
     def counts(self) -> frozenset[tuple[str, str]]:
@@ -100,22 +83,22 @@ class Camera:
         """Frames that went the whole way, with or without an inference."""
         return self._lane.served
 
+    @property
+    def captured(self) -> int:
+        """Frames that its source gave."""
+        return self._capture.frames
+
     def start(self) -> None:
         self._dispatcher.add(self._lane)
-        self._thread.start()
-
-    def _new_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._run, name=f"camera-{self.name}", daemon=True)
+        self._capture.start()
 
     def close(self) -> None:
         """End soon; ``join`` waits for it."""
-        self._closed.set()
-        if self._source is not None:
-            self._source.close()
+        self._capture.close()
         self._dispatcher.remove(self._lane)
 
     def join(self, timeout_s: float) -> None:
-        self._thread.join(timeout_s)
+        self._capture.join(timeout_s)
 
     def end(self) -> None:
         """After ``join``: what has begun ends, and is told."""
@@ -131,9 +114,7 @@ class Camera:
         self._lane.weight *= fps / self._asked_fps if self._asked_fps else 1.0
         self._asked_fps, self._terms = fps, self._terms_for(fps)
         self._pace()
-        source, self._source = self._source, None
-        if source is not None:
-            source.close()
+        self._capture.reopen(fps)
 
     @property
     def half_fps(self) -> bool:
@@ -153,9 +134,9 @@ class Camera:
     def report(self) -> CameraReport:
         """How it is now; also where a silence is noticed."""
         now = time.monotonic()
-        stuck = self._is_stuck(now) and not self._replace()
+        stuck = self._capture.is_stuck(self._terms.stuck_s)
         resumed = self._state == "paused" and not self.paused  # and no frame since
-        if (resumed or self._state in ("ok", "frozen")) and now - self._last_frame > self._terms.stalled_s:
+        if (resumed or self._state in ("ok", "frozen")) and now - self._capture.frame_at > self._terms.stalled_s:
             self._enter("stalled", f"no frame for {self._terms.stalled_s:g} s")
         dropped = {"late": self._lane.dropped, "engine": self._failed, "heat": self._spared}
         return CameraReport(
@@ -167,29 +148,10 @@ class Camera:
             self._late_fps(now),
             dropped,
             self._pipeline.score,
-            max(0, self._opened - 1),
-            self._replaced,
+            max(0, self._capture.opened - 1),
+            self._capture.replaced,
             stuck,
         )
-
-    def _is_stuck(self, now: float) -> bool:
-        return bool(self._awaiting) and now - self._awaiting > self._terms.stuck_s and not self._closed.is_set()
-
-    def _replace(self) -> bool:
-        """Leave the hanging thread behind and start a new one; False when too many hang already."""
-        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
-        if len(self._left_behind) >= _MOST_LEFT_BEHIND:
-            return False
-        log.error("camera %s hangs in its source; it is left behind and opened anew", self.name)
-        self._left_behind.append(self._thread)
-        self._replaced += 1
-        source, self._source = self._source, None
-        self._awaiting = 0.0
-        self._thread = self._new_thread()
-        self._thread.start()
-        if source is not None:  # may wake the old one, or hang as well
-            threading.Thread(target=source.close, name=f"close-{self.name}", daemon=True).start()
-        return True
 
     def _fps(self, now: float) -> float:
         """Of the last window, which holds some frames of a slow camera, too; the first only tells where it begins."""
@@ -208,62 +170,7 @@ class Camera:
             self._late = (now, self._lane.dropped, rate)
         return rate
 
-    def _run(self) -> None:
-        backoff_s = _BACKOFF_S[0]
-        while not self._is_over():
-            before = self.captured
-            source = self._source = self._build_source(self._asked_fps)
-            self._opened += 1
-            try:
-                for frame in self._awaited(source.frames()):
-                    self._frame(frame)
-                    if self._closed.is_set():
-                        return
-                if self._is_over():
-                    return
-                if source is not self._source:
-                    continue
-                self._enter("offline", "the source is over")
-                return
-            except SourceError as error:
-                if self._is_over():
-                    return
-                if source is not self._source:
-                    continue
-                self._enter("offline", str(error))
-                backoff_s = _BACKOFF_S[0] if self.captured > before else min(backoff_s * 2, _BACKOFF_S[1])
-                if not error.retriable:
-                    backoff_s = _BACKOFF_S[1]
-                elif self.captured and time.monotonic() - self._last_frame < _HOPEFUL_S:
-                    backoff_s = min(backoff_s, _HOPEFUL_BACKOFF_S)
-            finally:
-                source.close()
-                self._settle()
-            self._closed.wait(backoff_s * random.uniform(0.75, 1.25))
-
-    def _is_over(self) -> bool:
-        """True on a thread that was left behind, and on all once closed."""
-        return self._closed.is_set() or threading.current_thread() is not self._thread
-
-    def _awaited(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The frames, with a note of since when the next is owed; they end when this thread was left behind."""
-        while True:
-            self._awaiting = time.monotonic()
-            frame = next(frames, None)
-            if frame is None or threading.current_thread() is not self._thread:
-                return
-            self._awaiting = 0.0
-            yield frame
-
-    def _settle(self) -> None:
-        """The source owes nothing any more."""
-        if threading.current_thread() is self._thread:
-            self._awaiting = 0.0
-
-    def _frame(self, frame: Frame) -> None:
-        self._last_frame = time.monotonic()
-        self.captured += 1
-        self.progress += 1
+    def _take(self, frame: Frame) -> None:
         if self.paused:
             self._enter("paused", "paused by command")
             return
@@ -290,8 +197,8 @@ class Camera:
         fingerprint = zlib.crc32(plane[::rows, ::columns].tobytes())
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint
-            self._last_change = self._last_frame
-        return self._last_frame - self._last_change > self._terms.frozen_s
+            self._last_change = self._capture.frame_at
+        return self._capture.frame_at - self._last_change > self._terms.frozen_s
 
     def _enter(self, state: CameraState, reason: str) -> None:
         if (state, reason) == (self._state, self._reason):
@@ -313,7 +220,7 @@ class Camera:
         if job.look.regions:
             self._pipeline.model_size = job.model_size
         self._finished.append(time.monotonic())
-        if not self._closed.is_set():
+        if not self._capture.closed:
             inferred = time.monotonic()
             self.outlet(self._pipeline.finish(job.look, job.parts), job)
             if self.meter is not None:
