@@ -15,6 +15,7 @@ from edgerun.records import dataclass
 from edgerun.sources._address import resolves
 from edgerun.sources._pace import Limiter, Thinning
 from edgerun.sources._planes import Picture, PlaneReader
+from edgerun.types import U8
 
 if TYPE_CHECKING:
     import av
@@ -117,8 +118,7 @@ class VideoInput:
                     thinning.saw(time_s)
                 if decoded.is_corrupt or not (intra_only or limiter.due(time_s)):
                     continue
-                planes, full_range = self._reader.read(decoded)
-                yield Picture(planes, full_range, time_s, index)
+                yield Picture(*self._planes(decoded), time_s, index)
                 if closed.is_set():
                     return
 
@@ -166,6 +166,15 @@ class VideoInput:
             said = f"sends pictures that are damaged, or have more than {MEGAPIXELS} megapixels"
             raise SourceError(f"{self._opening.name} {said}", retriable=self._opening.retriable) from None
         return pictures
+
+    def _planes(self, decoded: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
+        import av
+
+        try:
+            return self._reader.read(decoded)
+        except av.FFmpegError:
+            said = f"sends pictures of the format {decoded.format.name}, which cannot be read here"
+            raise SourceError(f"{self._opening.name} {said}", retriable=self._opening.retriable) from None
 
 
 class JpegReader:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _READ_AS_THEY_ARE = frozenset(("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "nv12", "nv21", "gray"))
 _VIDEO_RANGE, _JPEG_RANGE = 1, 2
 """FFmpeg's colour ranges, by number since their enumeration would need the library at import."""
+_BT601 = 5
+"""FFmpeg's number of the matrix by which I420 becomes BGR here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,13 +43,18 @@ class PlaneReader:
         from av.video.reformatter import Interpolation, VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self._how: dict[str, Any] = {"interpolation": Interpolation.FAST_BILINEAR}
+        self._how: dict[str, Any] = {
+            "interpolation": Interpolation.FAST_BILINEAR,
+            "src_colorspace": _BT601,  # whatever the stream names, which may be one that FFmpeg does not convert
+            "dst_colorspace": _BT601,
+        }
         if int(av.__version__.split(".")[0]) >= 17:  # older ones have no threads, newer ones start some for each frame
             self._how["threads"] = 1
         self._no_colour = np.empty((0, 0), np.uint8)
 
     def read(self, picture: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
-        """The planes Y (H,W), U and V (H/2,W/2), and whether luma has the full range."""
+        """The planes Y (H,W), U and V (H/2,W/2), and whether luma has the full range. Raises FFmpegError for a pixel
+        format of which it cannot make them."""
         kind = picture.format.name
         full = kind.startswith("yuvj") or picture.color_range == _JPEG_RANGE
         if kind in _READ_AS_THEY_ARE:

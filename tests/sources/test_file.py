@@ -180,6 +180,17 @@ def test_a_clip_whose_pictures_would_take_all_memory_is_refused(tmp_path: Path) 
         next(unpaced(clip).frames())
 
 
+def test_pictures_that_cannot_be_converted_are_told_in_words(tmp_path: Path) -> None:
+    clip = tmp_path / "a.nut"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("rawvideo", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb4"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "rgb4")))
+    with pytest.raises(SourceError, match="sends pictures of the format rgb4, which cannot be read here"):
+        next(unpaced(clip).frames())
+
+
 def test_sound_alone_is_no_camera(tmp_path: Path) -> None:
     clip = tmp_path / "a.wav"
     with av.open(str(clip), "w") as container:

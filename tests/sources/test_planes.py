@@ -48,6 +48,17 @@ def test_full_range_is_told(pixel_format: str) -> None:
     assert np.abs(planes[1].astype(int) - wanted[1]).mean() < 1.5
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuyv422", "yuv444p", "yuv420p10le", "bgr24"])
+def test_the_matrix_that_a_stream_names_does_not_matter(pixel_format: str) -> None:
+    """Nor whether FFmpeg converts it: it knows none of those that are only reserved, of YCgCo and of ICtCp."""
+    wanted, _ = PlaneReader().read(made(pixel_format, (64, 48)))
+    for matrix in range(19):
+        picture = made(pixel_format, (64, 48))
+        picture.colorspace = matrix
+        planes, _ = PlaneReader().read(picture)
+        assert all(np.array_equal(plane, other) for plane, other in zip(planes, wanted, strict=True))
+
+
 def test_grey_pictures_have_no_colour() -> None:
     planes, _ = PlaneReader().read(made("gray", (64, 48)))
     assert all((plane == 128).all() and plane.shape == (24, 32) for plane in planes[1:])
