@@ -304,6 +304,20 @@ def test_dead_ids_are_forgotten() -> None:
     assert told > 200
 
 
+@pytest.mark.parametrize("fps", [0.2, 0.5, 1.0, 5.0])
+def test_what_stood_and_was_missed_for_some_looks_comes_but_once(fps: float) -> None:
+    """A car is parked; then its track is lost, and three looks later there is another one."""
+    rules = book(rule(name="in", when="enter", zone="yard"), rule(name="some", when="count", zone="yard", at_least=1))
+    stood = 1 + int(30 * fps)
+    ids = [1] * max(stood, 5) + [0, 0, 0] + [2] * 5
+    told = [
+        event.rule
+        for n, i in enumerate(ids)
+        for event in rules.update(tracks([(i, 320, 300)] if i else []), stamp(n / fps))
+    ]
+    assert told == ["in", "some"]
+
+
 def test_open_episodes_end_with_the_camera() -> None:
     rules = book(
         rule(name="stay", when="dwell", zone="yard", seconds=1.0),

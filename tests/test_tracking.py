@@ -342,6 +342,13 @@ def test_an_engine_that_is_slower_than_asked_loses_nobody_for_it() -> None:
     assert last(tracker, frames, fps=5.0, start=4.0).track_id.tolist() == [2]
 
 
+@pytest.mark.parametrize("fps", [0.2, 0.5, 1.0, 2.0])
+def test_one_miss_makes_nobody_new_at_any_rate(fps: float) -> None:
+    tracker = Tracker(fps)
+    frames = [standing()] * 4 + [Detections.empty()] + [standing()] * 4
+    assert last(tracker, frames, fps=fps).track_id.tolist() == [1]
+
+
 def test_a_newcomer_that_a_smaller_picture_leaves_out_is_forgotten() -> None:
     """At few frames per second one good box may be evidence enough, just when there is no such place any more."""
     tracker = Tracker(fps=2.0)

@@ -22,8 +22,9 @@ MAX_GAP_S = 3.0
 look less often than that are measured by their own usual pace."""
 REJOIN_S = 1.5
 """How long after a track's end a new id close by still is the same somebody."""
-REJOIN_REST_S = 3.0
-"""The same for what was at rest. Time in which somebody stands before it does not count."""
+REJOIN_REST_S, REJOIN_REST_LOOKS = 3.0, 3.5
+"""The same for what was at rest, and at least so many frames of a camera that is looked at rarely. Time in which
+somebody stands before it does not count."""
 REJOIN_EDGE_S = 0.7
 """The same for what was last seen moving at the picture's edge, counted from there: it most likely went out, and who
 comes in at the same place is somebody else."""
@@ -282,7 +283,8 @@ class Memory(Rows):
             self.replaced = gone & resting & (iou(t["xyxy"], there).max(axis=1) > _SAME)
             excused |= waited & resting & hidden & ~self.replaced
         t["gone_at"][excused] += self._step
-        over = self.now - t["gone_at"] >= np.where(resting, REJOIN_REST_S, REJOIN_S)
+        at_rest_s = max(REJOIN_REST_S, REJOIN_REST_LOOKS * self.usual_s)
+        over = self.now - t["gone_at"] >= np.where(resting, at_rest_s, REJOIN_S)
         over |= self._at_edge(stamp) & (self.now - t["seen_at"] > REJOIN_EDGE_S)
         self.ended = gone & (over | (t["seen_at"] == np.inf))
 

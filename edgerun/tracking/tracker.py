@@ -62,6 +62,8 @@ SPARE_EVIDENCE = 2.0
 """More than this beyond what confirms a track, or below what hides it, is not gathered."""
 SCORE_MEMORY = 0.7
 """How much of a track's score remains at each new box."""
+LEAST_MEMORY = 2.5
+"""For so many looks at least a track is remembered, lest one miss of the detector makes somebody new."""
 LONGEST_STEP_S = 1e6
 """A longer time between two looks counts as this much, lest its powers overflow."""
 NAME_MEMORY_S = 2.0
@@ -112,7 +114,7 @@ class Tracker:
             raise ValueError(f"fps must be above 0 and finite, not {fps}")
         self._fps, self._usual_s = fps, min(1 / fps, LONGEST_STEP_S)
         self._coast_s = max(self._options.coast_s, 1.5 * self._usual_s) if self._options.coast_s else 0.0
-        self._memory_s = max(self._options.memory_s, 1.5 * self._usual_s)
+        self._memory_s = max(self._options.memory_s, LEAST_MEMORY * self._usual_s)
 
     def reset(self) -> None:
         """Forget all tracks."""
@@ -137,7 +139,7 @@ class Tracker:
         """
         step_s, known = self._step(stamp), self._next_id
         self._now += step_s
-        memory_s = max(self._memory_s, 1.5 * min(step_s, self._step_s))
+        memory_s = max(self._memory_s, LEAST_MEMORY * min(step_s, self._step_s))
         self._step_s = step_s
         if self._missing or step_s > memory_s:
             self._keep(self._unseen_s() <= memory_s)
