@@ -23,24 +23,20 @@ from edgerun.errors import ConfigError, ModelError
 from edgerun.homeassistant import CameraView
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
-from edgerun.runtime.actions import CameraActions
-from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import camera_for, delivery_for, shared_topics
-from edgerun.runtime.broker import EmbeddedBroker
+from edgerun.runtime.assembly import camera_for, shared_topics
 from edgerun.runtime.camera import Camera
-from edgerun.runtime.commands import Commands
 from edgerun.runtime.control import Control
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
+from edgerun.runtime.exchange import Exchange, made_of
 from edgerun.runtime.memory import share_arenas
 from edgerun.runtime.metrics import Metrics
 from edgerun.runtime.places import claimed, control_socket, made_state_dir
 from edgerun.runtime.reload import Reload, from_file
-from edgerun.runtime.report import Bulletin, Report
+from edgerun.runtime.report import Report
 from edgerun.runtime.rollout import Rollout
 from edgerun.runtime.upkeep import Upkeep
 from edgerun.runtime.watch import Watch
-from edgerun.topics import Topics
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,6 @@ _READY_ANYWAY_S = 60.0
 """Cameras may be down when a device boots; after so long without a frame the service manager is told to go on."""
 _DRAIN_S = 1.5
 """For the cameras to end, and then for the alerts to go: with both, SIGTERM is obeyed well within 5 s."""
-_BROKER_S = 5.0
 
 
 class Daemon:
@@ -96,7 +91,7 @@ class Daemon:
         self._set_up(self._upkeep.begin(self._path, self._config))
         try:
             self._detector = Detector(self._config.model, asked_fps(self._config), self._early.engine)
-            self._deliver()
+            self._exchange = self._new_exchange()
             self._watch = Watch(self._loops)
             self._watch_over()
             self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
@@ -126,27 +121,8 @@ class Daemon:
         self._config = config
         self._redactor = logs.set_up(config.log, secrets_of(config))
 
-    def _deliver(self) -> None:
-        config = self._config
-        self._broker = EmbeddedBroker(config.mqtt) if config.mqtt.embedded else None
-        if self._broker is not None:
-            self._broker.start()
-            self._broker.wait(_BROKER_S)
-        self._topics = Topics(config.mqtt.prefix, config.device)
-        self._delivery = delivery_for(config, self._topics, self._state_dir / "outbox.db")
-        self._delivery.start()
-        self._bulletin = Bulletin(self._topics, self._delivery)
-        remembered = self._state_dir / "announced.json"
-        self._announcer = Announcer(self._topics, config.mqtt, self._delivery, remembered)
-        actions = CameraActions(lambda: self._cameras, self._delivery, self._ask_reload)
-        self._commands = Commands(self._topics, config.mqtt.verbs, self._delivery, actions)
-        self._commands.start()
-
-    def _stop_delivering(self) -> None:
-        self._commands.close()
-        self._delivery.close(_DRAIN_S)
-        if self._broker is not None:
-            self._broker.close()
+    def _new_exchange(self) -> Exchange:
+        return Exchange(self._config, self._state_dir, lambda: self._cameras, self._ask_reload)
 
     def _wait_for_model(self) -> bool:
         """True once it is loaded, False when told to stop before. Raises EngineError or ModelError."""
@@ -162,10 +138,11 @@ class Daemon:
     def _adopt(self, wanted: Collection[str], changed: Collection[str] = (), paused: Collection[str] = ()) -> None:
         """Close the cameras that are gone or changed, start those that are missing; ``paused`` ones stay so."""
         _end([self._cameras.pop(name) for name in list(self._cameras) if name not in wanted or name in changed])
+        exchange = self._exchange
         for name in wanted:
             if name not in self._cameras:
-                self._cameras[name] = camera_for(self._config, name, self._detector, self._topics, self._delivery)
-                self._metrics.attach(self._cameras, self._delivery)
+                self._cameras[name] = camera_for(self._config, name, self._detector, exchange.topics, exchange.delivery)
+                self._metrics.attach(self._cameras, exchange.delivery)
                 self._cameras[name].paused = name in paused
                 self._cameras[name].start()
                 self._warn_of_shared_topics(name)
@@ -223,9 +200,7 @@ class Daemon:
         sound = self._ready and not self._latest.stalled_loops and not any(self._detector.dispatcher.reasons)
         self._detector.keep_up(any(camera.overloaded for camera in self._latest.cameras.values()))
         self._upkeep.tick(self._cameras.values(), self._detector.dispatcher.workers, sound=sound)
-        self._bulletin.tell(self._latest)
-        if self._ready:
-            self._announcer.tell(self._views())
+        self._exchange.tell(self._latest, self._views() if self._ready else None)
 
     def _get_ready(self) -> str:
         """What to tell the service manager when it has just become ready: the first frame went through the engine; but
@@ -246,7 +221,7 @@ class Daemon:
 
     def _loops(self) -> dict[str, int]:
         """Progress counters of the internal loops. A camera's is not among them: it may be down for good reason."""
-        loops = {"delivery": self._delivery.progress}
+        loops = {"delivery": self._exchange.delivery.progress}
         for worker in self._detector.dispatcher.workers:
             loops[f"worker {worker.number}"] = worker.progress
         return loops
@@ -255,7 +230,7 @@ class Daemon:
         return Report(
             detector=self._detector,
             cameras={name: camera.report() for name, camera in self._cameras.items()},
-            delivery=self._delivery.snapshot(),
+            delivery=self._exchange.delivery.snapshot(),
             stalled_loops=self._watch.stuck(),
             reload_error=self._reload_error,
             ready=self._ready,
@@ -285,19 +260,19 @@ class Daemon:
         if reload.detector is not None and reload.watched:
             self._rollout.switched(reload.detector.model.name, reload.proof, (before, self._upkeep.text))
         self._set_up(reload.config)
-        self._delivery.cameras = self._config.enabled_cameras.keys()
+        self._exchange.delivery.cameras = self._config.enabled_cameras.keys()
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
-        self._metrics.attach(self._cameras, self._delivery)
+        self._metrics.attach(self._cameras, self._exchange.delivery)
         if before.state_dir != self._config.state_dir:
             log.warning("state_dir is taken over when the daemon is started the next time")
         everything = reload.detector is not None or before.place != self._config.place
         paused = [name for name, camera in self._cameras.items() if camera.paused]
-        if _delivered(before) != _delivered(self._config):
+        if made_of(before) != made_of(self._config):
             everything = True
             self._adopt(())
-            self._stop_delivering()
-            self._deliver()
+            self._exchange.close(_DRAIN_S)
+            self._exchange = self._new_exchange()
         if reload.detector is not None:
             self._adopt(())
             self._detector.close()
@@ -333,13 +308,8 @@ class Daemon:
         for part in ("_detector", "_control"):
             if hasattr(self, part):
                 getattr(self, part).close()
-        if hasattr(self, "_delivery"):
-            self._stop_delivering()
-
-
-def _delivered(config: Config) -> tuple[object, ...]:
-    """What the delivery is made of."""
-    return config.mqtt, config.device, config.outbox, config.stdout
+        if hasattr(self, "_exchange"):
+            self._exchange.close(_DRAIN_S)
 
 
 def _end(cameras: Iterable[Camera]) -> None:
