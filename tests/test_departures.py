@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edgerun.outbox import Entry
+from edgerun.runtime.backlog import Backlog
 from edgerun.runtime.departures import Departures
-from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.retained import Retained
 from edgerun.stages import Verdict
 from edgerun.topics import Topics
@@ -47,15 +47,15 @@ def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
     clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
     monkeypatch.setattr("edgerun.runtime.departures.time", clock)
     desk: Any = Desk()
-    lanes = Lanes()
-    departures = Departures(Topics("edgerun", "pi"), desk, desk, lanes, Retained())
+    backlog = Backlog()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, backlog, Retained())
     departures.start(65535, 1)
-    lanes.add(Entry("porch", seq, b"") for seq in range(1, 2000))
+    backlog.add(Entry("porch", seq, b"") for seq in range(1, 2000))
     widest = 0
-    while len(lanes):
+    while len(backlog):
         departures.fill(now[0])
         widest = max(widest, len(desk.unanswered))
-        if len(lanes) <= 4:
+        if len(backlog) <= 4:
             assert len(desk.unanswered) <= 1
         now[0] += round_trip_s
         answered, desk.unanswered = desk.unanswered, []
@@ -69,7 +69,7 @@ def test_a_topic_is_taken_away_until_the_broker_says_so(verdict: Verdict) -> Non
     """What was on its way when the connection went is said again; once it was acknowledged, never more."""
     desk: Any = Desk()
     retained = Retained()
-    departures = Departures(Topics("edgerun", "pi"), desk, desk, Lanes(), retained)
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, Backlog(), retained)
     gone, kept = Message("edgerun/pi/yard/state", b"", 1, True), Message("edgerun/pi/porch/state", b"{}", 1, True)
     retained.set(gone)
     retained.set(kept)
@@ -99,7 +99,7 @@ def test_what_the_broker_refuses_to_retain_is_said_again_after_a_while(monkeypat
     monkeypatch.setattr("edgerun.runtime.departures.time", clock)
     desk: Any = Desk()
     retained = Retained()
-    departures = Departures(Topics("edgerun", "pi"), desk, desk, Lanes(), retained)
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, Backlog(), retained)
     departures.start(65535, 1)
     first, second = (Message("edgerun/pi/porch/path/person", payload, 1, True) for payload in (b"1", b"2"))
 

@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 from edgerun import messages
 from edgerun.outbox import Outbox, OutboxOptions
 from edgerun.records import dataclass
+from edgerun.runtime.backlog import Backlog
 from edgerun.runtime.departures import GOODBYE_S, Departures
 from edgerun.runtime.episodes import Episodes
-from edgerun.runtime.lanes import Lanes
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.meters import AlertMeter
 from edgerun.runtime.retained import Retained
@@ -93,8 +93,8 @@ class Delivery:
         episodes = Episodes(outbox_path.with_name(outbox_path.name + ".open"))
         self._ledger = Ledger(self._outbox, topics.device, episodes)
         self._retained = Retained(self._copy)
-        self._lanes = Lanes()
-        self._departures = Departures(topics, sink, self._ledger, self._lanes, self._retained)
+        self._backlog = Backlog()
+        self._departures = Departures(topics, sink, self._ledger, self._backlog, self._retained)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pictures: dict[str, Callable[[], bytes]] = {}
         self._pictured: dict[str, float] = {}
@@ -150,7 +150,7 @@ class Delivery:
     def replay(self, since_seq: int, camera: str = "") -> None:
         """Offer again what nobody claimed, and what the outbox still holds from ``since_seq`` on, marked as
         replayed."""
-        self._inbox.put(lambda: self._lanes.replay(camera, self._ledger.history(camera, since_seq)))
+        self._inbox.put(lambda: self._backlog.replay(camera, self._ledger.history(camera, since_seq)))
 
     @property
     def meter(self) -> AlertMeter | None:
@@ -246,10 +246,10 @@ class Delivery:
             self._pictures[event.stamp.camera] = frame_jpeg
 
     def _commit(self, now: float) -> None:
-        entries, evicted, gaps = self._ledger.commit(self._lanes.flying(), now)
-        self._lanes.add(entries)
+        entries, evicted, gaps = self._ledger.commit(self._backlog.flying(), now)
+        self._backlog.add(entries)
         if evicted or gaps:
-            self._lanes.drop(lambda entry: entry.row in evicted or not (entry.row or entry.body))
+            self._backlog.drop(lambda entry: entry.row in evicted or not (entry.row or entry.body))
         for camera in gaps:
             self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
         self._retain_last(dict(self._ledger.taken))
@@ -263,8 +263,8 @@ class Delivery:
         if entries is None:
             return
         self._departures.forget_alerts()
-        self._lanes.clear()
-        self._lanes.add(entries)
+        self._backlog.clear()
+        self._backlog.add(entries)
         for camera in filter(self._is_there, self._outbox.gaps.cameras()):
             self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
         self._retain_last(self._ledger.last_bodies())
@@ -287,7 +287,7 @@ class Delivery:
         if request.topic == self._birth_topic:
             if request.payload == b"online":
                 self._retained.all_again()
-                self._lanes.hurry(time.monotonic())
+                self._backlog.hurry(time.monotonic())
         elif request.topic == self._topics.status:
             if request.payload != b"online" and not request.retained and not self._close_by:
                 # The will of a connection that we gave up came after we were back; or it is empty, as a device that had
@@ -312,8 +312,8 @@ class Delivery:
     def _count(self) -> None:
         ledger, departures = self._ledger, self._departures
         self._counts = DeliveryCounts(
-            depth=len(self._lanes),
-            unclaimed=self._lanes.unclaimed,
+            depth=len(self._backlog),
+            unclaimed=self._backlog.unclaimed,
             unsaved=ledger.unsaved,
             evicted=ledger.evicted,
             accepted=ledger.accepted,

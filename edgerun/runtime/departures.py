@@ -12,7 +12,7 @@ from edgerun import messages
 from edgerun.errors import SinkError
 from edgerun.outbox import Entry
 from edgerun.records import dataclass
-from edgerun.runtime.lanes import Lanes
+from edgerun.runtime.backlog import Backlog
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.retained import Retained
 from edgerun.stages import Sink, Verdict
@@ -45,11 +45,11 @@ class _Flight:
 class Departures:
     """Used by the delivery's thread alone. ``error`` says why there is no connection."""
 
-    def __init__(self, topics: Topics, sink: Sink, ledger: Ledger, lanes: Lanes, retained: Retained) -> None:
+    def __init__(self, topics: Topics, sink: Sink, ledger: Ledger, backlog: Backlog, retained: Retained) -> None:
         self._topics = topics
         self._sink = sink
         self._ledger = ledger
-        self._lanes = lanes
+        self._backlog = backlog
         self._retained = retained
         self._flights: dict[int, _Flight] = {}
         self._answers: deque[Message] = deque()
@@ -79,7 +79,7 @@ class Departures:
         self.connects += 1
         self.error = ""
         self._retained.all_again()
-        self._lanes.hurry(time.monotonic())
+        self._backlog.hurry(time.monotonic())
         log.info("connected to the broker")
 
     def stop(self, reason: str) -> None:
@@ -88,7 +88,7 @@ class Departures:
         self._flights.clear()
         self._answers.clear()
         self._refused.clear()
-        self._lanes.lost()
+        self._backlog.lost()
 
     def tick(self, now: float) -> None:
         """A broker that does not answer gets a new connection."""
@@ -121,7 +121,7 @@ class Departures:
     def _alerts_at_a_time(self) -> int:
         """What is unanswered when we are killed is sent twice, so the window is no wider than the backlog and the way
         to the broker and back call for."""
-        return max(1, math.ceil(len(self._lanes) / _DRAIN_S * self._round_trip_s))
+        return max(1, math.ceil(len(self._backlog) / _DRAIN_S * self._round_trip_s))
 
     def _fill_with_alerts(self, now: float, limit: int) -> None:
         while len(self._flights) < limit:
@@ -137,22 +137,22 @@ class Departures:
         return sent
 
     def _offer_alert(self, now: float) -> bool:
-        entry = self._lanes.next(now)
+        entry = self._backlog.next(now)
         if entry is None:
             return False
         try:
             body = self._ledger.body(entry)
         except SinkError:
-            self._lanes.unsent(entry)
+            self._backlog.unsent(entry)
             return False
         if body is None:
-            self._lanes.skipped(entry)
+            self._backlog.skipped(entry)
             return True
         wall = time.time()
         message = messages.alert(self._topics, entry.camera, body, published=wall, replayed=entry.offered)
         if self._offer(message, entry, now):
             return True
-        self._lanes.unsent(entry)
+        self._backlog.unsent(entry)
         return False
 
     def _offer(self, message: Message, entry: Entry | None, now: float) -> bool:
@@ -162,7 +162,7 @@ class Departures:
             del self._flights[self._token]
             return False
         if entry is not None:
-            self._lanes.sent(self._token, entry)
+            self._backlog.sent(self._token, entry)
         return True
 
     def answer(self, message: Message) -> None:
@@ -197,7 +197,7 @@ class Departures:
             return
         now = time.monotonic()
         self._round_trip_s += (now - flight.since - self._round_trip_s) * _SMOOTHING
-        self._lanes.answered(flight.entry.camera, token, verdict, now)
+        self._backlog.answered(flight.entry.camera, token, verdict, now)
         if verdict == "taken":
             self.delivered += 1
             self._ledger.settle(flight.entry)
@@ -210,7 +210,7 @@ class Departures:
         """Publish ``offline`` and see it acknowledged, so that the last will is not needed."""
         until = time.monotonic() + GOODBYE_S
         self._flights.clear()
-        self._lanes.lost()
+        self._backlog.lost()
         if self._window:
             self._offer(messages.status(self._topics, online=False), None, until)
         while self._flights and (left := until - time.monotonic()) > 0:

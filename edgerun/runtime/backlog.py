@@ -1,9 +1,9 @@
-"""In which order alerts are offered: one lane per camera. Pure; times come from the caller (monotonic seconds).
+"""In which order alerts are offered: one queue per camera. Pure; times come from the caller (monotonic seconds).
 
 What the broker took with nobody listening stays unclaimed: its oldest is offered now and then, and before each new
 alert, and once one is taken the rest follow in order. While subscribers may be about to return, as after a restart of
 the broker, new alerts wait for that; later each is offered once all the same, as not every broker knows who listens.
-What the broker refused waits at the head of its lane.
+What the broker refused waits at the head of its queue.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _seq = attrgetter("seq")
 _camera = attrgetter("camera")
 
 
-class Lane:
+class _Queue:
     """One camera's alerts that are not delivered."""
 
     def __init__(self) -> None:
@@ -127,79 +127,79 @@ class Lane:
         return len(self.waiting) + len(self.unclaimed) + len(self.flying)
 
 
-class Lanes:
-    """All cameras' lanes, served in turn."""
+class Backlog:
+    """What is not delivered: all cameras' queues, served in turn."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, _Queue] = {}
         self._turn: deque[str] = deque()
         self._eager_until = 0.0
 
     def add(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._lane(entry.camera).waiting.append(entry)
+            self._queue(entry.camera).waiting.append(entry)
 
-    def _lane(self, camera: str) -> Lane:
-        if camera not in self._lanes:
-            self._lanes[camera] = Lane()
+    def _queue(self, camera: str) -> _Queue:
+        if camera not in self._queues:
+            self._queues[camera] = _Queue()
             self._turn.append(camera)
-        return self._lanes[camera]
+        return self._queues[camera]
 
     def next(self, now: float) -> Entry | None:
         """The next entry to offer, of the camera whose turn it is; None when none is due."""
         for _ in range(len(self._turn)):
             camera = self._turn[0]
             self._turn.rotate(-1)
-            entry = self._lanes[camera].next(now, now < self._eager_until)
+            entry = self._queues[camera].next(now, now < self._eager_until)
             if entry is not None:
                 return entry
         return None
 
     def sent(self, token: int, entry: Entry) -> None:
         entry.offered = True
-        self._lanes[entry.camera].flying[token] = entry
+        self._queues[entry.camera].flying[token] = entry
 
     def unsent(self, entry: Entry) -> None:
-        self._lanes[entry.camera].unsent(entry)
+        self._queues[entry.camera].unsent(entry)
 
     def skipped(self, entry: Entry) -> None:
         """There is nothing to send for it any more."""
-        self._lanes[entry.camera].skipped()
+        self._queues[entry.camera].skipped()
 
     def answered(self, camera: str, token: int, verdict: Verdict, now: float) -> None:
-        self._lanes[camera].answered(token, verdict, now)
+        self._queues[camera].answered(token, verdict, now)
 
     def replay(self, camera: str, entries: Iterable[Entry]) -> None:
         """Offer the unclaimed ones of a camera (of all, when empty) and these again, because somebody asked."""
-        for name, lane in self._lanes.items():
+        for name, queue in self._queues.items():
             if camera in ("", name):
-                lane.claim()
+                queue.claim()
         for name, own in groupby(sorted(entries, key=_camera), key=_camera):
-            self._lane(name).replay(own)
+            self._queue(name).replay(own)
 
     def hurry(self, now: float) -> None:
         """A subscriber may be about to come: probe often for a while."""
         self._eager_until = now + EAGER_FOR_S
 
     def lost(self) -> None:
-        for lane in self._lanes.values():
-            lane.lost()
+        for queue in self._queues.values():
+            queue.lost()
 
     def drop(self, gone: Callable[[Entry], bool]) -> None:
-        for lane in self._lanes.values():
-            lane.drop(gone)
+        for queue in self._queues.values():
+            queue.drop(gone)
 
     def clear(self) -> None:
-        self._lanes.clear()
+        self._queues.clear()
         self._turn.clear()
 
     def flying(self) -> Collection[Entry]:
-        return [entry for lane in self._lanes.values() for entry in lane.flying.values()]
+        return [entry for queue in self._queues.values() for entry in queue.flying.values()]
 
     @property
     def unclaimed(self) -> int:
         """What nobody took, and what waits behind it."""
-        return sum(len(lane.unclaimed) + len(lane.waiting) for lane in self._lanes.values() if lane.unclaimed)
+        return sum(len(queue.unclaimed) + len(queue.waiting) for queue in self._queues.values() if queue.unclaimed)
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return sum(map(len, self._queues.values()))
