@@ -41,28 +41,6 @@ class Secret:
         """In the configuration a secret is a text; this is pydantic's protocol, spoken without importing it."""
         return {"type": "function-after", "function": {"type": "no-info", "function": cls}, "schema": {"type": "str"}}
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        """What may be written: the text itself, or where it stands."""
-        places = [
-            ("env", "Name of an environment variable."),
-            ("file", "A file, in the credentials directory or by its path."),
-        ]
-        return {
-            "anyOf": [
-                {"type": "string"},
-                *(
-                    {
-                        "type": "object",
-                        "properties": {name: {"type": "string", "description": description}},
-                        "required": [name],
-                        "additionalProperties": False,
-                    }
-                    for name, description in places
-                ),
-            ]
-        }
-
 
 def passwords_in(text: str) -> set[str]:
     """The passwords in the URLs of a text, as they are written there and as they are meant."""

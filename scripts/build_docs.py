@@ -149,9 +149,7 @@ def _value(one: dict[str, Any], schema: dict[str, Any]) -> str:
     if kind == "object":
         inner = [*one.get("patternProperties", {}).values(), one.get("additionalProperties")]
         named = next((child for child in inner if isinstance(child, dict)), None)
-        if named is None:
-            return " / ".join(f"`{{{key}: ...}}`" for key in one.get("properties", {})) or "mapping"
-        return f"mapping of names to {_value(named, schema)}"
+        return f"mapping of names to {_value(named, schema)}" if named else "mapping"
     return {"string": "text", "boolean": "`true`, `false`"}.get(str(kind), f"{kind}{_bounds(one)}")
 
 

@@ -51,11 +51,10 @@ def _widened(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _any_of(variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same with one more, where one of them is a single value. What a secret's own say of it is the same."""
+    """The same with one more, where one of them is a single value."""
     if not any(map(_is_single, variants)):
         return [_widened(one) for one in variants]
-    others = [one for one in variants if list(one.get("properties", ())) not in (["env"], ["file"])]
-    return [*(one if _is_single(one) else _widened(one) for one in others), _REFERENCE]
+    return [*(one if _is_single(one) else _widened(one) for one in variants), _REFERENCE]
 
 
 def _is_single(schema: Mapping[str, Any]) -> bool:

@@ -40,7 +40,7 @@ class MetricsOptions:
     port: Annotated[int, Interval(ge=0, le=65535)] = 9464
     """0 takes any that is free."""
     token: Secret = NO_SECRET
-    """Asked for as `Authorization: Bearer TOKEN`."""
+    """Asked for as `Authorization: Bearer TOKEN`: a literal, `{env: NAME}` or `{file: NAME}`."""
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
