@@ -22,7 +22,8 @@ class Digest(HTTPDigestAuthHandler):
         offered: list[str] = headers.get_all(auth_header) or []
         known = next((one for one in offered if _algorithm(one) in _HASHES), None)
         if known is not None:
-            return cast(Any, super()).http_error_auth_reqed(auth_header, host, req, {auth_header: known})
+            challenge = f"Digest {', '.join(_fields(known))}"
+            return cast(Any, super()).http_error_auth_reqed(auth_header, host, req, {auth_header: challenge})
         if offered and not any(one.lower().startswith("basic") for one in offered):
             raise UnknownLoginError
         return None
@@ -36,7 +37,12 @@ class Digest(HTTPDigestAuthHandler):
 
 def _algorithm(challenge: str) -> str:
     """Of a digest; empty for any other kind of login."""
-    scheme, _, fields = challenge.partition(" ")
-    if scheme.lower() != "digest":
+    if not challenge.lower().startswith("digest "):
         return ""
-    return parse_keqv_list([field for field in parse_http_list(fields) if "=" in field]).get("algorithm", "MD5").upper()
+    return parse_keqv_list(_fields(challenge)).get("algorithm", "MD5").upper()
+
+
+def _fields(challenge: str) -> list[str]:
+    """``name=value`` each; Python reads neither a name alone nor one with nothing after its ``=``."""
+    fields = [field for field in parse_http_list(challenge.partition(" ")[2]) if "=" in field]
+    return [f'{field}""' if field.endswith("=") else field for field in fields]

@@ -14,8 +14,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class HttpCamera:
-    """Serves ``answer`` to every GET; ``login`` is asked for by one of the ``schemes``, such as basic, digest or digest
-    SHA-256."""
+    """Serves ``answer`` to every GET; ``login`` is asked for by one of the ``schemes``, such as basic, digest, digest
+    SHA-256 or digest MD5, stale=false."""
 
     def __init__(self, answer: Answer, *, login: tuple[str, str] | None = None, schemes: Sequence[str] = ()) -> None:
         self.requests = 0
@@ -52,7 +52,7 @@ class HttpCamera:
             return given == "Basic " + base64.b64encode(":".join(login).encode()).decode()
 
         known = {"": hashlib.md5, "MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-        hashed = known.get(scheme.partition(" ")[2].upper())
+        hashed = known.get(scheme.partition(" ")[2].partition(",")[0].upper())
         if hashed is None:
             return False
 

@@ -161,6 +161,7 @@ def test_an_empty_picture_is_left_out() -> None:
         ["negotiate", "digest"],
         ["negotiate", "basic"],
         ["digest SHA3-512", "basic"],
+        ["digest MD5, opaque=, =, stale, "],
     ],
 )
 def test_a_login_in_the_url_is_used(schemes: list[str]) -> None:
