@@ -97,7 +97,7 @@ class Http:
                 self._closed.wait(max(asked + 1 / (self._feed.fps or 1.0) - time.monotonic(), 0))
         except UnknownLoginError:
             raise SourceError(f"{self._name} asks for a kind of login that is not known here") from None
-        except (OSError, ValueError, HTTPException) as error:
+        except (OSError, ValueError, OverflowError, HTTPException) as error:
             if not self._closed.is_set():
                 raise SourceError(f"{self._name} {_words(error, self._options)}") from None
 
@@ -208,16 +208,22 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     parts = parse.urlsplit(options.url)
     netloc = parts.netloc.rpartition("@")[2]
     address = parts._replace(netloc=netloc, fragment="").geturl()
-    handlers: list[request.BaseHandler] = [
-        request.ProxyHandler({}),  # cameras are on this network, whatever the environment says
+    handlers: list[request.BaseHandler] = [  # no proxies, as cameras are on this network; no FTP for one to lead to
+        request.HTTPHandler(),
         request.HTTPSHandler(context=trusting(insecure=not options.verify_tls)),
+        request.HTTPErrorProcessor(),
+        request.HTTPRedirectHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.UnknownHandler(),
     ]
     if parts.username is not None:
         logins = request.HTTPPasswordMgrWithDefaultRealm()
         server = parts._replace(netloc=netloc, path="", query="", fragment="").geturl()  # whatever page it leads us to
         logins.add_password(None, server, parse.unquote(parts.username), parse.unquote(parts.password or ""))
         handlers += [request.HTTPBasicAuthHandler(logins), Digest(logins)]
-    opener = request.build_opener(*handlers)
+    opener = request.OpenerDirector()
+    for handler in handlers:
+        opener.add_handler(handler)
     return opener, address
 
 
@@ -231,7 +237,7 @@ def _server(url: str) -> tuple[str | None, int]:
 
 def _words(error: Exception, options: HttpOptions) -> str:
     import ssl
-    from http.client import IncompleteRead
+    from http.client import IncompleteRead, InvalidURL
     from urllib.error import HTTPError, URLError
 
     if isinstance(error, HTTPError):
@@ -243,7 +249,10 @@ def _words(error: Exception, options: HttpOptions) -> str:
             403: "refuses the user name or password",
             404: "has no such page; check the path in its URL",
         }
-        return known.get(error.code, f"answers {error.code} {error.reason}")
+        if error.code // 100 != 3:
+            return known.get(error.code, f"answers {error.code} {error.reason}")
+    if isinstance(error, URLError) and isinstance(error.reason, str):
+        return "leads on to what is no address over HTTP, or round in a circle; check its URL"
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
     if isinstance(cause, TimeoutError):
         return f"gives no picture within {options.timeout_s:g} s"
@@ -255,6 +264,6 @@ def _words(error: Exception, options: HttpOptions) -> str:
         return "has a host name that nobody knows; check the URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return "has a certificate that nobody vouches for; `verify_tls: false` accepts it"
-    if isinstance(cause, ValueError):  # whose own words may hold the address
+    if isinstance(cause, ValueError | OverflowError | InvalidURL):  # whose own words may hold the address
         return "has a URL that cannot be, or does not answer as HTTP wants it"
     return f"cannot be read: {getattr(cause, 'strerror', None) or type(cause).__name__}"

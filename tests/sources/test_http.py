@@ -226,15 +226,33 @@ def test_other_answers_are_told_in_words() -> None:
     assert "host name that nobody knows" in refusal("http://cam:s3cret@nowhere.invalid/")
 
 
+@pytest.mark.parametrize("place", ["ftp://127.0.0.1:1/snap.jpg", "file:///etc/passwd", "/again", ""])
+def test_a_camera_that_leads_nowhere_is_told_in_words(place: str) -> None:
+    """Python would fetch over FTP, too, what is then no answer over HTTP."""
+
+    def elsewhere(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", place)
+        request.end_headers()
+
+    with HttpCamera(elsewhere) as camera:
+        said = refusal(camera.url)
+        assert "leads on to what is no address over HTTP, or round in a circle" in said
+        assert "\n" not in said
+
+
 def test_what_cannot_be_is_told_in_words() -> None:
     def endless(request: BaseHTTPRequestHandler) -> None:
         request.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n")
         request.wfile.write(b"--b\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
 
-    def astray(request: BaseHTTPRequestHandler) -> None:
-        request.wfile.write(b"HTTP/1.0 302 Found\r\nLocation: http://[::1/\r\n\r\n")
+    def astray(address: bytes) -> Answer:
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(b"HTTP/1.0 302 Found\r\nLocation: " + address + b"\r\n\r\n")
 
-    for answer in (endless, astray):
+        return answer
+
+    for answer in (endless, astray(b"http://[::1/"), astray(b"http://[::1]:99999999999999999999/")):
         with HttpCamera(answer) as camera:
             assert "does not answer as HTTP wants it" in refusal(camera.url)
     for host in ("[::1", "a" * 70):
