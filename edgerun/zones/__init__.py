@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgerun.zones.ground import Ground
 from edgerun.zones.options import GroundOptions, LineOptions, ZoneOptions
-from edgerun.zones.presence import Rows, Zones
+from edgerun.zones.presence import Zones
+from edgerun.zones.rows import Rows
 
 __all__ = ["Ground", "GroundOptions", "LineOptions", "Rows", "ZoneOptions", "Zones"]

@@ -9,7 +9,6 @@ Only frames in which a track was seen count: a predicted box decides nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from edgerun.boxes import segments_touch
 from edgerun.types import F32, F64, I64, Mask
 from edgerun.zones.options import Anchor, LineOptions, ZoneOptions
+from edgerun.zones.rows import Rows
 
 _SLACK_S = 1e-6
 """Forgives the rounding of times, so that 0.1 s thrice is 0.3 s."""
@@ -27,26 +27,6 @@ _CORNERS = {  # an anchor's x and y as parts of x1 y1 x2 y2
     "left": ((1, 0, 0, 0), (0, 0.5, 0, 0.5)),
     "right": ((0, 0, 1, 0), (0, 0.5, 0, 0.5)),
 }
-
-
-class Rows:
-    """A table with one row per track, told which rows to add and to drop so that several tables stay in step."""
-
-    def __init__(self, fields: list[Any]) -> None:
-        self.table = np.zeros(0, np.dtype(fields))
-        self.blank = np.zeros(1, self.table.dtype)
-
-    def grow(self, count: int) -> None:
-        """Add blank rows at the end."""
-        self.table = np.concatenate([self.table, np.repeat(self.blank, count)])
-
-    def keep(self, kept: Mask) -> None:
-        """Drop the rows that are not kept."""
-        self.table = self.table[kept]
-
-    def clear(self) -> None:
-        """Drop all rows."""
-        self.table = self.table[:0]
 
 
 class Zones(Rows):
