@@ -7,18 +7,14 @@ size. Chroma is taken as centred between its luma samples; the quarter pixel by 
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import cv2
 import numpy as np
 
 from edgerun.quant import pixel_table
 from edgerun.records import dataclass
-from edgerun.types import U8, Array, Fit, FitMode, Frame, InputLayout, ModelIO
+from edgerun.types import U8, Array, Box, Fit, FitMode, Frame, InputLayout, ModelIO
 
 cv2.setNumThreads(1)  # cameras and workers are the parallelism; OpenCV's own threads cost more CPU than they save
-
-Region: TypeAlias = tuple[int, int, int, int]
 
 
 def _even(n: int) -> int:
@@ -29,7 +25,7 @@ def _even(n: int) -> int:
 class _Placement:
     """Where a crop of the frame goes: ``crop`` in frame pixels, content size and offset in tensor pixels."""
 
-    crop: Region
+    crop: Box
     width: int
     height: int
     left: int
@@ -37,7 +33,7 @@ class _Placement:
     fit: Fit
 
 
-def _place(size: tuple[int, int], region: Region | None, tensor: tuple[int, int], mode: FitMode) -> _Placement:
+def _place(size: tuple[int, int], region: Box | None, tensor: tuple[int, int], mode: FitMode) -> _Placement:
     """Lay ``region`` of a frame of ``size`` (w, h) into a ``tensor`` (w, h).
 
     The crop is widened to even pixels, where chroma samples begin, and the content is made even, since I420 is
@@ -104,11 +100,11 @@ class TensorWriter:
         self._channels: U8 = np.empty(area * 3, np.uint8)
         to_rgb, to_bgr = cv2.COLOR_YUV2RGB_I420, cv2.COLOR_YUV2BGR_I420
         self._from_i420 = to_rgb if layout.color == "rgb" else to_bgr
-        self._key: tuple[int, int, Region | None] | None = None
+        self._key: tuple[int, int, Box | None] | None = None
         self._place: _Placement
         self._i420: tuple[U8, U8, U8, U8]
 
-    def write(self, frame: Frame, out: Array, region: Region | None = None) -> Fit:
+    def write(self, frame: Frame, out: Array, region: Box | None = None) -> Fit:
         """Lay the frame, or ``region`` of it (x1 y1 x2 y2 in frame pixels), into ``out``.
 
         ``out`` is one batch item with its leading axis, (1,H,W,3) or (1,3,H,W) in the input's dtype, and may be a

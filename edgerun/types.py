@@ -27,6 +27,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Details: TypeAlias = npt.NDArray[np.object_]
 """An array of Detail."""
 
+Box: TypeAlias = tuple[int, int, int, int]
+"""A part of the frame, x1 y1 x2 y2 in whole pixels."""
 PixelFormat: TypeAlias = Literal["i420", "bgr24", "rgb24"]
 ColorOrder: TypeAlias = Literal["rgb", "bgr"]
 FitMode: TypeAlias = Literal["stretch", "letterbox", "letterbox-topleft"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgerun import images
 from edgerun.images import TensorWriter
-from edgerun.types import U8, Array, FitMode, Frame, InputLayout, ModelIO, Stamp, TensorSpec
+from edgerun.types import U8, Array, Box, FitMode, Frame, InputLayout, ModelIO, Stamp, TensorSpec
 
 MODES: list[FitMode] = ["stretch", "letterbox", "letterbox-topleft"]
 FLOAT_LAYOUT = InputLayout(mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))
@@ -58,7 +58,7 @@ def transposed(spec: TensorSpec) -> TensorSpec:
     return TensorSpec(spec.name, (n, c, h, w), spec.dtype, spec.scale, spec.zero_point)
 
 
-def written(frame: Frame, spec: TensorSpec, layout: InputLayout, region: images.Region | None = None) -> Array:
+def written(frame: Frame, spec: TensorSpec, layout: InputLayout, region: Box | None = None) -> Array:
     out = np.full(spec.shape, 77, spec.dtype)
     TensorWriter(ModelIO((spec,), ()), layout).write(frame, out, region)
     return out
@@ -157,7 +157,7 @@ def test_frames_of_odd_size_are_taken_whole() -> None:
 
 
 @pytest.mark.parametrize("region", [(320, 0, 330, 10), (-20, -20, -4, -4), (40, 40, 40, 80)])
-def test_a_region_outside_the_frame_is_refused(region: images.Region) -> None:
+def test_a_region_outside_the_frame_is_refused(region: Box) -> None:
     with pytest.raises(ValueError, match="outside a frame of 320x240"):
         written(i420(picture(320, 240)), TensorSpec("i", (1, 64, 64, 3), "uint8"), InputLayout(), region)
 

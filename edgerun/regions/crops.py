@@ -11,9 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edgerun.records import dataclass
-from edgerun.types import F64, Index, Mask
+from edgerun.types import F64, Box, Index, Mask
 
-Box: TypeAlias = tuple[int, int, int, int]
 Reason: TypeAlias = Literal["motion", "track", "stationary", "sweep", "frame"]
 
 LEAST_SIZE = 0.4

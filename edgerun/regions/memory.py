@@ -9,8 +9,8 @@ import numpy as np
 
 from edgerun.boxes import containment, iou
 from edgerun.motion import Motion
-from edgerun.regions.crops import Box, Canvas
-from edgerun.types import F32, F64, I64, Array, Mask, Tracks
+from edgerun.regions.crops import Canvas
+from edgerun.types import F32, F64, I64, Array, Box, Mask, Tracks
 
 NEVER = -1e9
 TINY = 1e-6

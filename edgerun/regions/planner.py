@@ -15,11 +15,11 @@ import numpy as np
 
 from edgerun.boxes import containment
 from edgerun.motion import Motion
-from edgerun.regions.crops import Box, Canvas, Interests, Reason, Region, choose
+from edgerun.regions.crops import Canvas, Interests, Reason, Region, choose
 from edgerun.regions.joining import EDGE_PX, join
 from edgerun.regions.memory import NEVER, Budget, Grid, LookedAt, Loose, Rest, Sizes
 from edgerun.regions.options import RegionOptions
-from edgerun.types import F32, F64, Detections, Stamp, Tracks
+from edgerun.types import F32, F64, Box, Detections, Stamp, Tracks
 
 REASONS: tuple[Reason, ...] = ("motion", "track", "stationary")
 MOTION, TRACK, STATIONARY = range(3)
