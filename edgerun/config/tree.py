@@ -192,6 +192,11 @@ class CameraOptions:
     rules: tuple[RuleOptions, ...] = ()
     """What raises an alert."""
 
+    @property
+    def lossless(self) -> bool:
+        """Its frames wait to be taken, as those of a recording that is read as fast as it goes: none is passed over."""
+        return not getattr(self.source.options, "pace", True)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:

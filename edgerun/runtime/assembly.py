@@ -51,7 +51,7 @@ def camera_for(config: Config, name: str, detector: Detector, topics: Topics, de
         partial(terms_for, options),
         fps=options.fps,
         weight=options.fps * (options.priority + 1),
-        lossless=not getattr(options.source.options, "pace", True),
+        lossless=options.lossless,
     )
 
 

@@ -239,7 +239,7 @@ class Daemon:
             vitals=self._upkeep.vitals,
             fallback=self._upkeep.fallback,
             previous_end=self._upkeep.previous_end,
-            latency_ms=self._metrics.meters.summary() if self._metrics.meters else {},
+            latency_ms=self._metrics.summary(),
             metrics_error=self._metrics.error,
             rollout=self._rollout.payload(),
         )

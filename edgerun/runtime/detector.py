@@ -86,6 +86,6 @@ class Detector:
 def asked_fps(config: Config) -> float:
     """Inferences a second that the cameras ask for at least; 0 when one goes as fast as it can."""
     cameras = config.enabled_cameras.values()
-    if any(not getattr(camera.source.options, "pace", True) for camera in cameras):
+    if any(camera.lossless for camera in cameras):
         return 0.0
     return sum(camera.fps for camera in cameras)

@@ -64,6 +64,10 @@ class Metrics:
             camera.meter = self.meters.camera(name) if self.meters and not camera.lossless else None
         delivery.meter = self.meters.alerts if self.meters else None
 
+    def summary(self) -> dict[str, dict[str, float]]:
+        """See ``Meters``; nothing while it is off."""
+        return self.meters.summary() if self.meters else {}
+
     def close(self) -> None:
         server, self._server, self.address = self._server, None, None
         if server is not None:
