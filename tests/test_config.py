@@ -195,6 +195,9 @@ BAD: list[tuple[str | bytes, str]] = [
     (RULE_IN_ZONE + "{name: v, when: enter, zone: a}\n      - {name: v, when: exit, zone: a}",
      ":7: cameras.porch.rules[1].name: a rule above is called 'v' too"),
     (RULE + "{name: v, when: all, all: [x, y], seconds: 3}", PORCH + "rules[0].all[0]: this camera has no rule 'x'"),
+    (RULE_IN_ZONE + "{name: v, when: enter, zone: a}\n      - {name: w, when: exit, zone: a}\n"
+     "      - {name: x, when: all, all: [v, w], seconds: 3}\n      - {name: y, when: all, all: [v, x], seconds: 3}",
+     ":9: cameras.porch.rules[3].all[1]: the rule 'x' has when: all itself; name the rules that it is made of"),
     # models
     (CAMERA + "model: {name: a, path: b}", ":4: model: has both a name and a path"),
     (CAMERA + "model: {name: person-ssdlite-int8, path: b}", ":4: model: has both a name and a path"),
@@ -206,6 +209,8 @@ BAD: list[tuple[str | bytes, str]] = [
      ":4: cameras.porch.tracker.alike[0][1]: the model does not know the label 'car'"),
     (RULE_IN_ZONE + "{name: v, when: enter, zone: a, labels: [dog]}",
      ":6: cameras.porch.rules[0].labels[0]: the model does not know the label 'dog' (there are: person)"),
+    (OWN_MODEL + RULE_IN_ZONE + "{name: v, when: enter, zone: a, labels: [car, dog]}\n    labels: [car, dgo]",
+     ":7: cameras.porch.rules[0].labels[1]: the camera's own labels leave 'dog' out; did you mean dgo? (there are: "),
     (CAMERA + "mqtt: {host: '10.0.0.1:1883'}", ":4: mqtt: has a host that is more than a name or an address"),
     (CAMERA + "mqtt: {host: 'mqtt://10.0.0.1'}", ":4: mqtt: has a host that is more than a name or an address"),
     (CAMERA + "model: {labels: b}", ":4: model: has labels without a path"),

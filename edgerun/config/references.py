@@ -37,6 +37,7 @@ def references(root: Node) -> Iterator[Problem]:
         yield from _rule_references(camera, here)
         if labels:
             yield from _unknown_labels(camera, here, labels)
+        yield from _labels_left_out(camera, here, labels)
 
 
 def _catalogued(model: Node, named: Node | None) -> Generator[Problem, None, tuple[str, ...]]:
@@ -72,6 +73,21 @@ def _unknown_labels(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterato
                 yield Problem(label.line, dotted((*loc, index)), message)
 
 
+def _labels_left_out(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterator[Problem]:
+    """What rules ask for and the camera does not keep; ``labels`` are the model's, as far as they are known."""
+    kept = _entries(camera.get("labels"))
+    names = [label.value for label in kept if isinstance(label.value, str) and not label.unknown]
+    if not kept or len(names) < len(kept):
+        return
+    for index, rule in enumerate(_entries(camera.get("rules"))):
+        for position, label in enumerate(_entries(rule.get("labels"))):
+            text = label.value
+            if not isinstance(text, str) or label.unknown or text in names or (labels and text not in labels):
+                continue
+            message = f"the camera's own labels leave {text!r} out{hint(text, names)}"
+            yield Problem(label.line, dotted((*here, "rules", index, "labels", position)), message)
+
+
 def _entries(node: Node | None) -> list[Node]:
     return node.value if node is not None and isinstance(node.value, list) else []
 
@@ -79,6 +95,7 @@ def _entries(node: Node | None) -> list[Node]:
 def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
     written = _entries(camera.get("rules"))
     names = [name.value for rule in written if (name := rule.get("name")) and isinstance(name.value, str)]
+    nested = [name.value for rule in written if (name := rule.get("name")) and _is_all(rule)]
     seen: set[str] = set()
     for index, rule in enumerate(written):
         for kind in ("zone", "line"):
@@ -91,12 +108,20 @@ def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
             if isinstance(other.value, str) and not other.unknown and other.value not in names:
                 message = f"this camera has no rule {other.value!r}{hint(other.value, names)}"
                 yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
+            elif other.value in nested and not other.unknown:
+                message = f"the rule {other.value!r} has when: all itself; name the rules that it is made of"
+                yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
         name = rule.get("name")
         if name and isinstance(name.value, str) and not name.unknown:
             if name.value in seen:
                 message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
                 yield Problem(name.line, dotted((*here, "rules", index, "name")), message)
             seen.add(name.value)
+
+
+def _is_all(rule: Node) -> bool:
+    when = rule.get("when")
+    return when is not None and when.value == "all"
 
 
 def _items(node: Node | None) -> Iterable[tuple[str, Node]]:
