@@ -108,34 +108,37 @@ class Capture:
             source = self._source = self._build_source(self._fps)
             self.opened += 1
             try:
-                for frame in self._awaited(source.frames()):
-                    self.frame_at = time.monotonic()
-                    self.frames += 1
-                    self._take(frame)
-                    if self.closed:
-                        return
+                error = self._read(source)
                 if self._is_over():
                     return
-                if source is not self._source:
+                if source is not self._source:  # it is to be opened again
                     continue
-                self._lost("the source is over")
-                return
-            except SourceError as error:
-                if self._is_over():
+                self._lost(str(error or "the source is over"))
+                if error is None:
                     return
-                if source is not self._source:
-                    continue
-                self._lost(str(error))
-                backoff_s = _BACKOFF_S[0] if self.frames > before else min(backoff_s * 2, _BACKOFF_S[1])
-                if not error.retriable:
-                    backoff_s = _BACKOFF_S[1]
-                elif self.frames and time.monotonic() - self.frame_at < _HOPEFUL_S:
-                    backoff_s = min(backoff_s, _HOPEFUL_BACKOFF_S)
             finally:
                 source.close()
                 if self._is_current():
                     self._owed_since = 0.0
+            backoff_s = _BACKOFF_S[0] if self.frames > before else min(backoff_s * 2, _BACKOFF_S[1])
+            if not error.retriable:
+                backoff_s = _BACKOFF_S[1]
+            elif self.frames and time.monotonic() - self.frame_at < _HOPEFUL_S:
+                backoff_s = min(backoff_s, _HOPEFUL_BACKOFF_S)
             self._closed.wait(backoff_s * random.uniform(0.75, 1.25))
+
+    def _read(self, source: Source) -> SourceError | None:
+        """Take its frames until it is over, or why it failed."""
+        try:
+            for frame in self._awaited(source.frames()):
+                self.frame_at = time.monotonic()
+                self.frames += 1
+                self._take(frame)
+                if self.closed:
+                    break
+        except SourceError as error:
+            return error
+        return None
 
     def _is_over(self) -> bool:
         """True on a thread that was left behind, and on all once closed."""
