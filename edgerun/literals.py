@@ -9,7 +9,7 @@ MOST_TEXT = 1 << 18
 """Longer texts are not read: 10,000 class names fit, and a file's author may mean harm."""
 
 
-def literal(text: str) -> Any:
+def read_literal(text: str) -> Any:
     """The value that a text writes out; None where it writes none, or one that cannot be written again: Python reads
     integers of any length, and writes none of thousands of digits."""
     if len(text) > MOST_TEXT:

@@ -16,7 +16,7 @@ from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded_text
 from edgerun.limits import Interval, MinLen
-from edgerun.literals import literal
+from edgerun.literals import read_literal
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -238,5 +238,5 @@ def _mapping(text: str) -> dict[str, str]:
     try:
         made = json.loads(text)
     except (ValueError, RecursionError):
-        made = literal(text)
+        made = read_literal(text)
     return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}

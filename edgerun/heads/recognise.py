@@ -12,7 +12,7 @@ from typing import Final
 from edgerun.heads import blazeface, nanodet, picodet, yolox
 from edgerun.heads.candidates import cell_count, yolo_cell_counts
 from edgerun.heads.classify import is_one_row
-from edgerun.literals import literal
+from edgerun.literals import read_literal
 from edgerun.types import ModelIO
 
 _MOST_CHOSEN: Final = 1000
@@ -50,7 +50,7 @@ def _by_ultralytics(io: ModelIO) -> str:
         raise ValueError(f"The model is made for the task {task!r} and finds no boxes. Use one for detect.")
     shape: tuple[int, ...] = next((s for s in _shapes(io) if len(s) == 3), ())
     classes = class_count(io.metadata)
-    arguments = literal(io.metadata.get("args", ""))
+    arguments = read_literal(io.metadata.get("args", ""))
     chosen = io.metadata.get("end2end", "").lower() == "true" or (
         isinstance(arguments, dict) and arguments.get("nms") is True
     )
@@ -203,7 +203,7 @@ def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:
 
 def class_count(metadata: Mapping[str, str]) -> int | None:
     """How many classes an Ultralytics model names; None where it names none."""
-    names = literal(metadata.get("names", ""))
+    names = read_literal(metadata.get("names", ""))
     return len(names) or None if isinstance(names, (dict, list, tuple)) else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgerun.errors import ModelError
-from edgerun.literals import literal
+from edgerun.literals import read_literal
 
 MOST = 10_000
 """Classes beyond this are no detector's."""
@@ -50,7 +50,7 @@ def from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
     or the ``names`` that Ultralytics' exports carry (a mapping or list in Python's notation)."""
     if "labels" in metadata:
         return parse_labels(metadata["labels"])
-    names = literal(metadata.get("names", ""))
+    names = read_literal(metadata.get("names", ""))
     if isinstance(names, dict):
         return _by_number({int(key): str(name) for key, name in names.items() if _NUMBER.fullmatch(str(key))})
     return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
