@@ -18,6 +18,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
+from edgerun.cli import view
 from edgerun.cli import watch as watching
 from edgerun.stages import Request
 from tests.cli import edgerun
@@ -174,17 +175,17 @@ def requests(kind: str) -> queue.SimpleQueue[Request | str]:
 
 def test_what_others_publish_ends_no_view(capsys: pytest.CaptureFixture[str]) -> None:
     """As lines: it is passed over, what is ours is still told, and nothing gives orders to the terminal."""
-    show = partial(watching._print_line, watching._Alerts())
+    show = partial(view.print_line, view.Alerts())
     watching._follow(requests("alerts/last"), time.monotonic() + 0.2, show)
     assert capsys.readouterr().out.splitlines()[-1] == "  b  own?[2J  enter instant"
 
 
 def test_what_others_publish_ends_no_live_view() -> None:
-    view = watching._View("edgerun")
+    table = view.View("edgerun")
     for kind in OURS:
-        watching._take_all(requests(kind), view)
+        watching._take_all(requests(kind), table)
     console = Console(file=io.StringIO(), width=120)
-    console.print(view.render())
+    console.print(table.render())
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "8.0 ms" in shown and "1 cat" in shown and "own?[2J" in shown
@@ -193,7 +194,7 @@ def test_what_others_publish_ends_no_live_view() -> None:
 @pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": 1e400}'])
 def test_what_is_no_json_is_printed_as_text(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A program that reads the lines knows neither NaN nor infinity."""
-    watching._print_json(Request("edgerun/a/b/x", text.encode()))
+    view.print_json(Request("edgerun/a/b/x", text.encode()))
     printed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert printed == {"topic": "edgerun/a/b/x", "payload": text}
 
