@@ -19,47 +19,42 @@ _PARAMETERS = {
     "zone": "A zone's name in the configuration.",
     "label": "A label of the model; characters that topics may not hold are `_`.",
 }
+_TOPICS = Topics("{prefix}", "{device}")
+_SCHEMAS = {**PAYLOADS, **{f"cmd_{verb}": schema for verb, schema in COMMANDS.items()}}
+"""Of all messages, out and in, by kind."""
+_ONCE, _KEPT = {"qos": 1, "retain": False}, {"qos": 1, "retain": True}
+_ADDRESSES: dict[str, tuple[str, Schema]] = {
+    "status": (_TOPICS.status, _KEPT),
+    "state": (_TOPICS.state, _KEPT),
+    "camera_state": (_TOPICS.camera_state("{camera}"), _KEPT),
+    "detections": (_TOPICS.detections("{camera}"), {"qos": 0, "retain": False}),
+    "alert": (_TOPICS.alerts("{camera}"), _ONCE),
+    "last_alert": (_TOPICS.last_alert("{camera}"), _KEPT),
+    "gaps": (_TOPICS.gaps("{camera}"), _KEPT),
+    "occupancy": (_TOPICS.occupancy("{camera}", "{zone}", "{label}"), _KEPT),
+    "snapshot": (_TOPICS.snapshot("{camera}"), {"qos": 0, "retain": True}),
+    "ack": (_TOPICS.ack, _ONCE),
+}
+"""Where each kind of payload is published, with its QoS and whether it is retained."""
 _CONTENT_TYPES = {"status": "text/plain", "snapshot": "image/jpeg"}
 
 
 def mqtt_schemas() -> Schema:
     """One document with the schema of every payload under ``$defs``, and where each is published."""
-    topics = Topics("{prefix}", "{device}")
-    published = {kind: {"topic": address, **terms} for kind, (address, terms) in _addresses(topics).items()}
-    commands = {verb: {"topic": topics.command(verb), "schema": {"$ref": f"#/$defs/cmd_{verb}"}} for verb in COMMANDS}
-    for kind, row in published.items():
-        row["schema"] = {"$ref": f"#/$defs/{kind}"}
-    definitions = {**PAYLOADS, **{f"cmd_{verb}": schema for verb, schema in COMMANDS.items()}}
-    return {"$schema": _DRAFT, "title": "edgerun over MQTT", "published": published, "commands": commands} | {
-        "$defs": definitions
+    published = {
+        kind: {"topic": address, **terms, "schema": {"$ref": f"#/$defs/{kind}"}}
+        for kind, (address, terms) in _ADDRESSES.items()
     }
-
-
-def _addresses(topics: Topics) -> dict[str, tuple[str, Schema]]:
-    """Where each kind of payload is published, with its QoS and whether it is retained."""
-    once, kept = {"qos": 1, "retain": False}, {"qos": 1, "retain": True}
-    camera = "{camera}"
-    return {
-        "status": (topics.status, kept),
-        "state": (topics.state, kept),
-        "camera_state": (topics.camera_state(camera), kept),
-        "detections": (topics.detections(camera), {"qos": 0, "retain": False}),
-        "alert": (topics.alerts(camera), once),
-        "last_alert": (topics.last_alert(camera), kept),
-        "gaps": (topics.gaps(camera), kept),
-        "occupancy": (topics.occupancy(camera, "{zone}", "{label}"), kept),
-        "snapshot": (topics.snapshot(camera), {"qos": 0, "retain": True}),
-        "ack": (topics.ack, once),
-    }
+    commands = {verb: {"topic": _TOPICS.command(verb), "schema": {"$ref": f"#/$defs/cmd_{verb}"}} for verb in COMMANDS}
+    title = "edgerun over MQTT"
+    return {"$schema": _DRAFT, "title": title, "published": published, "commands": commands, "$defs": _SCHEMAS}
 
 
 def asyncapi() -> Schema:
     """The AsyncAPI 3 document, from the device's side: it sends what it publishes and receives commands."""
-    rows = _addresses(Topics("{prefix}", "{device}"))
-    topics = Topics("{prefix}", "{device}")
-    channels = {kind: _channel(kind, address) for kind, (address, _) in rows.items()}
-    channels |= {f"cmd_{verb}": _channel(f"cmd_{verb}", topics.command(verb)) for verb in COMMANDS}
-    operations = {f"send_{kind}": _operation("send", kind, terms) for kind, (_, terms) in rows.items()}
+    channels = {kind: _channel(kind, address) for kind, (address, _) in _ADDRESSES.items()}
+    channels |= {f"cmd_{verb}": _channel(f"cmd_{verb}", _TOPICS.command(verb)) for verb in COMMANDS}
+    operations = {f"send_{kind}": _operation("send", kind, terms) for kind, (_, terms) in _ADDRESSES.items()}
     operations |= {f"receive_cmd_{verb}": _command(verb) for verb in COMMANDS}
     messages = {
         kind: {
@@ -67,7 +62,7 @@ def asyncapi() -> Schema:
             "contentType": _CONTENT_TYPES.get(kind, "application/json"),
             "payload": {"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": schema},
         }
-        for kind, schema in {**PAYLOADS, **{f"cmd_{verb}": schema for verb, schema in COMMANDS.items()}}.items()
+        for kind, schema in _SCHEMAS.items()
     }
     return {
         "asyncapi": "3.0.0",
