@@ -60,7 +60,7 @@ class VideoInput:
                 format=opening.file_format,
                 options={**opening.options, **_BOUNDS},
                 timeout=(opening.open_timeout_s, opening.read_timeout_s),
-                metadata_errors="replace",  # of titles and names in any encoding, which nothing here reads
+                **_lenient(av.__version__),
             )
         except (av.FFmpegError, ValueError, OSError) as error:
             raise _failure("open", opening, error, time.monotonic() - started) from None
@@ -199,6 +199,11 @@ class JpegReader:
         except av.FFmpegError:
             return None
         return Picture(*self._reader.read(pictures[0])) if pictures else None
+
+
+def _lenient(version: str) -> dict[str, Any]:
+    """What makes PyAV take titles and names in any encoding, which nothing here reads; from 19 on it does by itself."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def _restrain(codec: VideoCodecContext) -> None:
