@@ -392,7 +392,8 @@ def test_a_device_leaves_nothing_under_the_name_that_it_had(tmp_path: Path, brok
 
     def told() -> set[str]:
         with Subscriber(broker.port, topic="#", name="late", session_s=0) as late:
-            late.wait("/status", 5)
+            late.publish(f"{below}/asked")  # comes behind all that is retained
+            late.wait("/asked", 5)
             return {found.topic for found in late.arrivals if found.payload}
 
     def elsewhere() -> list[str]:
