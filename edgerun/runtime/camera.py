@@ -134,7 +134,7 @@ class Camera:
     def report(self) -> CameraReport:
         """How it is now; also where a silence is noticed."""
         now = time.monotonic()
-        stuck = self._capture.is_stuck(self._terms.stuck_s)
+        stuck = not self._capture.unstick(self._terms.stuck_s)
         resumed = self._state == "paused" and not self.paused  # and no frame since
         if (resumed or self._state in ("ok", "frozen")) and now - self._capture.frame_at > self._terms.stalled_s:
             self._enter("stalled", f"no frame for {self._terms.stalled_s:g} s")

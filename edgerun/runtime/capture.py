@@ -81,15 +81,15 @@ class Capture:
         if source is not None:
             source.close()
 
-    def is_stuck(self, stuck_s: float) -> bool:
-        """Leave a thread behind whose source owes a frame for longer than that, and start a new one. True when too many
-        hang already."""
+    def unstick(self, stuck_s: float) -> bool:
+        """Leave a thread behind whose source owes a frame for longer than that, and start a new one. False when too
+        many hang already."""
         owed_since = self._owed_since
         if not owed_since or time.monotonic() - owed_since <= stuck_s or self.closed:
-            return False
+            return True
         self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
         if len(self._left_behind) >= _MOST_LEFT_BEHIND:
-            return True
+            return False
         log.error("camera %s hangs in its source; it is left behind and opened anew", self._name)
         self._left_behind.append(self._thread)
         self.replaced += 1
@@ -99,7 +99,7 @@ class Capture:
         self._thread.start()
         if source is not None:  # may wake the old one, or hang as well
             threading.Thread(target=source.close, name=f"close-{self._name}", daemon=True).start()
-        return False
+        return True
 
     def _run(self) -> None:
         backoff_s = _BACKOFF_S[0]
