@@ -68,7 +68,8 @@ def containment(a: F32, b: F32) -> F32:
 
 
 def _ratio(part: F32, whole: F32) -> F32:
-    ratio: F32 = part / np.maximum(whole, _TINY)
+    divisor: F32 = np.maximum(whole, _TINY)
+    ratio: F32 = part / divisor
     return np.minimum(ratio, 1, out=ratio)
 
 

@@ -315,7 +315,7 @@ def test_crops_lie_in_the_frame_and_the_budget_holds(
         at = number / fps
         scale = np.tile(frame, 2)
         motion = None if gate == "none" else Motion(boxes_of(*motion_rows) * scale, bool(motion_rows), gate == "light")
-        tracks = tracks_of(*(np.array(row) * scale for row in track_rows))
+        tracks = tracks_of(*(boxes_of(*track_rows) * scale).tolist())
         regions = planner.plan(motion, tracks, stamp(at, frame))
         assert len(regions) <= per_frame
         spent += [at] * len(regions)

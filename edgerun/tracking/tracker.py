@@ -287,14 +287,14 @@ class Tracker:
         new = (trial & (self._log[1] >= self._options.confirm)).nonzero()[0]
         self._id[new] = np.arange(self._next_id, self._next_id + len(new))
         self._next_id += len(new)
-        self._trials = len(self._id) - np.count_nonzero(self._id)
+        self._trials = len(self._id) - int(np.count_nonzero(self._id))
 
     def _keep(self, stay: Mask) -> None:
         if np.count_nonzero(stay) < len(stay):
             self._flight.keep(stay)
             self._id, self._class_id = self._id[stay], self._class_id[stay]
             self._log, self._last, self._first = self._log[:, stay], self._last[:, stay], self._first[:, stay]
-            self._trials = len(self._id) - np.count_nonzero(self._id)
+            self._trials = len(self._id) - int(np.count_nonzero(self._id))
 
     def _start(self, found: Found, taken: Mask, step_s: float) -> None:
         """Begin tracks with good boxes that no track took and that no better one covers."""

@@ -59,7 +59,7 @@ def frames(clip: Path, numbers: range) -> Iterator[tuple[int, Frame]]:
             if number in numbers:
                 picture = decoded.reformat(format="yuv420p")
                 rows = [
-                    np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+                    np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
                     for plane in picture.planes
                 ]
                 stamp = Stamp("clip", number, float(decoded.time or 0), 0.0, decoded.width, decoded.height)

@@ -31,7 +31,7 @@ def shown(clip: Path, numbers: Sequence[int]) -> Iterator[Frame]:
     with av.open(str(clip)) as container:
         for number, decoded in enumerate(container.decode(video=0)):
             if number in numbers:
-                yield Frame.of_bgr(decoded.to_ndarray(format="bgr24"), "clip", number)
+                yield Frame.of_bgr(np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8), "clip", number)
             if number >= max(numbers):
                 return
 

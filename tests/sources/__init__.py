@@ -24,6 +24,7 @@ def write_clip(
     """A clip whose n-th picture has luma ``level(n)`` all over."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
         for n in range(count):
