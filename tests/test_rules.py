@@ -318,6 +318,17 @@ def test_what_stood_and_was_missed_for_some_looks_comes_but_once(fps: float) -> 
     assert told == ["in", "some"]
 
 
+@pytest.mark.parametrize("stop", [250, 260, 270, 280])
+def test_place_of_what_came_to_rest_is_where_it_stands(stop: int) -> None:
+    """A car stops, and trembles a little later on: that is one stay, wherever its last metre began."""
+    rules = book(rule(name="parked", when="stationary", zone="yard", seconds=10.0))
+    told = []
+    for frame in range(600):
+        x = min(200.0 + 2 * frame, stop) + (0 if frame < 150 else 5 if frame // 20 % 2 else -5)
+        told += [event.phase for event in rules.update(tracks([(1, x, 300)]), stamp(frame / 10))]
+    assert told == ["start"]
+
+
 def test_open_episodes_end_with_the_camera() -> None:
     rules = book(
         rule(name="stay", when="dwell", zone="yard", seconds=1.0),

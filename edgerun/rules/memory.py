@@ -44,6 +44,8 @@ _EDGE = 0.01
 _STIR, _STIR_S = 0.3, 0.5
 """What is off its place by this part of its size, for so many seconds, has moved: one bad box is no move, and a
 detector's boxes tremble by about a tenth."""
+_SETTLE_S = 2.0
+"""What has been still for so long has come to rest: its place is where it is then, not where it began to slow down."""
 _COVER = 0.3
 """The part of a box that somebody before it must hide to excuse that it is not seen."""
 _SAME = 0.6
@@ -73,6 +75,7 @@ class Memory(Rows):
             ("scores", "f4", (_SCORES,)),
             ("place", "f4", (2,)),  # the middle of the box where it is still
             ("halted", "f8"),  # its life when it came to be there
+            ("settled", "?"),  # it has come to rest there
             ("astray", "f8"),  # since when it is off its place; inf: it is not
             ("way", "f4", (2, 2)),  # the middle of the box at two moments of late, the earlier one first
             ("way_at", "f8", (2,)),  # these moments
@@ -250,6 +253,9 @@ class Memory(Rows):
         t = self.table
         way = middle - t["place"]
         off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & self.seen
+        settling = self.seen & ~(off | t["settled"]) & (self.still >= _SETTLE_S)
+        if np.count_nonzero(settling):
+            t["place"][settling], t["settled"][settling] = middle[settling], True
         if not (self._astray or np.count_nonzero(off)):
             return
         np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=self.seen)
@@ -259,6 +265,7 @@ class Memory(Rows):
             self._rested = self.still
             t["place"][self.stirred] = middle[self.stirred]
             t["halted"][self.stirred], t["astray"][self.stirred] = t["life"][self.stirred], np.inf
+            t["settled"][self.stirred] = False
 
     @property
     def rested(self) -> F64:
