@@ -239,7 +239,7 @@ def test_labels_that_share_a_topic_are_told(tmp_path: Path) -> None:
     again when they are others, but not whenever the camera is started."""
     labels = tmp_path / "labels.txt"
     labels.write_text("person\ncar/van\ncar_van\ncar+van\n")
-    two, three = ["car/van", "car_van"], ["car/van", "car_van", "car+van"]
+    two, three = ["person", "car/van", "car_van"], ["person", "car/van", "car_van", "car+van"]
     wanted = config(1, counts=camera(clip(), labels=two), one=camera(clip(), labels=["person", "car_van"]))
     wanted["cameras"]["none"] = {"source": clip(), "fps": 1}
     wanted["model"] = {"path": str(MODEL), "labels": str(labels)}

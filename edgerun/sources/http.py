@@ -260,10 +260,11 @@ def _words(error: Exception, options: HttpOptions) -> str:
         return "broke off in the middle of a picture"
     if isinstance(cause, ConnectionRefusedError):
         return "refuses the connection; check host and port"
-    if isinstance(cause, socket.gaierror):
+    if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_SERVICE:
         return "has a host name that nobody knows; check the URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return "has a certificate that nobody vouches for; `verify_tls: false` accepts it"
-    if isinstance(cause, ValueError | OverflowError | InvalidURL):  # whose own words may hold the address
+    # a port beyond all numbers is the one or the other, by Python's version; their own words may hold the address
+    if isinstance(cause, ValueError | OverflowError | socket.gaierror | InvalidURL):
         return "has a URL that cannot be, or does not answer as HTTP wants it"
     return f"cannot be read: {getattr(cause, 'strerror', None) or type(cause).__name__}"
