@@ -127,6 +127,11 @@ def rescue(files: Iterable[Path]) -> Salvage:
     return found
 
 
+def traces(log_file: Path) -> list[Trace]:
+    """All rows in SQLite's log, old versions included; none where there is no log."""
+    return list(_traces(filter(Path.is_file, [log_file]), time.monotonic() + _LIMIT_S))
+
+
 def _traces(files: Iterable[Path], until: float) -> Iterator[Trace]:
     for file in files:
         for piece in _pieces(file, until):

@@ -27,6 +27,10 @@ class Seqs:
         self.last[camera] = max(self.last.get(camera, 0), self.last.get(ANY, 0)) + 1
         return self.last[camera]
 
+    def gave(self, camera: str, seq: int) -> None:
+        """It was given out by another run, and the outbox file does not tell so."""
+        self.last[camera] = max(seq, self.last.get(camera, 0))
+
     def go_ahead(self) -> None:
         """From now on alerts may be delivered that never come to the file: leave word of that, should we be killed."""
         self.are_ahead = True

@@ -20,13 +20,14 @@ from typing import Annotated, cast
 from edgerun.errors import SinkError
 from edgerun.limits import Interval
 from edgerun.outbox.ballast import Ballast
+from edgerun.outbox.contents import Contents
 from edgerun.outbox.database import GAPS, PAGE, Database, Work, insertion, is_full
 from edgerun.outbox.entry import Entry
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.index import Index
 from edgerun.outbox.ring import Ring
-from edgerun.outbox.rows import MARKS_ID, Row, Settled, checksum, ranges, unpack
-from edgerun.outbox.salvage import go_on, replace, rescue
+from edgerun.outbox.rows import Row, checksum, ranges, unpack
+from edgerun.outbox.salvage import go_on, replace, rescue, traces
 from edgerun.outbox.seqs import Seqs
 from edgerun.records import dataclass
 from edgerun.types import GapReason
@@ -70,6 +71,11 @@ class Outbox:
         self.quarantined = 0
 
     @property
+    def _log_path(self) -> Path:
+        """SQLite's own name for it."""
+        return self._path.with_name(self._path.name + "-wal")
+
+    @property
     def is_open(self) -> bool:
         return self._database is not None
 
@@ -104,7 +110,7 @@ class Outbox:
         return [entry for entry in entries if entry.row in self._index.waiting]
 
     def _load_or_salvage(self) -> list[Entry]:
-        wal = self._path.with_name(self._path.name + "-wal")
+        wal = self._log_path
         try:
             go_on(self._path)
             # SQLite would throw the log away if it found an empty file beside it.
@@ -124,29 +130,30 @@ class Outbox:
     def _load(self) -> list[Entry]:
         """Open, read every row. Raises sqlite3.Error, ValueError or TypeError when anything is not as it was left."""
         self.close()
-        index = self._index = Index()
+        log_before = traces(self._log_path)
         database = self._database = Database(self._path, self._max_pages)
-        settled = Settled()
-        entries: dict[int, Entry] = {}
-        keepers: set[int] = set()
-        for number, blob in database.read("SELECT id, row FROM alerts ORDER BY id"):
-            packed = cast(bytes, blob)
-            row = unpack(packed)
-            if row.id != number:
-                raise ValueError("a row is not in its place")
-            settled.add(row)
-            if row.id == MARKS_ID:
-                continue
-            entries[row.id] = Entry(row.camera, row.seq, b"", row.id, checksum(packed), offered=True)
-            index.put(row)
-            if not row.body:
-                keepers.add(row.id)
+        contents = Contents(database, log_before)
+        self._index = contents.index
         self.gaps = Gaps(database.read(GAPS))
         for camera, seq, reason in self._unwritten:
             self.gaps.add(camera, [seq], reason, time.time())
-        index.next_id = max(index.next_id, settled.end)  # those that had such ids may be gone
-        index.found_delivered(settled.among(entries) | keepers)
-        return [entries[number] for number in index.waiting]
+        if contents.behind or contents.lost:
+            self._take_over(contents.behind, contents.lost)
+        return contents.waiting
+
+    def _take_over(self, behind: Sequence[Row], lost: Collection[tuple[str, int]]) -> None:
+        """Write what lay behind a damaged place in the log once more, and name what was lost there."""
+        log.error(
+            "the log of the outbox %s is damaged or cut off: %d rows behind that place were taken over, %d are lost",
+            self._path,
+            len(behind),
+            len(lost),
+        )
+        for camera, seq in lost:
+            self.seqs.gave(camera, seq)
+            self._lose(Entry(camera, seq), "damaged")
+        if not self._write([insertion(behind)], durable=True) or not self._mark():
+            self.seqs.go_ahead()  # those without a row are named when they are to be sent
 
     def _catch_up(self) -> None:
         """Keep in the file what was given out while it could not be written. Where it has no room now, later."""
