@@ -16,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgerun.config import Config
+from edgerun.models import ModelFile
 from edgerun.runtime.detector import Detector
 from edgerun.runtime.reload import Reload, from_file
 from edgerun.runtime.report import Report
@@ -92,6 +93,29 @@ def test_a_model_proves_itself_and_goes_back_when_it_dies(models: Path) -> None:
         assert not daemon.said("Traceback")
 
 
+def test_there_is_no_way_back_from_a_model_that_lies_where_the_one_before_did(models: Path) -> None:
+    """As an update in place leaves it: the state must not say that the one before serves again."""
+    place = models / "other.tflite"
+    model = {"path": str(place), "labels": str(models / "person.txt")}
+    with DaemonProcess(
+        models / "daemon", {"mqtt": NOBODY, "model": model, "cameras": {"gate": bare(clip())}}
+    ) as daemon:
+        daemon.ready()
+        fresh = place.with_suffix(".new")  # put there whole: the engine has mapped the other
+        fresh.write_bytes(MODEL.read_bytes() + bytes(16))
+        fresh.replace(place)
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: daemon.said("the configuration was reloaded"), 40, daemon.log)
+        (pid,) = wait_for(daemon.engines, 10, daemon.log)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: daemon.said("the configuration stays as it was"), 40, daemon.log)
+        assert rollout(daemon)["state"] == "done"
+        assert "had to be started again" in rollout(daemon)["reason"]
+        assert "is not the model any more that it was before" in rollout(daemon)["reason"]
+        wait_for(daemon.engines, 10, daemon.log)
+        assert daemon.said("the configuration was reloaded") == 1
+
+
 def test_a_batch_counts_for_all_its_pictures() -> None:
     """The trial shows one frame after another, and each takes as long as a full batch."""
     with dispatching(batch=4, delay_s=0.2) as dispatcher:
@@ -130,7 +154,7 @@ def looked_at(fps: float, states: dict[float, str], monkeypatch: pytest.MonkeyPa
     seconds since the switch."""
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     rollout, said = Rollout(), ""
-    rollout.switched("new", None, cast("tuple[Config, bytes]", ("before", b"")))
+    rollout.switched("new", None, cast("tuple[Config, bytes, ModelFile]", ("before", b"", None)))
     for after_s, state in states.items():
         report = SimpleNamespace(
             detector=SimpleNamespace(dispatcher=SimpleNamespace(workers=[])),

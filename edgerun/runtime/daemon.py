@@ -32,7 +32,7 @@ from edgerun.runtime.exchange import Exchange, made_of
 from edgerun.runtime.memory import share_arenas
 from edgerun.runtime.metrics import Metrics
 from edgerun.runtime.places import claimed, control_socket, made_state_dir
-from edgerun.runtime.reload import Reload, from_file
+from edgerun.runtime.reload import Reload, from_before, from_file
 from edgerun.runtime.report import Report
 from edgerun.runtime.rollout import Rollout
 from edgerun.runtime.upkeep import Upkeep
@@ -187,8 +187,8 @@ class Daemon:
         reason = self._rollout.wrong(self._latest, sum(camera.looks for camera in self._cameras.values()))
         if reason and self._reload is None and (before := self._rollout.before) is not None:
             log.error("the new model is taken back: %s", reason)
-            self._rollout.gone_back(reason)
-            self._reload = Reload(lambda: before, self._config, self._detector, None)
+            self._rollout.reason = reason
+            self._reload = Reload(partial(from_before, *before), self._config, self._detector, None)
 
     def _watch_over(self) -> None:
         news = self._get_ready()
@@ -250,15 +250,20 @@ class Daemon:
         """Take over what a reload prepared. A file that cannot be served changes nothing."""
         if reload.error is not None:
             self._reload_error = str(reload.error)
-            if reload.refused:
+            if not reload.watched:
+                self._rollout.stuck(str(reload.error))
+            elif reload.refused:
                 self._rollout.refused(reload.refused, str(reload.error), reload.proof)
             log.error("the configuration stays as it was: %s", reload.error)
             self._notifier.ready("reload refused, running on the configuration before")
             return
         self._reload_error = ""
         before = self._config
-        if reload.detector is not None and reload.watched:
-            self._rollout.switched(reload.detector.model.name, reload.proof, (before, self._upkeep.text))
+        if not reload.watched:
+            self._rollout.gone_back()
+        elif reload.detector is not None:
+            way_back = before, self._upkeep.text, self._detector.model
+            self._rollout.switched(reload.detector.model.name, reload.proof, way_back)
         self._set_up(reload.config)
         self._exchange.delivery.cameras = self._config.enabled_cameras.keys()
         self._upkeep.adopt(reload.text, self._config.supervision)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgerun.config import Config, load_isolated
 from edgerun.errors import ConfigError, EdgerunError, ModelError
-from edgerun.models import resolve
+from edgerun.models import ModelFile, resolve
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.pipelines import pipeline_for
@@ -86,6 +86,14 @@ def is_another(running: Detector) -> bool:
         return resolve(choice.name, choice.path, choice.labels) != running.model
     except ModelError:
         return False
+
+
+def from_before(config: Config, text: bytes, model: ModelFile) -> tuple[Config, bytes]:
+    """What was served before, and its text, where its model is still there. Raises ModelError."""
+    choice = config.model
+    if resolve(choice.name, choice.path, choice.labels) != model:
+        raise ModelError(f"{model.path} is not the model any more that it was before")
+    return config, text
 
 
 def from_file(path: Path) -> tuple[Config, bytes]:

@@ -13,6 +13,7 @@ import numpy as np
 from edgerun.boxes import likeness
 from edgerun.config import Config
 from edgerun.errors import EngineError
+from edgerun.models import ModelFile
 from edgerun.pipeline import Look
 from edgerun.records import dataclass
 from edgerun.runtime.camera import Camera
@@ -123,8 +124,8 @@ class Rollout:
         self.model = ""
         self.reason = ""
         self.proof: Proof | None = None
-        self.before: tuple[Config, bytes] | None = None
-        """What to go back to, while that may be."""
+        self.before: tuple[Config, bytes, ModelFile] | None = None
+        """What to go back to, while that may be: the configuration, its text, and the model that it meant."""
         self._since = self._looked_at = 0.0
         self._looks = 0
 
@@ -142,14 +143,19 @@ class Rollout:
     def refused(self, model: str, reason: str, proof: Proof | None) -> None:
         self.state, self.model, self.reason, self.proof, self.before = "refused", model, reason, proof, None
 
-    def switched(self, model: str, proof: Proof | None, before: tuple[Config, bytes]) -> None:
+    def switched(self, model: str, proof: Proof | None, before: tuple[Config, bytes, ModelFile]) -> None:
         """From now on it is watched."""
         self.state, self.model, self.reason, self.proof, self.before = "watched", model, "", proof, before
         self._since = self._looked_at = time.monotonic()
         self._looks = 0
 
-    def gone_back(self, reason: str) -> None:
-        self.state, self.reason, self.before = "rolled back", reason, None
+    def gone_back(self) -> None:
+        self.state, self.before = "rolled back", None
+
+    def stuck(self, error: str) -> None:
+        """There is no way back; the new one goes on serving."""
+        self.state, self.before = "done", None
+        self.reason += f"; but the model before cannot be served: {error}"
 
     def wrong(self, report: Report, looks: int) -> str:
         """Why to go back now, in words. ``looks``: frames that all cameras finished since the switch."""

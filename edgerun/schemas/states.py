@@ -132,7 +132,7 @@ STATE = record(
                     "description": "`watched` in its first minute; empty: there was none.",
                 },
                 "model": text("Its name."),
-                "reason": text("Why it was refused or taken back."),
+                "reason": text("Why it was refused or taken back, or should have been."),
                 "frames": whole("Frames that it had to prove itself on."),
                 "agreement": {
                     "type": ["number", "null"],
