@@ -216,6 +216,23 @@ def test_a_parked_car_that_is_gone_is_noticed() -> None:
     assert len(world.tracks) == 0
 
 
+@pytest.mark.parametrize("mode", ["auto", "off"])
+@pytest.mark.parametrize("stood_s", [2, 34])
+def test_a_parked_car_that_is_missed_twice_is_soon_found_again(mode: str, stood_s: float) -> None:
+    """The detector sees nothing in two looks, one after the other, and nothing in the picture moves."""
+    world = World(options=RegionOptions(mode=mode))  # type: ignore[arg-type]  # one of the modes
+    car, missed, gone = boxes_of([600, 300, 800, 400]), 0, []
+    for number in range(600):
+        at = number / 10
+        blind = at >= stood_s and missed < 2
+        world.step(at, boxes_of() if blind else car, moved(car[0]) if at < 2 else STILL)
+        missed += blind and len(world.regions) > 0
+        gone += [at] if at > 1 and not len(world.tracks) else []
+    assert missed == 2
+    assert len(gone) <= 10
+    assert world.tracks.track_id.tolist() == [1]
+
+
 def test_a_new_arrival_comes_before_those_known() -> None:
     """With one inference per frame, new motion is looked at before the ten objects that are followed."""
     planner = RegionPlanner(RegionOptions(per_frame=1, sweep_s=1000), MODEL)

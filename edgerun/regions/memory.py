@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Collection
+from itertools import compress
 
 import numpy as np
 
@@ -16,6 +18,9 @@ NEVER = -1e9
 TINY = 1e-6
 STILL_S = 1.5
 """A track whose box stayed in place this long stands still."""
+MISSED_S, MISSED_LOOKS = 3.0, 3.5
+"""What is not found any more is sought where it was for so long, and so many frames at least: a detector misses things
+now and then, and who stands still brings no motion that would have it looked at again."""
 
 
 class Budget:
@@ -139,11 +144,14 @@ class Sizes:
 
 class Rest:
     """Which tracks stand still: ``still`` bool (M,) is True for those that are seen, stayed in place for a while and
-    have no motion upon them."""
+    have no motion upon them. ``missed`` f32 (K,4): where others were, whose tracks ended a moment ago."""
 
     def __init__(self) -> None:
         self.still = np.zeros(0, np.bool_)
+        self.missed = np.zeros((0, 4), np.float32)
         self._anchors: dict[int, tuple[list[float], float]] = {}
+        self._missed: list[tuple[list[float], float]] = []
+        self._updated_at = NEVER
 
     def update(self, tracks: Tracks, motion: Motion | None, now: float) -> None:
         """Take in the tracks of the last frame."""
@@ -156,8 +164,20 @@ class Rest:
                 anchor, since = box, now
             anchors[track_id] = anchor, since
             self.still[row] = seen and now - since >= STILL_S
+        self._note_missed(self._anchors.keys() - anchors.keys(), tracks, now)
         self._anchors = anchors
         self.still = _calm(tracks.xyxy, self.still, motion)
+
+    def _note_missed(self, gone: Collection[int], tracks: Tracks, now: float) -> None:
+        if self._missed or gone:
+            latest = now - max(MISSED_S, MISSED_LOOKS * (now - self._updated_at))
+            self._missed = [(box, at) for box, at in self._missed if at >= latest]
+            self._missed += [(self._anchors[track_id][0], now) for track_id in gone]
+            self.missed = np.array([box for box, _ in self._missed], np.float32).reshape(-1, 4)
+            if len(self.missed) and len(tracks):
+                alone = iou(self.missed, tracks.xyxy).max(axis=1) < 0.3
+                self.missed, self._missed = self.missed[alone], list(compress(self._missed, alone))
+        self._updated_at = now
 
 
 class Loose:

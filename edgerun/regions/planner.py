@@ -17,7 +17,7 @@ from edgerun.boxes import containment
 from edgerun.motion import Motion
 from edgerun.regions.crops import Canvas, Interests, Reason, Region, choose
 from edgerun.regions.joining import EDGE_PX, join
-from edgerun.regions.memory import NEVER, Budget, Grid, LookedAt, Loose, Rest, Sizes
+from edgerun.regions.memory import NEVER, TINY, Budget, Grid, LookedAt, Loose, Rest, Sizes
 from edgerun.regions.options import RegionOptions
 from edgerun.types import F32, F64, Box, Detections, Stamp, Tracks
 
@@ -28,6 +28,8 @@ LATE_S = 0.5
 """Parts that waited twice as long as they should get one crop this often before all else."""
 BLIND_S = 0.5
 """Where motion is not known, every part is looked at this often, as far as the budget goes."""
+AGAIN_S = 0.5
+"""Where a track ended is looked at this often for a while."""
 CLEAR_ENOUGH = 0.6
 """The whole frame is as good as a crop where objects appear at this part of the size they should."""
 LIKELY = 0.3
@@ -71,10 +73,10 @@ class RegionPlanner:
             self._begin((stamp.width, stamp.height))  # another picture, or another clip
         self._planned_at = now
         allowed = self._budget.allowed(now)
+        self._rest.update(tracks, motion, now)
         if self._whole_only:
             regions = self._plan_whole(motion, len(tracks) > 0, now)[:allowed]
         else:
-            self._rest.update(tracks, motion, now)
             regions = self._plan_crops(motion, tracks, allowed, now)
             self._hold(tracks, regions, stamp.seq)
         self._budget.spend(len(regions), now)
@@ -105,6 +107,8 @@ class RegionPlanner:
 
     def _plan_whole(self, motion: Motion | None, tracking: bool, now: float) -> list[Region]:
         wait = self._options.recheck_s if tracking else self._options.sweep_s
+        if len(self._rest.missed):
+            wait = min(wait, AGAIN_S)
         changed = motion is None or motion.moving or motion.settling
         if not changed and now - self._whole_at < wait:
             return []
@@ -158,12 +162,16 @@ class RegionPlanner:
         """What should be seen in this frame, and each one's row in REASONS."""
         options, canvas = self._options, self._canvas
         loose, settled = self._loose.beside(tracks.xyxy, motion, now)
-        known = np.concatenate([tracks.xyxy, loose])
-        moved = self._unexplained(motion, known)
+        missed = self._rest.missed
+        known = np.concatenate([missed, tracks.xyxy, loose])
+        moved = self._unexplained(motion, known[len(missed) :])
         boxes = np.concatenate([known, moved])
         cells = self._grid.of(boxes)
         waited = now - self._looked.at(*cells)
-        rest = np.concatenate([self._rest.still, settled, np.zeros(len(moved), np.bool_)])
+        still = (np.ones(len(missed), np.bool_), self._rest.still, settled, np.zeros(len(moved), np.bool_))
+        rest = np.concatenate(still)
+        due_s = np.full(len(boxes), options.recheck_s)
+        due_s[: len(missed)] = min(options.recheck_s, AGAIN_S)
         filling = self._filling(boxes)
         if len(moved):  # the box may be a part of the object, or several objects
             learnt = self._sizes.at(*cells)[len(known) :]
@@ -171,11 +179,11 @@ class RegionPlanner:
         # new motion counts 4, what is followed 2 to 3, what stands still 1 when it is due; all grow with waiting, and
         # motion in which nothing was found just now counts little: it is likely noise
         urgency = np.minimum(waited, 1)
-        weight = np.where(rest, np.minimum(waited / options.recheck_s, 4), 2 + urgency)
+        weight = np.where(rest, np.minimum(waited / due_s, 4), 2 + urgency)
         weight[len(known) :] = 0.5 + 3.5 * urgency[len(known) :] ** 2
         grown = np.minimum(np.maximum(_grown(boxes, MARGIN), 0), canvas.frame * 2)
         visible = (grown[:, 2:] > grown[:, :2]).all(axis=1)
-        chosen = np.flatnonzero(visible & (~rest | (waited >= options.recheck_s)))
+        chosen = np.flatnonzero(visible & (~rest | (waited >= due_s - TINY)))
         if len(chosen) > MOST_INTERESTS:
             chosen = chosen[np.argsort(-weight[chosen], kind="stable")[:MOST_INTERESTS]]
         reasons = [MOTION if row >= len(known) else STATIONARY if rest[row] else TRACK for row in chosen.tolist()]
