@@ -116,6 +116,19 @@ def test_there_is_no_way_back_from_a_model_that_lies_where_the_one_before_did(mo
         assert daemon.said("the configuration was reloaded") == 1
 
 
+def test_an_accelerator_that_is_not_there_is_no_reason_to_go_back(models: Path) -> None:
+    """The processor serves a model instead, and its engine was then started twice before it served."""
+    wanted: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"gate": bare(clip())}}
+    with DaemonProcess(models / "daemon", wanted) as daemon:
+        daemon.ready()
+        daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": {"engine": "edgetpu"}})
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: daemon.said("the configuration was reloaded"), 40, daemon.log)
+        assert daemon.said("engine tflite is tried instead")
+        assert rollout(daemon)["reason"] == ""
+        assert rollout(daemon)["state"] == "watched"
+
+
 def test_a_batch_counts_for_all_its_pictures() -> None:
     """The trial shows one frame after another, and each takes as long as a full batch."""
     with dispatching(batch=4, delay_s=0.2) as dispatcher:
@@ -154,10 +167,11 @@ def looked_at(fps: float, states: dict[float, str], monkeypatch: pytest.MonkeyPa
     seconds since the switch."""
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     rollout, said = Rollout(), ""
-    rollout.switched("new", None, cast("tuple[Config, bytes, ModelFile]", ("before", b"", None)))
+    detector = SimpleNamespace(model=SimpleNamespace(name="new"), dispatcher=SimpleNamespace(workers=[]))
+    rollout.switched(cast(Detector, detector), None, cast("tuple[Config, bytes, ModelFile]", ("before", b"", None)))
     for after_s, state in states.items():
         report = SimpleNamespace(
-            detector=SimpleNamespace(dispatcher=SimpleNamespace(workers=[])),
+            detector=detector,
             cameras={"gate": SimpleNamespace(state=state, asked_fps=fps, dropped={})},
         )
         monkeypatch.setattr(time, "monotonic", lambda now=100.0 + after_s: now)

@@ -263,7 +263,7 @@ class Daemon:
             self._rollout.gone_back()
         elif reload.detector is not None:
             way_back = before, self._upkeep.text, self._detector.model
-            self._rollout.switched(reload.detector.model.name, reload.proof, way_back)
+            self._rollout.switched(reload.detector, reload.proof, way_back)
         self._set_up(reload.config)
         self._exchange.delivery.cameras = self._config.enabled_cameras.keys()
         self._upkeep.adopt(reload.text, self._config.supervision)

@@ -128,6 +128,8 @@ class Rollout:
         """What to go back to, while that may be: the configuration, its text, and the model that it meant."""
         self._since = self._looked_at = 0.0
         self._looks = 0
+        self._restarts = 0
+        """Of its engine before it served: an accelerator that is not there gives way to the processor by one."""
 
     def payload(self) -> dict[str, object]:
         """As the state tells it."""
@@ -143,9 +145,10 @@ class Rollout:
     def refused(self, model: str, reason: str, proof: Proof | None) -> None:
         self.state, self.model, self.reason, self.proof, self.before = "refused", model, reason, proof, None
 
-    def switched(self, model: str, proof: Proof | None, before: tuple[Config, bytes, ModelFile]) -> None:
+    def switched(self, new: Detector, proof: Proof | None, before: tuple[Config, bytes, ModelFile]) -> None:
         """From now on it is watched."""
-        self.state, self.model, self.reason, self.proof, self.before = "watched", model, "", proof, before
+        self.state, self.model, self.reason, self.proof, self.before = "watched", new.model.name, "", proof, before
+        self._restarts = _restarts(new)
         self._since = self._looked_at = time.monotonic()
         self._looks = 0
 
@@ -170,8 +173,7 @@ class Rollout:
         return reason
 
     def _complaint(self, report: Report, now: float) -> str:
-        restarts = sum(worker.restarts for worker in report.detector.dispatcher.workers)
-        if restarts:
+        if _restarts(report.detector) > self._restarts:
             return f"its engine had to be started again within {now - self._since:.0f} s"
         failed = sum(camera.dropped.get("engine", 0) for camera in report.cameras.values())
         if failed > _MOST_FAILED:
@@ -182,3 +184,7 @@ class Rollout:
         elif now - self._looked_at > max(_SILENCE_S, 3 / max(asked)):
             return f"no frame was looked at for {now - self._looked_at:.0f} s"
         return ""
+
+
+def _restarts(detector: Detector) -> int:
+    return sum(worker.restarts for worker in detector.dispatcher.workers)
