@@ -176,7 +176,7 @@ COMMANDS: dict[str, Schema] = {
     "resume": record("Looks again.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
     "snapshot": record("Publishes a picture.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
     "set": record(
-        "Changes a setting until the next start.",
+        "Changes a setting until the camera is started again: with the daemon, or by a reload that changes it.",
         {
             "camera": _COMMAND_CAMERA,
             "score": {**UNIT, "description": "Lowest score that starts a track."},
