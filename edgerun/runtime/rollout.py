@@ -53,8 +53,11 @@ def prove(new: Detector, running: Detector, cameras: Mapping[str, Camera], asked
     frames = _collect(list(cameras.values()))
     if not frames:
         return Proof(0, None, 0.0, "")
-    found, fps = _ask(new, frames)
-    wanted, running_fps = _ask(running, frames)
+    score, running_score = new.choice.score, running.choice.score
+    if new.model.sha256 == running.model.sha256:  # what it was merely told to be surer of is the same
+        score = running_score = max(score, running_score)
+    found, fps = _ask(new, frames, score)
+    wanted, running_fps = _ask(running, frames, running_score)
     agreement = _agreement(new, found, running, wanted)
     refusal = ""
     if agreement is not None and agreement < _AGREEMENT:
@@ -82,16 +85,15 @@ def _collect(cameras: Sequence[Camera]) -> list[Frame]:
     return frames
 
 
-def _ask(detector: Detector, frames: Sequence[Frame]) -> tuple[list[Detections], float]:
-    """What it finds in whole frames, and how many it could do a second by its quickest, which what else the machine
-    does weighs on least. One frame in a batch takes as long as a full batch."""
+def _ask(detector: Detector, frames: Sequence[Frame], score: float) -> tuple[list[Detections], float]:
+    """What it finds in whole frames with at least this score, and how many it could do a second by its quickest, which
+    what else the machine does weighs on least. One frame in a batch takes as long as a full batch."""
     with closing(Inquiry(detector.dispatcher)) as inquiry:
         try:
             jobs = [inquiry.ask(Look.whole(frame), detector.choice.deadline_s + 5) for frame in frames]
         except EngineError as error:
             raise EngineError(f"{detector.model.name} failed in its trial: {error}", retriable=True) from error
     found = [job.parts[0][0] for job in jobs]
-    score = detector.choice.score
     quickest_s = max(min(job.inference_s for job in jobs), 1e-6)
     return [one.take(one.score >= score) for one in found], detector.dispatcher.at_once / quickest_s
 
