@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from edgerun.runtime.vitals import Vitals
 from edgerun.topics import Topics
 
 STARTED = time.time()
-_REPEAT_S = 60.0
+_REPEAT_S, _SOON_S = 60.0, 10.0
 _STALE_S = 5.0
 _FREE_TEXT = ("reason", "error", "fallback", "previous_end", "wrong", "command")
 """Endings of the keys whose values are sentences."""
@@ -178,22 +179,38 @@ def _hidden(told: Any, hide: Callable[[str], str], key: str = "") -> Any:
     return hide(told) if isinstance(told, str) and key.endswith(_FREE_TEXT) else told
 
 
+class News:
+    """When something is to be told: as it changed, soon after that, as its figures are those of its beginning, and then
+    now and then."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._due_at = -math.inf
+
+    def is_due(self, key: object, now: float) -> bool:
+        """``key`` changes when it is to be told at once; ``now`` in seconds. Call it once each time."""
+        if key == self._key and now <= self._due_at:
+            return False
+        self._due_at = now + (_REPEAT_S if key == self._key else _SOON_S)
+        self._key = key
+        return True
+
+
 class Bulletin:
     """Publishes what changed in the states, and all of it now and then."""
 
     def __init__(self, topics: Topics, delivery: Delivery) -> None:
         self._topics = topics
         self._delivery = delivery
-        self._cameras: dict[str, tuple[object, float]] = {}
-        self._whole: tuple[object, float] = (None, 0.0)
+        self._cameras: dict[str, News] = {}
+        self._whole = News()
 
     def tell(self, report: Report) -> None:
         for name in self._cameras.keys() - report.cameras.keys():
             del self._cameras[name]
         for name, seen in report.cameras.items():
             key = seen.state, seen.reason, seen.score
-            if self._is_news(key, self._cameras.get(name), report.at):
-                self._cameras[name] = (key, report.at)
+            if self._cameras.setdefault(name, News()).is_due(key, report.at):
                 self._delivery.retain(
                     camera_state(
                         self._topics,
@@ -205,10 +222,5 @@ class Bulletin:
                         score=seen.score,
                     )
                 )
-        if self._is_news(report.key(), self._whole, report.at):
-            self._whole = (report.key(), report.at)
+        if self._whole.is_due(report.key(), report.at):
             self._delivery.retain(state(self._topics, report.payload()))
-
-    @staticmethod
-    def _is_news(key: object, told: tuple[object, float] | None, now: float) -> bool:
-        return told is None or key != told[0] or now - told[1] > _REPEAT_S
