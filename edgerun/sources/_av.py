@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgerun.errors import SourceError
 from edgerun.records import dataclass
 from edgerun.sources._address import resolves
-from edgerun.sources._pace import Limiter, Thinning
+from edgerun.sources._pace import Limiter, LiveClock, Thinning
 from edgerun.sources._planes import Picture, PlaneReader
 from edgerun.types import U8
 
@@ -77,6 +77,7 @@ class VideoInput:
         self._tick = self._stream.time_base or Fraction(0)
         self._frame_s = 1 / float(self._stream.average_rate or 25)
         self._zero: float | None = None
+        self._live = LiveClock() if opening.read_timeout_s else None
         self._last = from_s - self._frame_s
         self.count = 0
         """Pictures the stream had so far, those left out undecoded by packet included."""
@@ -123,6 +124,11 @@ class VideoInput:
                     return
 
     def _time_of(self, pts: int | None) -> float:
+        """When it was on the stream's clock, or on ours where that of a live stream is no good."""
+        told_s = self._told(pts)
+        return self._live.time_of(told_s, time.monotonic()) if self._live else told_s
+
+    def _told(self, pts: int | None) -> float:
         """When it was on the stream's clock; where the stream gives no time, one frame after the last."""
         if pts is None:
             self._last += self._frame_s

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 _TRIAL_FRAMES = 16
 """Frames decoded in full before some may be skipped: enough to know the stream's own rate."""
+_TRIAL_S = 3.0
+"""How long a live stream's clock is compared with ours, again and again; less than what counts as a stall."""
+_FAR_OFF = 3.0
+"""Beyond what a network's stalls and bursts do in that time, mostly; where they do it, no harm is done."""
 
 
 class Limiter:
@@ -36,6 +40,27 @@ class Limiter:
             return False
         self._next = max(self._next + self.interval_s, time_s)
         return True
+
+
+class LiveClock:
+    """When the pictures of a live stream were taken: as the stream says, until that runs far slower or faster than they
+    come; then, when they came. Some cameras stamp all pictures alike, or count in another unit than they say."""
+
+    def __init__(self) -> None:
+        self._is_true = True
+        self._since: tuple[float, float] | None = None
+
+    def time_of(self, told_s: float, now: float) -> float:
+        """Of the picture that the stream says is of ``told_s``. Call it for each, in order."""
+        if not self._is_true:
+            return now
+        if self._since is None:
+            self._since = told_s, now
+        told, passed = told_s - self._since[0], now - self._since[1]
+        if passed > _TRIAL_S:
+            self._is_true = passed < _FAR_OFF * told < _FAR_OFF**2 * passed
+            self._since = told_s, now
+        return told_s if self._is_true else now
 
 
 class ClipClock:

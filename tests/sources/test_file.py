@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -207,6 +208,17 @@ def test_video_in_a_format_that_is_not_known_is_told_in_words(tmp_path: Path) ->
     clip.write_bytes(clip.read_bytes().replace(b"mp4v", b"zzzz").replace(b"esds", b"zzzz"))
     with pytest.raises(SourceError, match="holds video that nothing here can decode"):
         next(unpaced(clip).frames())
+
+
+def test_a_live_stream_whose_clock_hardly_goes_is_taken_as_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures come a second apart at the least, and are to be a tenth of that: of two a second each is due."""
+    clip = write_clip(tmp_path / "a.mp4", count=60, rate=10)
+    seconds = itertools.count()
+    monkeypatch.setattr("edgerun.sources._av.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    with VideoInput(Opening(url=str(clip), name="camera", read_timeout_s=5.0)) as video:
+        assert len(list(video.pictures(Limiter(2), threading.Event()))) > 50
 
 
 def skipping(clip: Path, fps: float) -> tuple[list[float], int]:

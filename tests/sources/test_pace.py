@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun.sources._pace import ClipClock, Limiter
+from edgerun.sources._pace import ClipClock, Limiter, LiveClock
 
 
 def taken(times: list[float], fps: float) -> list[float]:
@@ -57,6 +58,28 @@ def test_after_a_silence_there_is_no_burst() -> None:
 def test_a_clock_that_jumps_back_does_not_stop_the_camera() -> None:
     times = [100 + n / 10 for n in range(20)] + [n / 10 for n in range(20)]
     assert len(taken(times, 5)) in (20, 21)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_true"),
+    [
+        (lambda s: s, True),
+        (lambda s: 1e6 + s * 1.5, True),
+        (lambda s: s - s % 1.0, True),  # a second's pictures at once
+        (lambda s: 7.0, False),
+        (lambda s: s / 9000, False),
+        (lambda s: s * 100, False),
+        (lambda s: -s, False),
+        (lambda s: s if s < 60 else s - 50_000, False),
+    ],
+)
+def test_a_live_stream_is_timed_by_our_clock_where_its_own_is_no_good(
+    told: Callable[[float], float], is_true: bool
+) -> None:
+    """Ten pictures a second for a hundred seconds: at the end their times are their own, or when they came."""
+    clock = LiveClock()
+    times = [clock.time_of(told(n / 10), 500.0 + n / 10) for n in range(1000)]
+    assert times[700:] == [told(n / 10) if is_true else 500.0 + n / 10 for n in range(700, 1000)]
 
 
 def test_unpaced_times_are_the_clips_own() -> None:
