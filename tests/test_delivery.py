@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -150,6 +151,25 @@ def test_a_burst_of_alerts_makes_few_pictures_and_the_last_one_stays(broker: Mos
     wait_for(lambda: subscriber.retained().get(TOPICS.snapshot("porch")) == b"\xff\xd8 59", 20, "the last picture")
     assert made[-1] == 59
     assert len(made) < 10
+    subscriber.close()
+
+
+def test_a_picture_that_comes_after_its_camera_went_is_not_told(broker: Mosquitto, delivery: Delivery) -> None:
+    """A reload took the camera and its topics away while its newest alert waited for the picture."""
+    subscriber, made = Subscriber(broker.port, "edgerun/#"), threading.Event()
+
+    def picture() -> bytes:
+        made.set()
+        return b"\xff\xd8 too late"
+
+    delivery.accept(event(0), lambda: b"\xff\xd8 seen")
+    wait_for(lambda: TOPICS.snapshot("porch") in subscriber.retained(), 20, "a picture")
+    delivery.accept(event(1), picture)
+    delivery.cameras = {"yard"}
+    delivery.retain(Message(TOPICS.snapshot("porch"), b"", qos=1, retain=True))
+    assert made.wait(20)
+    delivery.close(2.0)
+    assert subscriber.retained()[TOPICS.snapshot("porch")] == b""
     subscriber.close()
 
 

@@ -67,7 +67,7 @@ class Delivery:
 
     ``copies`` get every message too, once and best effort. When ``online`` comes at ``birth_topic``, subscribers are
     about to return: retained messages go out again, and unclaimed alerts are tried. ``cameras`` are those there are,
-    None: whichever; the newest alerts and the gaps of others are not told of again.
+    None: whichever; the newest alerts, the gaps and the pictures of others are not told of again.
     """
 
     def __init__(
@@ -303,7 +303,9 @@ class Delivery:
         if camera is None:
             return
         self._pictured[camera] = now
-        self._retained.set(messages.snapshot(self._topics, camera, self._pictures.pop(camera)()))
+        picture = self._pictures.pop(camera)()
+        if self._is_there(camera):  # else its last one was taken away, or is about to be
+            self._retained.set(messages.snapshot(self._topics, camera, picture))
         self._departures.fill(time.monotonic())
 
     def _begin_to_close(self, close_by: float) -> None:
