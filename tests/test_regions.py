@@ -233,6 +233,21 @@ def test_a_parked_car_that_is_missed_twice_is_soon_found_again(mode: str, stood_
     assert world.tracks.track_id.tolist() == [1]
 
 
+@pytest.mark.parametrize("motion", [None, Motion(boxes_of(), moving=False, settling=True)])
+@pytest.mark.parametrize("x", [200, 296, 302, 305, 400])
+def test_who_stands_still_is_shown_whole_when_due_wherever_other_crops_end(motion: Motion | None, x: int) -> None:
+    """Where motion is not known every part is looked at often, in crops that may cut somebody."""
+    world = World(frame=(640, 360), fps=5.0)
+    shown = [5.0]
+    for number in range(200):
+        at = number / 5
+        world.step(at, boxes_of([x, 80, x + 40, 180]), motion)
+        if at > 5 and any(region.xyxy[0] < x and x + 40 < region.xyxy[2] for region in world.regions):
+            shown.append(at)
+    assert np.diff([*shown, 40.0]).max() < 3
+    assert world.tracks.track_id.tolist() == [1]
+
+
 def test_a_new_arrival_comes_before_those_known() -> None:
     """With one inference per frame, new motion is looked at before the ten objects that are followed."""
     planner = RegionPlanner(RegionOptions(per_frame=1, sweep_s=1000), MODEL)

@@ -149,6 +149,9 @@ class Rest:
     def __init__(self) -> None:
         self.still = np.zeros(0, np.bool_)
         self.missed = np.zeros((0, 4), np.float32)
+        self.waited = np.zeros(0)
+        """For how many seconds no region has shown each track wholly."""
+        self._shown: dict[int, float] = {}
         self._anchors: dict[int, tuple[list[float], float]] = {}
         self._missed: list[tuple[list[float], float]] = []
         self._updated_at = NEVER
@@ -164,9 +167,16 @@ class Rest:
                 anchor, since = box, now
             anchors[track_id] = anchor, since
             self.still[row] = seen and now - since >= STILL_S
+        self._shown = {track_id: self._shown.get(track_id, now) for track_id in anchors}
+        self.waited = now - np.array(list(self._shown.values()))
         self._note_missed(self._anchors.keys() - anchors.keys(), tracks, now)
         self._anchors = anchors
         self.still = _calm(tracks.xyxy, self.still, motion)
+
+    def note_shown(self, shown: Mask, now: float) -> None:
+        """Tell which of the tracks are wholly in a region of this frame."""
+        for track_id in np.array(list(self._shown))[shown].tolist():
+            self._shown[track_id] = now
 
     def _note_missed(self, gone: Collection[int], tracks: Tracks, now: float) -> None:
         if self._missed or gone:

@@ -168,6 +168,8 @@ class RegionPlanner:
         boxes = np.concatenate([known, moved])
         cells = self._grid.of(boxes)
         waited = now - self._looked.at(*cells)
+        followed = slice(len(missed), len(missed) + len(tracks))
+        waited[followed] = np.maximum(waited[followed], self._rest.waited)  # a crop may have cut it
         still = (np.ones(len(missed), np.bool_), self._rest.still, settled, np.zeros(len(moved), np.bool_))
         rest = np.concatenate(still)
         due_s = np.full(len(boxes), options.recheck_s)
@@ -210,11 +212,14 @@ class RegionPlanner:
     def _hold(self, tracks: Tracks, regions: Sequence[Region], seq: int) -> None:
         """Keep what stands still and is not looked at now for the merge of this frame."""
         held = self._rest.still.copy()
+        if regions and len(tracks):
+            looked = np.array([region.xyxy for region in regions], np.float32)
+            within = np.minimum(np.maximum(tracks.xyxy, 0), self._canvas.frame * 2)
+            shown = containment(within, looked).max(axis=1) >= 0.98
+            self._rest.note_shown(shown, self._planned_at)
+            held &= ~shown
         if not np.count_nonzero(held):
             return
-        if regions:
-            looked = np.array([region.xyxy for region in regions], np.float32)
-            held &= containment(tracks.xyxy, looked).max(axis=1) < 0.98
         self._held[seq] = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
         for old in list(self._held)[:-_MOST_HELD]:  # in one step, as ``merge`` takes some of them meanwhile
             self._held.pop(old, None)
