@@ -234,7 +234,7 @@ def test_a_parked_car_that_is_missed_twice_is_soon_found_again(mode: str, stood_
 
 
 @pytest.mark.parametrize("motion", [None, Motion(boxes_of(), moving=False, settling=True)])
-@pytest.mark.parametrize("x", [200, 296, 302, 305, 400])
+@pytest.mark.parametrize("x", [200, 293, 296, 302, 305, 308, 400])
 def test_who_stands_still_is_shown_whole_when_due_wherever_other_crops_end(motion: Motion | None, x: int) -> None:
     """Where motion is not known every part is looked at often, in crops that may cut somebody."""
     world = World(frame=(640, 360), fps=5.0)

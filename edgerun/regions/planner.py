@@ -19,7 +19,7 @@ from edgerun.regions.crops import Canvas, Interests, Reason, Region, choose
 from edgerun.regions.joining import EDGE_PX, join
 from edgerun.regions.memory import NEVER, TINY, Budget, Grid, LookedAt, Loose, Rest, Sizes
 from edgerun.regions.options import RegionOptions
-from edgerun.types import F32, F64, Box, Detections, Stamp, Tracks
+from edgerun.types import F32, F64, Box, Detections, Mask, Stamp, Tracks
 
 REASONS: tuple[Reason, ...] = ("motion", "track", "stationary")
 MOTION, TRACK, STATIONARY = range(3)
@@ -213,9 +213,7 @@ class RegionPlanner:
         """Keep what stands still and is not looked at now for the merge of this frame."""
         held = self._rest.still.copy()
         if regions and len(tracks):
-            looked = np.array([region.xyxy for region in regions], np.float32)
-            within = np.minimum(np.maximum(tracks.xyxy, 0), self._canvas.frame * 2)
-            shown = containment(within, looked).max(axis=1) >= 0.98
+            shown = _whole_within(tracks.xyxy, regions, self._canvas.frame)
             self._rest.note_shown(shown, self._planned_at)
             held &= ~shown
         if not np.count_nonzero(held):
@@ -223,6 +221,17 @@ class RegionPlanner:
         self._held[seq] = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
         for old in list(self._held)[:-_MOST_HELD]:  # in one step, as ``merge`` takes some of them meanwhile
             self._held.pop(old, None)
+
+
+def _whole_within(boxes: F32, regions: Sequence[Region], frame: tuple[int, int]) -> Mask:
+    """Which boxes are wholly within one of the regions, and not so near to its border that ``join`` takes them as cut,
+    bool (N,). What goes beyond the frame's own border does not count."""
+    border = np.array([region.xyxy for region in regions], np.float32)
+    outer = np.array([-np.inf, -np.inf, np.inf, np.inf], np.float32)
+    inner = np.where(border == (0, 0, *frame), outer, border + EDGE_PX * np.sign(-outer))
+    fits = (boxes[:, None, :2] >= inner[:, :2]) & (boxes[:, None, 2:] <= inner[:, 2:])
+    within: Mask = (fits[..., 0] & fits[..., 1]).max(axis=1)
+    return within
 
 
 def _grown(boxes: F32, part: float) -> F32:
