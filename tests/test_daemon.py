@@ -329,6 +329,11 @@ def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -
         reload(daemon, changed)
         wait_for(lambda: daemon.said("cameras started again: right"), 5, daemon.log)
         assert subscriber.states("left") == ["offline", "ok"]
+        wait_for(lambda: state(subscriber)["cameras"]["right"]["asked_fps"] == 4, 10, "what is asked for now")
+        reload(daemon, {**changed, "metrics": {"enabled": True, "port": broker.port}})
+        wait_for(lambda: state(subscriber)["metrics_error"], 10, "why there are no metrics")
+        reload(daemon, changed)
+        wait_for(lambda: not state(subscriber)["metrics_error"], 10, "that none are wanted")
 
         for wrong, words in (
             ("{]", "edgerun.yaml"),
@@ -363,6 +368,12 @@ def reload(daemon: DaemonProcess, wanted: dict[str, Any] | str) -> None:
     daemon.signal(signal.SIGHUP)
     wait_for(lambda: "READY=1" in str(daemon.notes[before:]), 20, daemon.log)
     assert "RELOADING=1\nMONOTONIC_USEC=" in "\n".join(text for _, text in daemon.notes[before:])
+
+
+def state(subscriber: Subscriber) -> dict[str, Any]:
+    """What the device said of itself last."""
+    found: dict[str, Any] = subscriber.on("pi/state")[-1].json
+    return found
 
 
 def reload_error(subscriber: Subscriber, since: float) -> str:

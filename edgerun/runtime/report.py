@@ -58,8 +58,11 @@ class Report:
     def key(self) -> object:
         """Changes when a reader of the state should hear of it at once."""
         return (
-            {name: (camera.state, camera.reason, bool(camera.overloaded)) for name, camera in self.cameras.items()},
-            self.detector.model.sha256,
+            {
+                name: (camera.state, camera.reason, bool(camera.overloaded), camera.asked_fps)
+                for name, camera in self.cameras.items()
+            },
+            (self.detector.model.name, self.detector.model.sha256),
             self.detector.engine,
             self.detector.dispatcher.reasons,
             self.detector.preference.verdicts,
@@ -67,6 +70,7 @@ class Report:
             (self.delivery.degraded, self.delivery.connected, self.delivery.error, self.delivery.evicted),
             self.stuck,
             self.reload_error,
+            self.metrics_error,
             self.fallback,
             self.rollout.get("state"),
             self.vitals.key(),
