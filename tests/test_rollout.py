@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -39,6 +40,21 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_told(tmp_path: Path, monk
     reload = Reload(partial(from_file, place), nothing, nothing, None)
     wait_for(lambda: reload.done, 10, "the reload")
     assert "edgerun.yaml cannot be read: No such file" in str(reload.error)
+
+
+def test_a_reload_for_which_the_machine_has_no_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor, say, for the process that is to read the file."""
+
+    def none_left(*_: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    place = tmp_path / "edgerun.yaml"
+    place.touch()
+    monkeypatch.setattr("edgerun.config.start_reader", none_left)
+    nothing: Any = None
+    reload = Reload(partial(from_file, place), nothing, nothing, None)
+    wait_for(lambda: reload.done, 10, "the reload")
+    assert str(reload.error) == "it cannot be tried now: Too many open files"
 
 
 @pytest.fixture

@@ -61,8 +61,9 @@ class Reload:
             for name in config.cameras:
                 pipeline_for(config, name, serving.labels, serving.size)
             self.config = config
-        except EdgerunError as error:
-            self.error = error
+        except (EdgerunError, OSError) as error:
+            lacking = f"it cannot be tried now: {getattr(error, 'strerror', '')}"  # no descriptor, process or memory
+            self.error = error if isinstance(error, EdgerunError) else EdgerunError(lacking)
             if self.detector is not None:
                 self.refused = self.detector.model.name
                 self.detector.close()
