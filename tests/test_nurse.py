@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import signal
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from edgerun.errors import EngineError
 from edgerun.runtime.footprint import engine_pids, processes
@@ -86,6 +90,27 @@ def test_the_engine_ends_with_its_nurse_and_both_come_back() -> None:
         assert "was killed by SIGKILL" in heard.losses.get(timeout=PATIENCE_S)
         wait_for(lambda: engine_pids() == [worker.pid], PATIENCE_S, "only the new process")
         assert first not in processes()
+
+
+def test_an_engine_is_back_once_there_are_descriptors_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then it is tried again; what was made on the way is given back."""
+    asked, pipe = itertools.count(1), os.pipe
+
+    def scarce() -> tuple[int, int]:
+        if next(asked) in (3, 6):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return pipe()
+
+    with working(candidate()) as (worker, heard):
+        loaded(heard)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        monkeypatch.setattr("edgerun.worker.nurse.os.pipe", scarce)
+        worker.restart("wanted")
+        loaded(heard)
+        assert heard.losses.get(timeout=PATIENCE_S) == "wanted"
+        assert "its process cannot be started: Too many open files" in heard.losses.get(timeout=PATIENCE_S)
+        assert ask(worker, heard, 2).reason == ""
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_worker_that_is_closed_takes_no_other_with_it() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from edgerun.errors import EngineError
 from edgerun.records import dataclass
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child, Nurse
@@ -41,7 +42,7 @@ class Launcher:
         """By candidate; kept, since another thread may still write there when an engine is given up."""
 
     def start(self, index: int) -> Started:
-        """Begin to load a candidate."""
+        """Begin to load a candidate. Raises EngineError, retriable."""
         load = self._loads[index]
         child, self._early = self._early, None
         if child is not None:
@@ -52,7 +53,10 @@ class Launcher:
                 child.end()
                 os.close(child.memory)
                 child = None
-        child = child or self._nurse.child(self._memories[index], pickle.dumps(load))
+        try:
+            child = child or self._nurse.child(self._memories[index], pickle.dumps(load))
+        except OSError as error:  # no descriptor, no memory or no further process is to be had now
+            raise EngineError(f"its process cannot be started: {error.strerror}", retriable=True) from None
         return Started(index, EngineProcess(child), time.monotonic())
 
     def layout(self, index: int, io: ModelIO) -> Layout:

@@ -123,20 +123,19 @@ class Nurse:
         """The last one forks; one that hung before it may still come to fork what it was asked for."""
 
     def child(self, memory: int, load: bytes) -> Child:
-        """A process over ``memory``, a memfd, that begins at once to load ``load``, a pickled Load."""
-        requests, our_requests = os.pipe()
-        our_replies, replies = os.pipe()
-        our_errors, errors = os.pipe()
-        our_line, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
+        """A process over ``memory``, a memfd, that begins at once to load ``load``, a pickled Load. Raises OSError."""
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            requests, our_requests = _pipe(theirs, ours)
+            our_replies, replies = _pipe(ours, theirs)
+            our_errors, errors = _pipe(ours, theirs)
+            our_line, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.enter_context(our_line)
+            theirs.enter_context(line)
             with self._lock:
                 nurse = self._alive(load, errors)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the child's pipes tell it
                     socket.send_fds(nurse.line, [load], [requests, replies, errors, memory, line.fileno()])
-        finally:
-            line.close()
-            for descriptor in (requests, replies, errors):
-                os.close(descriptor)
+            ours.pop_all()
         return Child(self, nurse.process, our_line, (our_requests, our_replies, our_errors), memory, load)
 
     def close(self) -> None:
@@ -155,7 +154,8 @@ class Nurse:
             one.end()
             self._processes.remove(one)
         line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, deaf():
+        with contextlib.ExitStack() as ours, theirs, deaf():
+            ours.enter_context(line)
             # An interpreter of its own, since the daemon has threads, and so must not be forked.
             process = subprocess.Popen(
                 [sys.executable, "-m", "edgerun.worker.child", str(theirs.fileno())],
@@ -165,9 +165,18 @@ class Nurse:
                 pass_fds=(theirs.fileno(),),
                 env={"OPENBLAS_NUM_THREADS": "1", **os.environ},  # else numpy starts threads
             )
+            ours.pop_all()
         line.send(load)
         self._processes.append(_Process(process, line, time.monotonic()))
         return self._processes[-1]
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """The ends to read and to write, each closed with its stack."""
+    ends = os.pipe()
+    reader.callback(os.close, ends[0])
+    writer.callback(os.close, ends[1])
+    return ends
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

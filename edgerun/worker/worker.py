@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
@@ -254,19 +255,20 @@ class Worker:
             if better is None:
                 return False
             self._drop_aside()
-            self._aside = self._launcher.start(better)
-        aside = self._aside
+        else:
+            better = self._aside.index
         try:
-            if aside.process.loaded(0.0) is None:
-                if now - aside.began < self._terms.start_s:
+            self._aside = self._aside or self._launcher.start(better)
+            if self._aside.process.loaded(0.0) is None:
+                if now - self._aside.began < self._terms.start_s:
                     return False
                 raise EngineError(f"loading took longer than {self._terms.start_s:g} s", retriable=True)
         except EdgerunError as error:
-            log.info("engine %s is not back yet: %s", self._candidates[aside.index].name, error)
-            self._choice.not_back(aside.index, retriable=error.retriable, now=now)
+            log.info("engine %s is not back yet: %s", self._candidates[better].name, error)
+            self._choice.not_back(better, retriable=error.retriable, now=now)
             self._drop_aside()
             return False
-        self._choice.current = aside.index
+        self._choice.current = better
         log.warning("engine %s takes over (worker %d)", self.candidate.name, self.number)
         return True
 
@@ -275,7 +277,8 @@ class Worker:
         self._drop_dead()
         if self._aside is None:
             following = self._choice.later() if self.candidate.detachable else None
-            self._aside = self._launcher.start(self._choice.current if following is None else following)
+            with contextlib.suppress(EngineError):  # it is seen to again
+                self._aside = self._launcher.start(self._choice.current if following is None else following)
 
     def _drop_dead(self) -> None:
         if self._aside is not None and self._aside.process.is_dead:
