@@ -44,6 +44,7 @@ def two_cameras(port: int, rtsp_url: str) -> dict[str, Any]:
         "device": "yard-pi",
         "mqtt": {"host": "127.0.0.1", "port": port},
         "log": {"level": "debug"},
+        "model": {"workers": 1},
         "cameras": {"file": camera(clip()), "rtsp": camera({"type": "rtsp", "url": rtsp_url})},
     }
 
