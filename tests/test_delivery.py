@@ -226,6 +226,22 @@ def test_of_a_camera_that_is_gone_no_newest_alert_is_told(tmp_path: Path, broker
     witness.close()
 
 
+def test_of_a_camera_that_is_there_again_the_newest_alert_is_told(tmp_path: Path, broker: Mosquitto) -> None:
+    """As after a restart, though it was taken away when a reload took the camera out."""
+    witness, last = Subscriber(broker.port, "edgerun/#"), TOPICS.last_alert("shed")
+    delivery = deliver(tmp_path, broker.port, cameras={"porch", "shed"})
+    delivery.accept(event(1, "shed"))
+    wait_for(lambda: witness.retained().get(last), 20, "the newest alert")
+    delivery.cameras = {"porch"}
+    delivery.retain(Message(last, b"", qos=1, retain=True))
+    wait_for(lambda: witness.retained()[last] == b"", 20, "that it is taken away")
+    delivery.cameras = {"porch", "shed"}
+    wait_for(lambda: witness.retained()[last], 20, "the newest alert again")
+    assert json.loads(witness.retained()[last])["seq"] == 1
+    delivery.close(2)
+    witness.close()
+
+
 def test_a_subscriber_who_was_away_gets_all_that_nobody_took(broker: Mosquitto, delivery: Delivery) -> None:
     """30 alerts while nobody listens: kept as unclaimed, then sent in order and marked."""
     for n in range(30):

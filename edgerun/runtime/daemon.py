@@ -265,7 +265,8 @@ class Daemon:
             way_back = before, self._upkeep.text, self._detector.model
             self._rollout.switched(reload.detector, reload.proof, way_back)
         self._set_up(reload.config)
-        self._exchange.delivery.cameras = self._config.enabled_cameras.keys()
+        wanted = self._config.enabled_cameras
+        self._exchange.delivery.cameras = self._cameras.keys() & wanted.keys()  # those to come it may never know
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
         self._metrics.attach(self._cameras, self._exchange.delivery)
@@ -282,7 +283,7 @@ class Daemon:
             self._adopt(())
             self._detector.close()
             self._detector = reload.detector
-        wanted = self._config.enabled_cameras
+        self._exchange.delivery.cameras = wanted.keys()
         changed = {name for name in wanted if everything or wanted[name] != before.cameras.get(name)}
         self._adopt(wanted, changed, paused)
         gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are

@@ -88,7 +88,7 @@ class Delivery:
         self._sink = sink
         self._copies = copies
         self._birth_topic = birth_topic
-        self.cameras = cameras
+        self._cameras = cameras
         self._outbox = Outbox(outbox_path, outbox)
         episodes = Episodes(outbox_path.with_name(outbox_path.name + ".open"))
         self._ledger = Ledger(self._outbox, topics.device, episodes)
@@ -151,6 +151,18 @@ class Delivery:
         """Offer again what nobody claimed, and what the outbox still holds from ``since_seq`` on, marked as
         replayed."""
         self._inbox.put(lambda: self._backlog.replay(camera, self._ledger.history(camera, since_seq)))
+
+    @property
+    def cameras(self) -> Collection[str] | None:
+        """Those there are. Of one that is there again what is retained of its alerts is told again."""
+        return self._cameras
+
+    @cameras.setter
+    def cameras(self, cameras: Collection[str]) -> None:
+        before, self._cameras = self._cameras, cameras
+        back = set() if before is None else set(cameras).difference(before)
+        if back:
+            self._inbox.put(partial(self._retain_alerts, back))
 
     @property
     def meter(self) -> AlertMeter | None:
@@ -265,12 +277,18 @@ class Delivery:
         self._departures.forget_alerts()
         self._backlog.clear()
         self._backlog.add(entries)
-        for camera in filter(self._is_there, self._outbox.gaps.cameras()):
-            self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
-        self._retain_last(self._ledger.last_bodies())
+        self._retain_alerts()
 
     def _is_there(self, camera: str) -> bool:
-        return self.cameras is None or camera in self.cameras
+        return self._cameras is None or camera in self._cameras
+
+    def _retain_alerts(self, cameras: Collection[str] | None = None) -> None:
+        """The newest alerts and the gaps, as the outbox has them, of these cameras (None: of all)."""
+        bodies = self._ledger.last_bodies()
+        self._retain_last({name: bodies[name] for name in bodies if cameras is None or name in cameras})
+        for camera in self._outbox.gaps.cameras():
+            if self._is_there(camera) and (cameras is None or camera in cameras):
+                self._retained.set(messages.gaps(self._topics, camera, self._outbox.gaps.of(camera)))
 
     def _retain_last(self, bodies: Mapping[str, bytes]) -> None:
         for camera, body in bodies.items():
