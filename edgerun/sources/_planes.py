@@ -39,7 +39,6 @@ class PlaneReader:
     """Turns decoded pictures of any pixel format into I420 planes, without a copy where the format allows."""
 
     def __init__(self) -> None:
-        import av
         from av.video.reformatter import Interpolation, VideoReformatter
 
         self._reformatter = VideoReformatter()
@@ -47,9 +46,8 @@ class PlaneReader:
             "interpolation": Interpolation.FAST_BILINEAR,
             "src_colorspace": _BT601,  # whatever the stream names, which may be one that FFmpeg does not convert
             "dst_colorspace": _BT601,
+            "threads": 1,  # else some are started for each frame
         }
-        if int(av.__version__.split(".")[0]) >= 17:  # older ones have no threads, newer ones start some for each frame
-            self._how["threads"] = 1
         self._no_colour = np.empty((0, 0), np.uint8)
 
     def read(self, picture: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
