@@ -175,8 +175,7 @@ class Rest:
 
     def note_shown(self, shown: Mask, now: float) -> None:
         """Tell which of the tracks are wholly in a region of this frame."""
-        for track_id in np.array(list(self._shown))[shown].tolist():
-            self._shown[track_id] = now
+        self._shown.update(dict.fromkeys(compress(self._shown, shown.tolist()), now))
 
     def _note_missed(self, gone: Collection[int], tracks: Tracks, now: float) -> None:
         if self._missed or gone:
