@@ -156,6 +156,21 @@ def test_pass_needs_the_lines_own_length(
     assert track(Zones({}, {"l": line}), [c] * 4) == [""] * 4
 
 
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ([(400, 220), (440, 260), (480, 260), (560, 260)], "R"),  # passes, and has turned aside before it is told
+        ([(460, 220), (460, 260), (400, 260), (300, 260)], ""),  # passes beside the end, and walks behind the line
+        ([(300, 220), (440, 237), (500, 237), *[(540, 260)] * 3], ""),  # walks along it, and passes beside its end
+        ([(400, 220), (440, 237), (440, 243), (500, 243), *[(600, 260)] * 3], "R"),  # passes, and walks along it
+    ],
+)
+def test_pass_is_where_the_line_was_stepped_over(way: list[tuple[float, float]], told: str) -> None:
+    """The line ends at 448 px; what is farther on, before or after, is no part of the pass."""
+    zones = Zones({}, {"gate": LineOptions(from_=(0.1, 0.5), to=(0.7, 0.5), inertia_s=0.2)})
+    assert "".join(track(zones, [way[0]] * 3 + way)) == told
+
+
 def test_stay_counts_seconds_of_this_visit() -> None:
     zones = Zones({"z": ZoneOptions(polygon=SQUARE)}, {})
     track(zones, [(320, 240)] * 21)

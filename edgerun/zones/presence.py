@@ -2,7 +2,8 @@
 
 A track is inside a zone once its anchor stayed inside for ``inertia_s``, and has left once the anchor stayed clear
 of the border for as long. A track is on a side of a line once its anchor stayed there, outside a band around the line,
-for ``inertia_s``; it has passed when it changes from one side to the other and its way cuts the line's own length.
+for ``inertia_s``; it has passed when it changes from one side to the other, and the step that took it over the line's
+course cut the line's own length, wherever it is by the time that it is told.
 Only frames in which a track was seen count: a predicted box decides nothing.
 """
 
@@ -44,7 +45,8 @@ class Zones(Rows):
             ("doubt", "f8", z),  # since when the anchor says otherwise; inf: it does not
             ("side", "i1", line),  # 1 right, -1 left, 0 not known yet
             ("turn", "f8", line),  # since when the anchor is on the other side; inf: it is not
-            ("spot", "f8", (*line, 2)),  # where the anchor last was on its side
+            ("spot", "f8", (*line, 2)),  # where the anchor last was on its side of the line itself, near it or not
+            ("over", "f8", (*line, 2)),  # where it was when next seen
         ])  # fmt: skip
         self.blank["begun"] = self.blank["doubt"] = self.blank["turn"] = np.inf
         self.names, self.line_names = tuple(zones), tuple(lines)
@@ -94,7 +96,8 @@ class Zones(Rows):
             self._doubts = True
         if self._lines:
             extent = np.sqrt((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))
-            self.table["side"][rows], self.table["spot"][rows] = self._sides(points, extent)
+            _, self.table["side"][rows], at = self._sides(points, extent)
+            self.table["spot"][rows] = self.table["over"][rows] = at
 
     def _points(self, xyxy: F32, size: tuple[int, int]) -> F64:
         """The anchors of N boxes, x and y of each kind. A box that the frame's edge cuts off has its anchor on the
@@ -149,30 +152,36 @@ class Zones(Rows):
         return touches
 
     def _update_lines(self, points: F64, extent: F32, found: Mask | bool, now: float) -> None:
-        side, turn, spot = self.table["side"], self.table["turn"], self.table["spot"]
-        there, at = self._sides(points, extent)
+        t = self.table
+        side, turn, spot, over = t["side"], t["turn"], t["spot"], t["over"]
+        nearer, there, at = self._sides(points, extent)
         home = (there == side) & found
         if np.count_nonzero(home) == home.size:
-            spot[:] = at
+            spot[:] = over[:] = at
             if self._turning:
                 turn[:], self._turning = np.inf, False
             return
-        np.copyto(spot, at, where=home[..., None])
+        back = (nearer == side) & found
+        ahead = ~back & found & (spot == over).all(axis=2)
+        np.copyto(spot, at, where=back[..., None])
+        np.copyto(over, at, where=(back | ahead)[..., None])
         away = ~home & (there != 0) & found
         np.copyto(turn, np.where(away, np.minimum(turn, now), np.inf), where=found)
         self._turning = True
         arrived = away & (now - turn >= self._patience)
         if np.count_nonzero(arrived):
-            passed = arrived & (side != 0) & segments_touch(spot, at, self._from, self._to)
+            passed = arrived & (side != 0) & segments_touch(spot, over, self._from, self._to)
             self.crossed[passed] = there[passed]
-            side[arrived], spot[arrived], turn[arrived] = there[arrived], at[arrived], np.inf
+            side[arrived], turn[arrived] = there[arrived], np.inf
+            spot[arrived] = over[arrived] = at[arrived]
 
-    def _sides(self, points: F64, extent: F32) -> tuple[npt.NDArray[np.int8], F64]:
-        """On which side of each line each anchor is, i8 (N,L), 0 near it; and where, f64 (N,L,2)."""
+    def _sides(self, points: F64, extent: F32) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8], F64]:
+        """On which side of each line each anchor is, i8 (N,L); the same with 0 near it; and where, f64 (N,L,2)."""
         distance = points @ self._normal - self._offset
         band = extent[:, None] * self._band
+        nearer = (distance > 0).view(np.int8) - (distance < 0).view(np.int8)
         there = (distance > band).view(np.int8) - (distance < -band).view(np.int8)
-        return there, points.reshape(len(points), len(self._inner) // 2, 2).take(self._line_anchor, axis=1)
+        return nearer, there, points.reshape(len(points), len(self._inner) // 2, 2).take(self._line_anchor, axis=1)
 
     def _compile(self, width: int, height: int) -> None:
         """Polygons to one list of edges, lines to arrays, 0-1 to pixels."""
