@@ -350,10 +350,53 @@ def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -
 
         reload(daemon, config(broker.port, left=camera(clip())))
         wait_for(lambda: daemon.health()["cameras"].keys() == {"left"}, 5, daemon.log)
-        reload(daemon, {**config(broker.port, left=camera(clip())), "place": {"timezone": "Asia/Tokyo"}})
-        wait_for(lambda: daemon.said("cameras started again: left") == 1, 5, daemon.log)
+        awake = camera(clip(), rules=[{"name": "night", "when": "enter", "zone": "path", "schedule": "20:00-06:00"}])
+        reload(daemon, config(broker.port, left=awake))
+        reload(daemon, {**config(broker.port, left=awake), "place": {"timezone": "Asia/Tokyo"}})
+        wait_for(lambda: daemon.said("cameras started again: left") == 2, 5, daemon.log)
         assert daemon.health()["reload_error"] == ""
         wait_for(lambda: subscriber.on("/right/state")[-1].payload == b"", 5, "the retained state taken back")
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_cameras_go_on_when_only_the_way_out_changes(tmp_path: Path, broker: Mosquitto) -> None:
+    """Another name, other options of the broker, copies at the standard output, another place where no rule has a
+    schedule: whoever is in a zone does not enter it again, what has begun ends as what began, no alert is missing, and
+    the counts are told anew."""
+    gate = camera(
+        clip(),
+        zones={"all": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}},
+        rules=[
+            {"name": "somebody", "when": "count", "zone": "all", "at_least": 1},
+            {"name": "comes", "when": "enter", "zone": "all"},
+        ],
+        lines={},
+    )
+    wanted = config(broker.port, gate=gate)
+    with Subscriber(broker.port) as subscriber, DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+        daemon.ready()
+        start = subscriber.wait("/gate/alerts", 20, rule="somebody", type="start")
+        reload(daemon, {**wanted, "outbox": {"max_mb": 8}})
+        wanted |= {"device": "porch", "stdout": {}, "place": {"timezone": "Asia/Tokyo"}}
+        wanted["mqtt"] |= {"client_id": "another", "keepalive_s": 30}
+        reload(daemon, wanted)
+        assert daemon.said("cameras started again: none") == 2
+        subscriber.wait("edgerun/porch/gate/detections", 10)
+        subscriber.wait("edgerun/porch/gate/all/person", 10)
+        assert {found.json["state"] for found in subscriber.on("/gate/state") if found.payload} <= {"offline", "ok"}
+        wanted["cameras"] = {"door": camera(clip(), fps=1)}
+        reload(daemon, wanted)
+        end = subscriber.wait("edgerun/porch/gate/alerts", 10, rule="somebody", type="end")
+        assert end.json["alert"] == start.json["alert"]
+        assert end.json["device"] == "porch"
+        told = [alert for alert in subscriber.alerts() if alert["camera"] == "gate"]
+        assert [alert["seq"] for alert in told] == list(range(1, 1 + len(told)))
+        entered = [alert["objects"][0]["track_id"] for alert in told if alert["rule"] == "comes"]
+        assert len(entered) == len(set(entered)) > 0, "somebody entered twice"
+        assert [alert["type"] for alert in told if alert["rule"] == "somebody"] == ["start", "end"]
         assert daemon.stop() == 0
         assert not daemon.said("Traceback")
 

@@ -65,7 +65,8 @@ def test_a_reload_ends_no_pause(tmp_path: Path) -> None:
         daemon.ready()
         home.publish(f"{BASE}/cmd/pause", b'{"camera": "gate"}')
         home.wait("/gate/state", 10, state="paused")
-        daemon.write({"state_dir": str(daemon.folder / "state"), **wanted, "place": {"timezone": "Europe/Vienna"}})
+        slower = {"cameras": {"gate": camera(clip(), fps=4)}}
+        daemon.write({"state_dir": str(daemon.folder / "state"), **wanted, **slower})
         home.publish(f"{BASE}/cmd/reload")
         wait_for(lambda: daemon.said("cameras started again: gate"), 20, daemon.log)
         wait_for(lambda: daemon.said("camera gate is paused") == 2, 10, daemon.log)

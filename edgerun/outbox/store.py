@@ -55,7 +55,8 @@ class Outbox:
 
     def __init__(self, path: Path, options: OutboxOptions) -> None:
         self._path = path
-        self._max_pages = options.max_mb * (1 << 20) // PAGE
+        self.options = options
+        """Looked at whenever the file is opened."""
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._database: Database | None = None
         self._ring: Ring | None = None
@@ -131,7 +132,7 @@ class Outbox:
         """Open, read every row. Raises sqlite3.Error, ValueError or TypeError when anything is not as it was left."""
         self.close()
         log_before = traces(self._log_path)
-        database = self._database = Database(self._path, self._max_pages)
+        database = self._database = Database(self._path, self.options.max_mb * (1 << 20) // PAGE)
         contents = Contents(database, log_before)
         self._index = contents.index
         self.gaps = Gaps(database.read(GAPS))

@@ -21,37 +21,49 @@ from edgerun.stages import Feed
 from edgerun.topics import Topics, sharing
 
 
-def delivery_for(config: Config, topics: Topics, outbox: Path) -> Delivery:
-    """To the broker, and as lines to the standard output where that is asked for."""
+def delivery_for(config: Config, topics: Topics, outbox: Path, before: Delivery | None = None) -> Delivery:
+    """To the broker, and as lines to the standard output where that is asked for; with the alerts of ``before``."""
     birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
     will, heard = status(topics, online=False), (topics.status, *filter(None, [birth]))
     commands = (topics.command("+"),) if config.mqtt.verbs else ()
     sink = MqttSink(config.mqtt, config.device, will, heard, as_published=commands)
     copies = [StdoutSink(config.stdout)] if config.stdout else []
     cameras = config.enabled_cameras.keys()
-    return Delivery(topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth, cameras=cameras)
+    return Delivery(
+        topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth, cameras=cameras, before=before
+    )
 
 
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:
     """Raises ConfigError for what does not fit the model."""
-    options, model = config.cameras[name], detector.model
-    outlet = Outlet(
-        delivery,
-        partial(DetectionsFormat, topics, name, detector.labels, model=model.name, sha256=model.sha256),
-        partial(occupancy, topics, name),
-        partial(snapshot, topics, name),
-        config.model.score,
-    )
+    options = config.cameras[name]
     return Camera(
         name,
         lambda fps: options.source.build(Feed(name, fps)),
         pipeline_for(config, name, detector.labels, detector.size),
-        outlet,
+        outlet_for(name, detector, topics, delivery),
         detector.dispatcher,
         partial(terms_for, options),
         fps=options.fps,
         weight=options.fps * (options.priority + 1),
         lossless=options.lossless,
+    )
+
+
+def camera_made_of(config: Config, name: str) -> object:
+    """What of a configuration a camera depends on, but for the model; None where there is to be none."""
+    options = config.enabled_cameras.get(name)
+    return options and (options, config.place if any(rule.schedule for rule in options.rules) else None)
+
+
+def outlet_for(name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Outlet:
+    """Where a camera's results go."""
+    model = detector.model
+    return Outlet(
+        delivery,
+        partial(DetectionsFormat, topics, name, detector.labels, model=model.name, sha256=model.sha256),
+        partial(occupancy, topics, name),
+        partial(snapshot, topics, name),
     )
 
 

@@ -105,9 +105,18 @@ class Camera:
         with self._lane.finishing:
             self.outlet.tell(self._pipeline.end())
 
+    def go_on_through(self, outlet: Outlet) -> None:
+        """Tell what comes from now on, and the counts as they are, another way."""
+
+        def change() -> None:
+            outlet.count(self.outlet.counts)
+            self.outlet = outlet
+
+        self._dispatcher.between(self._lane, change)
+
     def set_score(self, score: float) -> None:
         """Begin tracks with, and tell of, what has at least this score."""
-        self._pipeline.score = self.outlet.score = score
+        self._pipeline.score = score
 
     def set_fps(self, fps: float) -> None:
         """Open the source again for another number of frames a second."""
@@ -222,7 +231,7 @@ class Camera:
         self._finished.append(time.monotonic())
         if not self._capture.closed:
             inferred = time.monotonic()
-            self.outlet(self._pipeline.finish(job.look, job.parts), job)
+            self.outlet(self._pipeline.finish(job.look, job.parts), job, self._pipeline.score)
             if self.meter is not None:
                 captured = job.look.frame.stamp.captured
                 self.meter.finished(captured, inferred, job.inference_s if job.look.regions else None)

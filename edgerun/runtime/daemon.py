@@ -23,9 +23,10 @@ from edgerun.errors import ConfigError, ModelError
 from edgerun.homeassistant import CameraView
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
-from edgerun.runtime.assembly import camera_for, shared_topics
+from edgerun.runtime.assembly import camera_for, camera_made_of, outlet_for, shared_topics
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.control import Control
+from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.detector import Detector, asked_fps
 from edgerun.runtime.early import Early
 from edgerun.runtime.exchange import Exchange, made_of
@@ -92,6 +93,7 @@ class Daemon:
         try:
             self._detector = Detector(self._config.model, asked_fps(self._config), self._early.engine)
             self._exchange = self._new_exchange()
+            self._exchange.start()
             self._watch = Watch(self._loops)
             self._watch_over()
             self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
@@ -121,8 +123,17 @@ class Daemon:
         self._config = config
         self._redactor = logs.set_up(config.log, secrets_of(config))
 
-    def _new_exchange(self) -> Exchange:
-        return Exchange(self._config, self._state_dir, lambda: self._cameras, self._ask_reload)
+    def _new_exchange(self, before: Delivery | None = None) -> Exchange:
+        return Exchange(self._config, self._state_dir, lambda: self._cameras, self._ask_reload, before)
+
+    def _renew_exchange(self) -> None:
+        """While cameras go on: what they tell waits for the new one from before the old one closes."""
+        old, new = self._exchange, self._new_exchange(self._exchange.delivery)
+        for name, camera in self._cameras.items():
+            camera.go_on_through(outlet_for(name, self._detector, new.topics, new.delivery))
+        old.close(_DRAIN_S)
+        new.start()
+        self._exchange = new
 
     def _wait_for_model(self) -> bool:
         """True once it is loaded, False when told to stop before. Raises EngineError or ModelError."""
@@ -135,9 +146,9 @@ class Daemon:
             self._watch_over()
         return True
 
-    def _adopt(self, wanted: Collection[str], changed: Collection[str] = (), paused: Collection[str] = ()) -> None:
-        """Close the cameras that are gone or changed, start those that are missing; ``paused`` ones stay so."""
-        _end([self._cameras.pop(name) for name in list(self._cameras) if name not in wanted or name in changed])
+    def _adopt(self, wanted: Collection[str], paused: Collection[str] = ()) -> None:
+        """Close the cameras that are not wanted, start those that are missing; ``paused`` ones stay so."""
+        _end([self._cameras.pop(name) for name in self._cameras.keys() - wanted])
         exchange = self._exchange
         for name in wanted:
             if name not in self._cameras:
@@ -272,22 +283,23 @@ class Daemon:
         self._metrics.attach(self._cameras, self._exchange.delivery)
         if before.state_dir != self._config.state_dir:
             log.warning("state_dir is taken over when the daemon is started the next time")
-        everything = reload.detector is not None or before.place != self._config.place
+        same = {
+            name
+            for name in self._cameras
+            if reload.detector is None and camera_made_of(self._config, name) == camera_made_of(before, name)
+        }
         paused = [name for name, camera in self._cameras.items() if camera.paused]
-        if made_of(before) != made_of(self._config):
-            everything = True
-            self._adopt(())
-            self._exchange.close(_DRAIN_S)
-            self._exchange = self._new_exchange()
+        self._adopt(same)
         if reload.detector is not None:
-            self._adopt(())
             self._detector.close()
             self._detector = reload.detector
+        if made_of(before) != made_of(self._config):
+            self._renew_exchange()
         self._exchange.delivery.cameras = wanted.keys()
-        changed = {name for name in wanted if everything or wanted[name] != before.cameras.get(name)}
-        self._adopt(wanted, changed, paused)
+        self._adopt(wanted, paused)
         gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are
-        log.info("the configuration was reloaded; cameras started again: %s", ", ".join(sorted(changed)) or "none")
+        started = ", ".join(sorted(wanted.keys() - same)) or "none"
+        log.info("the configuration was reloaded; cameras started again: %s", started)
         self._notifier.ready("looking")
 
     # Ending

@@ -22,6 +22,7 @@ from edgerun.runtime.departures import GOODBYE_S, Departures
 from edgerun.runtime.episodes import Episodes
 from edgerun.runtime.ledger import Ledger
 from edgerun.runtime.meters import AlertMeter
+from edgerun.runtime.pictures import Pictures
 from edgerun.runtime.retained import Retained
 from edgerun.stages import Copies, Request, Sink, Verdict
 from edgerun.topics import Topics
@@ -30,8 +31,6 @@ from edgerun.types import Event, Message
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-_PICTURE_S = 0.5
-"""A camera's snapshots are so far apart at least: to make one takes as long as to follow several frames."""
 _WAITING_EVENTS = 1000
 _BATCH = 256
 _COMMANDS = 100
@@ -67,7 +66,8 @@ class Delivery:
 
     ``copies`` get every message too, once and best effort. When ``online`` comes at ``birth_topic``, subscribers are
     about to return: retained messages go out again, and unclaimed alerts are tried. ``cameras`` are those there are,
-    None: whichever; the newest alerts, the gaps and the pictures of others are not told of again.
+    None: whichever; the newest alerts, the gaps and the pictures of others are not told of again. The outbox, the open
+    episodes and the alerts that are only in memory are those of the one ``before``, which is closed when this starts.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Delivery:
         copies: Sequence[Copies] = (),
         birth_topic: str = "",
         cameras: Collection[str] | None = None,
+        before: Delivery | None = None,
     ) -> None:
         self.commands: SimpleQueue[Request] = SimpleQueue()
         self.progress = 0
@@ -89,16 +90,18 @@ class Delivery:
         self._copies = copies
         self._birth_topic = birth_topic
         self._cameras = cameras
-        self._outbox = Outbox(outbox_path, outbox)
-        episodes = Episodes(outbox_path.with_name(outbox_path.name + ".open"))
-        self._ledger = Ledger(self._outbox, topics.device, episodes)
+        self._before, self._options = before, outbox
+        if before is None:
+            self._outbox = Outbox(outbox_path, outbox)
+            episodes = Episodes(outbox_path.with_name(outbox_path.name + ".open"))
+            self._ledger = Ledger(self._outbox, topics.device, episodes)
+        else:
+            self._outbox, self._ledger = before._outbox, before._ledger
         self._retained = Retained(self._copy)
         self._backlog = Backlog()
         self._departures = Departures(topics, sink, self._ledger, self._backlog, self._retained)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._pictures: dict[str, Callable[[], bytes]] = {}
-        self._pictured: dict[str, float] = {}
-        """When the last one was made, monotonic seconds."""
+        self._pictures = Pictures()
         self._tick_at = 0.0
         self._close_by = 0.0
         self._dropped = self._lost = 0
@@ -204,6 +207,7 @@ class Delivery:
     # The thread
 
     def _run(self) -> None:
+        self._take_over()
         self._open(time.monotonic())
         self._sink.open(self)
         while not self._closed():
@@ -216,6 +220,13 @@ class Delivery:
         for copy in self._copies:
             copy.close()
 
+    def _take_over(self) -> None:
+        """Wait until the one before has let go of the outbox, however long its disk keeps it."""
+        if self._before is not None:
+            self._before._thread.join()
+            self._before = None
+            self._outbox.options, self._ledger.device = self._options, self._topics.device
+
     def _guarded_turn(self) -> None:
         """The last line of defence: whatever goes wrong in a turn, the thread goes on."""
         try:
@@ -225,14 +236,14 @@ class Delivery:
             time.sleep(_TICK_S / 10)
 
     def _turn(self) -> None:
-        self._work_inbox(_PICTURE_S if self._pictures else _TICK_S)
+        self._work_inbox(self._pictures.look_again_s or _TICK_S)
         now = time.monotonic()
         self._commit(now)
         if now >= self._tick_at:
             self._tick_at = now + _TICK_S
             self._tick(now)
         self._departures.fill(now)
-        if self._pictures and self._inbox.empty():
+        if self._inbox.empty():
             self._make_picture(now)
         self.progress += 1
         self._count()
@@ -255,7 +266,7 @@ class Delivery:
     def _take(self, event: Event, frame_jpeg: Callable[[], bytes] | None) -> None:
         self._ledger.take(event)
         if frame_jpeg is not None:
-            self._pictures[event.stamp.camera] = frame_jpeg
+            self._pictures.add(event.stamp.camera, frame_jpeg)
 
     def _commit(self, now: float) -> None:
         entries, evicted, gaps = self._ledger.commit(self._backlog.flying(), now)
@@ -315,16 +326,12 @@ class Delivery:
             self.commands.put(request)
 
     def _make_picture(self, now: float) -> None:
-        """One at a time, and only of a camera whose last one is a while ago."""
-        due = (name for name in self._pictures if self._close_by or now >= self._pictured.get(name, 0.0) + _PICTURE_S)
-        camera = next(due, None)
-        if camera is None:
-            return
-        self._pictured[camera] = now
-        picture = self._pictures.pop(camera)()
-        if self._is_there(camera):  # else its last one was taken away, or is about to be
-            self._retained.set(messages.snapshot(self._topics, camera, picture))
-        self._departures.fill(time.monotonic())
+        """One at a time."""
+        made = self._pictures.make(now, hurry=bool(self._close_by))
+        if made is not None:
+            if self._is_there(made[0]):  # else its last one was taken away, or is about to be
+                self._retained.set(messages.snapshot(self._topics, *made))
+            self._departures.fill(time.monotonic())
 
     def _begin_to_close(self, close_by: float) -> None:
         self._close_by = close_by

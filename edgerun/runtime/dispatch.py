@@ -165,6 +165,12 @@ class Dispatcher:
         else:
             self._drain(lane)
 
+    def between(self, lane: Lane, change: Callable[[], None]) -> None:
+        """Change what finishes a lane's frames while none is being finished."""
+        with lane.finishing:
+            change()
+        self._drain(lane)
+
     # What follows runs on whichever thread has just made the next step possible.
 
     def _pump(self) -> None:

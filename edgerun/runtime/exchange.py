@@ -13,6 +13,7 @@ from edgerun.runtime.assembly import delivery_for
 from edgerun.runtime.broker import EmbeddedBroker
 from edgerun.runtime.camera import Camera
 from edgerun.runtime.commands import Commands
+from edgerun.runtime.delivery import Delivery
 from edgerun.runtime.report import Bulletin, Report
 from edgerun.topics import Topics
 
@@ -20,7 +21,8 @@ _BROKER_S = 5.0
 
 
 class Exchange:
-    """Begins at once. What must outlast it lies in ``state_dir``; commands act on ``cameras()``, or ``reload``."""
+    """What must outlast it lies in ``state_dir``; commands act on ``cameras()``, or ``reload``. The alerts are those of
+    the one ``before``, which is closed when this starts; what cameras tell it waits until then."""
 
     def __init__(
         self,
@@ -28,18 +30,21 @@ class Exchange:
         state_dir: Path,
         cameras: Callable[[], Mapping[str, Camera]],
         reload: Callable[[], None],
+        before: Delivery | None = None,
     ) -> None:
         self._broker = EmbeddedBroker(config.mqtt) if config.mqtt.embedded else None
-        if self._broker is not None:
-            self._broker.start()
-            self._broker.wait(_BROKER_S)
         self.topics = Topics(config.mqtt.prefix, config.device)
-        self.delivery = delivery_for(config, self.topics, state_dir / "outbox.db")
-        self.delivery.start()
+        self.delivery = delivery_for(config, self.topics, state_dir / "outbox.db", before)
         self._bulletin = Bulletin(self.topics, self.delivery)
         self._announcer = Announcer(self.topics, config.mqtt, self.delivery, state_dir / "announced.json")
         actions = CameraActions(cameras, self.delivery, reload)
         self._commands = Commands(self.topics, config.mqtt.verbs, self.delivery, actions)
+
+    def start(self) -> None:
+        if self._broker is not None:
+            self._broker.start()
+            self._broker.wait(_BROKER_S)
+        self.delivery.start()
         self._commands.start()
 
     def tell(self, report: Report, views: Mapping[str, CameraView] | None) -> None:

@@ -30,7 +30,7 @@ class Ledger:
 
     def __init__(self, outbox: Outbox, device: str, episodes: Episodes) -> None:
         self._outbox = outbox
-        self._device = device
+        self.device = device
         self._episodes = episodes
         self._fresh: list[Entry] = []
         self._unsaved: deque[Entry] = deque()
@@ -72,7 +72,7 @@ class Ledger:
         camera = event.stamp.camera
         seq = self._outbox.seqs.next(camera)
         uid = uuid7(time.time())
-        body = alert_body(self._device, event, uid=uid, alert=self._episodes.alert_of(event, uid), seq=seq)
+        body = alert_body(self.device, event, uid=uid, alert=self._episodes.alert_of(event, uid), seq=seq)
         self.taken.append((camera, body))
         self._fresh.append(Entry(camera, seq, body))
         if self.meter is not None:

@@ -26,9 +26,7 @@ class Outlet:
         format_for: Callable[..., DetectionsFormat],
         occupancy: Callable[[str, str, int], Message],
         snapshot: Callable[[bytes], Message],
-        score: float,
     ) -> None:
-        self.score = score
         self._delivery = delivery
         self._format_for = format_for
         self._formats: dict[str, DetectionsFormat] = {}
@@ -36,8 +34,9 @@ class Outlet:
         self._snapshot = snapshot
         self.counts: dict[tuple[str, str], int] = {}
 
-    def __call__(self, result: Result, job: Job) -> None:
-        """Publish what a frame came to: detections at once, alerts by way of the outbox, counts when they change."""
+    def __call__(self, result: Result, job: Job, score: float) -> None:
+        """Publish what a frame came to: detections at once (those in no track from ``score`` on), alerts by way of the
+        outbox, counts when they change."""
         written = self._formats.get(job.engine)
         if written is None:
             written = self._formats[job.engine] = self._format_for(engine=job.engine)
@@ -46,18 +45,22 @@ class Outlet:
                 result.stamp,
                 result.tracks,
                 result.zones_of,
-                result.loose(self.score),
+                result.loose(score),
                 inference_ms=job.inference_s * 1000 if job.look.regions else None,
                 published=time.time(),
                 details=result.details,
             )
         )
         self.tell(result.events, result.look.frame)
-        if result.occupancy != self.counts:
-            for (zone, label), count in result.occupancy.items():
+        self.count(result.occupancy)
+
+    def count(self, occupancy: dict[tuple[str, str], int]) -> None:
+        """Tell how many there are by (zone, label), where that has changed."""
+        if occupancy != self.counts:
+            for (zone, label), count in occupancy.items():
                 if self.counts.get((zone, label)) != count:
                     self._delivery.retain(self._occupancy(zone, label, count))
-            self.counts = result.occupancy
+            self.counts = occupancy
 
     def tell(self, events: Sequence[Event], frame: Frame | None = None) -> None:
         """Hand events on as alerts, with a picture if there is a frame."""
