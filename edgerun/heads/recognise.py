@@ -50,11 +50,12 @@ def _by_ultralytics(io: ModelIO) -> str:
         raise ValueError(f"The model is made for the task {task!r} and finds no boxes. Use one for detect.")
     shape: tuple[int, ...] = next((s for s in _shapes(io) if len(s) == 3), ())
     classes = class_count(io.metadata)
+    is_detr = "rtdetr" in io.metadata.get("description", "").lower()  # its rows are as YOLOv8's, also of two classes
     arguments = read_literal(io.metadata.get("args", ""))
     chosen = io.metadata.get("end2end", "").lower() == "true" or (
-        isinstance(arguments, dict) and arguments.get("nms") is True
+        isinstance(arguments, dict) and str(arguments.get("nms")).lower() == "true"  # a text out of metadata.yaml
     )
-    if _is_chosen(shape) and (chosen or shape[2] == 6):
+    if _is_chosen(shape, io) and (chosen or (shape[2] == 6 and not is_detr)):
         return "yolo_end2end"
     if len(shape) == 3 and _is_yolov5(shape, io):
         if classes in (None, shape[2] - 5):
@@ -70,9 +71,10 @@ def _by_ultralytics(io: ModelIO) -> str:
 def _by_name(io: ModelIO) -> str | None:
     inputs = {spec.name for spec in io.inputs}
     outputs = {spec.name for spec in io.outputs}
-    if "orig_target_sizes" in inputs or {"labels", "boxes", "scores"} == outputs:
+    ranks = {spec.name: len(spec.shape) for spec in io.outputs}  # other projects use the same names for other things
+    if "orig_target_sizes" in inputs or ranks == {"labels": 2, "boxes": 3, "scores": 2}:
         return "rtdetr"
-    if {"dets", "labels"} <= outputs:
+    if ranks.get("dets") == ranks.get("labels") == 3:
         return "rfdetr"
     if "cls_8" in outputs:
         return "yunet"
@@ -95,7 +97,7 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
     shapes = _shapes(io)
     ranks = sorted(len(shape) for shape in shapes)
     if len(shapes) == 4 and any(len(s) == 3 and s[2] == 4 for s in shapes) and max(ranks) == 3:
-        return "ssd"
+        return "ssd" if _are_measures(io) else None
     if len(shapes) == 2 and ranks == [3, 3]:
         return _by_pair(shapes)
     if _is_raw_yolov5(shapes):
@@ -116,6 +118,12 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
     return _by_rows(shape, io, label_count) if len(shape) == 3 else None
 
 
+def _are_measures(io: ModelIO) -> bool:
+    """SSD's operation tells even classes and their count as floats; with whole numbers the boxes are YOLO-NAS's or of
+    another kind, in another form."""
+    return all(spec.dtype.startswith("float") or spec.scale for spec in io.outputs)
+
+
 def _by_pair(shapes: list[tuple[int, ...]]) -> str | None:
     if {s[1] for s in shapes} == {_SSD_ANCHORS} and any(s[2] == 4 for s in shapes):
         return "ssd_raw"
@@ -129,7 +137,7 @@ def _by_pair(shapes: list[tuple[int, ...]]) -> str | None:
 
 def _by_masks(rows: tuple[int, ...], masks: int, io: ModelIO, label_count: int | None) -> str | None:
     """A segmentation model's boxes, each with as many coefficients as there are mask prototypes beside them."""
-    if _is_chosen(rows) and rows[2] == 6 + masks:
+    if _is_chosen(rows, io) and rows[2] == 6 + masks:
         return "yolo_end2end"
     classes = min(rows[1:]) - 4 - masks
     fits = max(rows[1:]) in yolo_cell_counts(io.size) and classes > 0
@@ -157,7 +165,7 @@ def _by_row(shape: tuple[int, ...], label_count: int | None) -> str | None:
 
 def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> str | None:
     """One output of boxes by values, or values by boxes."""
-    if _is_chosen(shape) and shape[2] == 6:
+    if _is_chosen(shape, io) and shape[2] == 6:
         return "yolo_end2end"
     if _is_yolov5(shape, io):
         return "yolov5"
@@ -171,8 +179,8 @@ def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> st
         )
     if columns in counts and rows > 4:
         fit.append(("yolov8", rows - 4))
-    if rows == cell_count(io.size, yolox.STRIDES) and columns > 5:
-        fit += [("yolox", columns - 5), ("yolov8", columns - 4)]
+    if rows == cell_count(io.size, yolox.STRIDES) and columns > 4:
+        fit += [("yolox", columns - 5)] * (columns > 5) + [("yolov8", columns - 4)]
     if rows == cell_count(io.size, nanodet.STRIDES) and columns > 4 * nanodet.BINS:
         fit.append(("nanodet", columns - 4 * nanodet.BINS))
     if label_count is not None:
@@ -183,9 +191,12 @@ def _by_rows(shape: tuple[int, ...], io: ModelIO, label_count: int | None) -> st
     return fit[0][0] if fit else None
 
 
-def _is_chosen(shape: tuple[int, ...]) -> bool:
-    """Whether an output holds boxes that the model chose itself: few rows ``x1 y1 x2 y2 score class ...``."""
-    return len(shape) == 3 and shape[2] >= 6 and shape[1] <= _MOST_CHOSEN and (shape[1] == -1 or shape[1] > shape[2])
+def _is_chosen(shape: tuple[int, ...], io: ModelIO) -> bool:
+    """Whether an output may hold boxes that the model chose itself: few rows ``x1 y1 x2 y2 score class ...``, and not
+    one for each cell."""
+    if len(shape) != 3 or not yolo_cell_counts(io.size).isdisjoint(shape[1:]):
+        return False
+    return shape[2] >= 6 and shape[1] <= _MOST_CHOSEN
 
 
 def _is_yolov5(shape: tuple[int, ...], io: ModelIO) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgerun.heads import HEADS
@@ -13,6 +15,7 @@ YUNET: dict[str, tuple[int, ...]] = {
 }
 POST = ((1, 10, 4), (1, 10), (1, 10), (1,))
 PICODET = tuple((1, (320 // s) ** 2, n) for n in (80, 32) for s in (8, 16, 32, 64))
+YOLO_NAS = {"num_predictions": (1, 1), "pred_boxes": (1, 100, 4), "pred_scores": (1, 100), "pred_classes": (1, 100)}
 ULTRALYTICS = {"task": "detect", "stride": "32", "names": str(dict(enumerate("abc")))}
 
 
@@ -28,6 +31,12 @@ def named(size: int, outputs: dict[str, tuple[int, ...]], *inputs: str) -> Model
     shaped = model(size, *outputs.values(), inputs=inputs or ("in",))
     outs = (TensorSpec(n, s, "float32") for n, s in outputs.items())
     return ModelIO(shaped.inputs, tuple(outs))
+
+
+def whole_numbers(io: ModelIO) -> ModelIO:
+    """With the first and the last output as models tell numbers that they counted."""
+    first, *others, last = io.outputs
+    return replace(io, outputs=(replace(first, dtype="int64"), *others, replace(last, dtype="int64")))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +91,20 @@ def named(size: int, outputs: dict[str, tuple[int, ...]], *inputs: str) -> Model
         (model(640, (1, 300, 38), (1, 32, 160, 160)), 80, "yolo_end2end"),
         (model(640, (1, 25200, 8), metadata={"stride": "32", "names": "['a', 'b', 'c']"}), None, "yolov5"),
         (model(640, (1, 56, 8400), metadata=ULTRALYTICS | {"task": "pose", "kpt_shape": "[17, 3]"}), None, "yolov8"),
+        (model(640, (1, 5, 6), metadata=ULTRALYTICS | {"args": "{'nms': True}"}), None, "yolo_end2end"),
+        (
+            model(640, (1, 300, 38), (1, 32, 160, 160), metadata=ULTRALYTICS | {"args": "{'nms': 'true'}"}),
+            None,
+            "yolo_end2end",
+        ),
+        (
+            model(640, (1, 300, 6), metadata=ULTRALYTICS | {"description": "Ultralytics rtdetr-l model"}),
+            None,
+            "yolov8",
+        ),
+        (model(160, (1, 525, 6)), 1, "yolox"),
+        (model(160, (1, 525, 6)), 2, "yolov8"),
+        (model(640, (1, 8400, 5)), None, "yolov8"),
     ],
 )
 def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) -> None:
@@ -101,6 +124,9 @@ def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) ->
         (named(640, {"num_dets": (1, 1), "det_boxes": (1, 9, 4), "a": (1, 9), "b": (1, 9)}), None, "without NMS"),
         (model(352, (1, 85, 22, 22)), 7, "like those of 'fastestdet', but not with 7 classes"),
         (model(640), None, "No head is known"),
+        (whole_numbers(named(640, YOLO_NAS)), 80, "No head is known"),
+        (named(640, {"dets": (1, 100, 5), "labels": (1, 100)}), 80, "No head is known"),
+        (named(640, {"boxes": (-1, 4), "labels": (-1,), "scores": (-1,)}), 91, "No head is known"),
         (model(640, (1, 116, 8400), (1, 32, 160, 160)), 7, "like those of 'yolov8', but not with 7 classes"),
         (model(640, (1, 56, 8400)), 1, "may be a pose model's"),
         (model(640, (1, 25200, 40), (1, 32, 160, 160), metadata=ULTRALYTICS), None, "A YOLOv5 model of 3 classes"),
