@@ -115,7 +115,7 @@ def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
 
     taker = Taker()
     porch = looked_after(Ten, taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
-    porch.half_fps = True
+    porch.halve_fps(True)
     porch.start()
     porch.join(5)
     assert taker.taken == [2, 4, 6, 8, 10]
@@ -143,11 +143,11 @@ def test_the_pipeline_hears_how_often_a_camera_is_looked_at() -> None:
     porch = looked_after(lambda: Hanging(threading.Event()), taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
     porch.set_fps(1)
     assert taker.fps == 1
-    porch.half_fps = True
+    porch.halve_fps(True)
     assert taker.fps == 0.5
     porch.set_fps(4)
     assert taker.fps == 2
-    porch.half_fps = False
+    porch.halve_fps(False)
     assert taker.fps == 4
     porch.close()
 

@@ -83,7 +83,7 @@ class Broker:
     """Mosquitto where it is installed; else the daemon's own."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._program = shutil.which("mosquitto", path=_path())
         self._process: subprocess.Popen[bytes] | None = None
         if self._program is not None:
@@ -171,7 +171,8 @@ def serving(setup: Setup, broker: Broker, folder: Path, command: Sequence[str] =
         service.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One of this machine's that nothing listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

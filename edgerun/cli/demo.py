@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from edgerun.bench.service import free_port
 from edgerun.children import die_with_parent
 from edgerun.cli.arguments import above_zero, literal
 from edgerun.errors import EdgerunError, SinkError
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     seen: Counter[str] = Counter()
     show = _print_json if args.json else _Printer()
     with tempfile.TemporaryDirectory(prefix="edgerun-demo-") as folder:
-        port = _free_port()
+        port = free_port()
         config = Path(folder) / "demo.yaml"
         text = _CONFIG.format(state_dir=literal(folder), port=port, clip=literal(str(BUNDLED / "demo.mp4")))
         config.write_text(text, encoding="utf-8")
@@ -77,13 +77,6 @@ def run(args: argparse.Namespace) -> int:
     alerts = ", ".join(f"{count} {kind}" for kind, count in seen.items() if kind != "detections") or "none"
     print(f"{seen['detections']} frames of detections; alerts: {alerts}", file=sys.stderr)
     return 0 if seen["detections"] else 1
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _subscribe(port: int, arrived: SimpleQueue[MQTTMessage], daemon: subprocess.Popen[bytes]) -> None:

@@ -125,13 +125,8 @@ class Camera:
         self._pace()
         self._capture.reopen(fps)
 
-    @property
-    def half_fps(self) -> bool:
-        """Passes over every second frame, to let an accelerator cool down."""
-        return self._half_fps
-
-    @half_fps.setter
-    def half_fps(self, half: bool) -> None:
+    def halve_fps(self, half: bool) -> None:
+        """Pass over every second frame, to let an accelerator cool down, or over none any more."""
         if half != self._half_fps:
             self._half_fps = half
             self._pace()

@@ -79,7 +79,7 @@ class Upkeep:
         """``sound``: it serves, and nothing internal is wrong."""
         now = time.monotonic()
         for camera in cameras:
-            camera.half_fps = self.vitals.corals_hot
+            camera.halve_fps(self.vitals.corals_hot)
         if now >= self._memory_at:
             self._memory_at = now + _MEMORY_EVERY_S
             guard_engines(self._options, workers)
