@@ -1,18 +1,19 @@
 """SSD models that end in TFLite_Detection_PostProcess: boxes, classes, scores and count come decoded.
 
 Also EfficientDet-Lite and what else ends in this operation. Usual weights (TensorFlow's model zoos, Coral's test
-models) are under Apache-2.0. Class 0 is the first real class.
+models) are under Apache-2.0. Class 0 is the first real class. The same four outputs by the names of TensorFlow's
+object detection models (``detection_boxes``, ...) count classes from 1.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from edgerun.heads.candidates import SIGNED, chosen, described, to_pixels
+from edgerun.heads.candidates import as_trained, chosen, described, to_pixels
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
@@ -23,13 +24,17 @@ class SsdOptions:
     """Post-processed SSD: nothing to set."""
 
 
+_IN_WORDS: Final = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+
+
 class Order(NamedTuple):
-    """Where among a model's outputs each meaning stands."""
+    """Where among a model's outputs each meaning stands, and the number of the first class."""
 
     boxes: int
     classes: int
     scores: int
     amount: int
+    first: int = 0
 
 
 class Ssd:
@@ -40,7 +45,7 @@ class Ssd:
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
-        return SIGNED
+        return as_trained(io.inputs[0])
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Boxes come as ``ymin xmin ymax xmax`` in 0-1 of the input, best first; rows beyond the count are noise."""
@@ -53,7 +58,7 @@ class Ssd:
         n = max(0, min(int(real[order.amount].flat[0]), real[order.scores].size))
         xyxy = to_pixels(real[order.boxes].reshape(-1, 4)[:n, [1, 0, 3, 2]], io)
         score = real[order.scores].reshape(-1)[:n]
-        class_id = np.rint(real[order.classes].reshape(-1)[:n]).astype(np.int32)
+        class_id = np.rint(real[order.classes].reshape(-1)[:n]).astype(np.int32) - order.first
         good = (score >= min_score) & (class_id >= 0)
         return chosen(xyxy[good], score[good], class_id[good], fit)
 
@@ -83,7 +88,12 @@ def tell_apart(outputs: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[O
 
 def _by_name(specs: Sequence[TensorSpec]) -> Order | None:
     """The order that the names tell, if they do: ``TFLite_Detection_PostProcess[:k]`` counts boxes, classes, scores,
-    count; ``output_k`` and ``StatefulPartitionedCall:k`` count the other way round, with scores before classes."""
+    count; ``output_k`` and ``StatefulPartitionedCall:k`` count the other way round, with scores before classes;
+    ``detection_classes`` are those of TensorFlow's models before they are cut for TFLite, where 0 is the background
+    (models/research/object_detection/exporter_lib_v2.py, ``label_id_offset``)."""
+    bare = [spec.name.removesuffix(":0") for spec in specs]
+    if set(bare) == set(_IN_WORDS):
+        return Order(*(bare.index(name) for name in _IN_WORDS), first=1)
     found = [
         re.fullmatch(r"(TFLite_Detection_PostProcess|StatefulPartitionedCall|output)(?:[:_](\d))?", spec.name)
         for spec in specs

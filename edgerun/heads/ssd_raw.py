@@ -12,7 +12,7 @@ from typing import Annotated
 
 import numpy as np
 
-from edgerun.heads.candidates import SIGNED, suppressed, to_pixels
+from edgerun.heads.candidates import as_trained, suppressed, to_pixels
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.records import dataclass
@@ -48,7 +48,7 @@ class SsdRaw:
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
-        return SIGNED
+        return as_trained(io.inputs[0])
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Scores are compared as stored, quantized or not; what remains is dequantized, decoded and suppressed."""

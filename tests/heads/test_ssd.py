@@ -18,6 +18,7 @@ from edgerun.heads.ssd_raw import SsdRaw, SsdRawOptions
 from edgerun.images import TensorWriter
 from edgerun.models import resolve
 from edgerun.models.labels import read_labels
+from edgerun.quant import dequantize
 from edgerun.stages import Engine, Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO, TensorSpec
 from tests.shared_media import SHARED, needs_shared
@@ -119,6 +120,41 @@ def test_names_decide_where_values_cannot() -> None:
     assert tell_apart([BOXES, ones, ones, COUNT], saved) == (Order(0, 1, 2, 3), True)
     first = [TensorSpec(f"TFLite_Detection_PostProcess{s}", (1, 3), "float32") for s in ("", ":1", ":2", ":3")]
     assert tell_apart([BOXES, ones, ones, COUNT], first) == (Order(0, 1, 2, 3), True)
+
+
+def test_tensorflow_counts_classes_from_one_where_it_names_them() -> None:
+    """As its models come out of tf2onnx: 1 is the first class, 0 the background."""
+    names = ["num_detections:0", "detection_scores:0", "detection_classes:0", "detection_boxes:0"]
+    tensors = [COUNT, SCORES, CLASSES + 1, BOXES]
+    found = Ssd(SsdOptions()).decode(tensors, post_processed(names, tensors), WHOLE, 0.5)
+    assert found.class_id.tolist() == [2, 0]
+    assert np.allclose(found.xyxy[0], [60, 30, 120, 150])
+
+
+@pytest.mark.parametrize("head", [Ssd(SsdOptions()), SsdRaw(SsdRawOptions())])
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "low", "high"),
+    [
+        ("uint8", 1 / 128, 128, -1, 1),
+        ("int8", 0.0077, -3, -1, 1),
+        ("uint8", 1 / 255, 0, 0, 1),
+        ("int8", 1 / 255, -128, 0, 1),
+        ("uint8", 0.0041, 1, 0, 1),
+        ("uint8", 1.0, 0, 0, 255),
+        ("float32", 0.0, 0, -1, 1),
+    ],
+)
+def test_a_quantized_input_tells_what_the_model_was_trained_with(
+    head: Head, dtype: str, scale: float, zero_point: int, low: float, high: float
+) -> None:
+    """Models trained in 0-1 saw nothing of the darker half of a picture."""
+    spec = TensorSpec("in", (1, 4, 4, 3), dtype, scale, zero_point)
+    io = ModelIO((spec,), (TensorSpec("out", (1, 3), "float32"),))
+    seen = np.zeros(spec.shape, dtype)
+    for pixel in (10, 100, 240):
+        TensorWriter(io, head.layout(io)).write(Frame.of_bgr(np.full((4, 4, 3), pixel, np.uint8), "c"), seen)
+        wanted = low + (high - low) * pixel / 255
+        assert float(dequantize(seen, spec).flat[0]) == pytest.approx(wanted, abs=2 * scale + 1e-5)
 
 
 def test_a_doubtful_first_frame_does_not_decide_for_the_next() -> None:
