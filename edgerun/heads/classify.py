@@ -26,7 +26,7 @@ _LAYOUTS: Final = {
     "imagenet": IMAGENET,
 }
 _NEARLY_ONE: Final = 0.05
-"""Probabilities kept in 8 bits add up to 1 within this."""
+"""Probabilities kept in 8 bits add up to no more than 1 and this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +77,12 @@ def _whole_range(spec: TensorSpec) -> InputLayout:
 
 
 def _probabilities(values: F32) -> F32:
-    """As they are where they add up to one, else by softmax; a single number by the logistic function, unless it is
-    a probability already."""
+    """As they are where they add up to one, or to less, as those do of which many are rounded to nothing; else by
+    softmax. A single number by the logistic function, unless it is a probability already."""
     within = bool(((values >= 0) & (values <= 1)).all())
     if len(values) == 1:
         return values if within else sigmoid(values)
-    if within and abs(float(values.sum()) - 1) <= _NEARLY_ONE:
+    if within and float(values.sum()) <= 1 + _NEARLY_ONE:
         return values
     weight = np.exp(values - values.max())
     share: F32 = (weight / weight.sum()).astype(np.float32)

@@ -40,6 +40,13 @@ def test_probabilities_stay_as_they_are() -> None:
     assert decode(stored, TensorSpec("out", (1, 3), "uint8", 1 / 256)) == [(2, pytest.approx(179 / 256))]
 
 
+def test_probabilities_of_many_classes_stay_though_most_are_rounded_to_nothing() -> None:
+    """Half of what a softmax gave is spread over 1,000 classes, each below half a step of 8 bits."""
+    stored = np.zeros((1, 1001), np.uint8)
+    stored[0, 7] = 128
+    assert decode(stored, TensorSpec("out", (1, 1001), "uint8", 1 / 256)) == [(7, pytest.approx(0.5))]
+
+
 def test_a_single_number_is_the_probability_of_the_one_class() -> None:
     assert decode(np.array([[0.9]], np.float32)) == [(0, pytest.approx(0.9))]
     assert decode(np.array([[-4.0]], np.float32)) == []
