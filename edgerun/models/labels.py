@@ -11,6 +11,7 @@ from edgerun.literals import read_literal
 
 MOST = 10_000
 """Classes beyond this are no detector's."""
+_OTHER_FORMS = (".yaml", ".yml", ".json", ".pbtxt", ".xml")
 _NUMBER = re.compile(r"\d{1,4}")
 
 
@@ -21,6 +22,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """
     if path.exists() and not path.is_file():
         raise ModelError(f"{path} is no labels file: it is a folder, a device or a pipe.")
+    if path.suffix.lower() in _OTHER_FORMS:
+        raise ModelError(f"{path} is no labels file. Write one label a line into a text file, class 0 first.")
     try:
         with path.open(encoding="utf-8-sig") as stream:
             text = stream.read(1 << 20)

@@ -112,5 +112,9 @@ def _catalogued_head(model: str, name: str) -> Head:
 
 
 def labels_of(model: ModelFile, io: ModelIO) -> tuple[str, ...]:
-    """The class names by id: those given with the model, or those that its own file holds; none: ids stand alone."""
-    return model.labels or from_metadata(io.metadata)
+    """The class names by id: those given with the model, or those that its own file holds; none: ids stand alone.
+
+    TensorFlow's labelmap.txt for SSD begins with ``???``, for a background that the four outputs do not count.
+    """
+    names = model.labels or from_metadata(io.metadata)
+    return names[1:] if names[:1] == ("???",) and len(io.outputs) == 4 else names

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerun.errors import ModelError
+from edgerun.models import ModelFile
 from edgerun.models.labels import from_metadata, parse_labels, read_labels
+from edgerun.runtime.engines import labels_of
+from edgerun.types import ModelIO, TensorSpec
 
 words = st.text(st.characters(categories=["L"]), min_size=1, max_size=8)
 
@@ -30,6 +33,16 @@ def test_a_label_may_begin_with_a_digit() -> None:
     assert parse_labels("person\n3d printer\n") == ("person", "3d printer")
 
 
+def test_the_background_of_tensorflows_list_is_no_class_of_an_ssd() -> None:
+    """The operation that chooses the boxes does not count it; a model with other outputs may."""
+    model = ModelFile("ssd", Path("ssd.tflite"), "", labels=("???", "person", "bicycle", "???"))
+    picture = TensorSpec("in", (1, 300, 300, 3), "uint8", 1 / 128, 128)
+    shapes: list[tuple[int, ...]] = [(1, 10, 4), (1, 10), (1, 10), (1,)]
+    outputs = tuple(TensorSpec(f"out{n}", shape, "float32") for n, shape in enumerate(shapes))
+    assert labels_of(model, ModelIO((picture,), outputs)) == ("person", "bicycle", "???")
+    assert labels_of(model, ModelIO((picture,), outputs[:2])) == model.labels
+
+
 def test_metadata_that_is_no_mapping_names_nothing() -> None:
     hostile = ["", "[" * 5000, "__import__('os').system('true')", "{1: ", "7", "{'x': 'y'}", "{999999999: 'far'}"]
     huge = f"0x{'f' * 9999}"  # Python reads it, and does not write it
@@ -47,5 +60,9 @@ def test_files_that_are_no_labels(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ModelError, match=words_said):
             read_labels(path)
+    for name in ("data.yaml", "labels.JSON", "map.pbtxt"):
+        (tmp_path / name).write_text("names:\n  0: person\n")
+        with pytest.raises(ModelError, match="one label a line into a text file"):
+            read_labels(tmp_path / name)
     with pytest.raises(ModelError, match="cannot be read"):
         read_labels(tmp_path / "none")
