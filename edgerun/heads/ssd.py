@@ -93,7 +93,8 @@ def _by_name(specs: Sequence[TensorSpec]) -> Order | None:
     (models/research/object_detection/exporter_lib_v2.py, ``label_id_offset``)."""
     bare = [spec.name.removesuffix(":0") for spec in specs]
     if set(bare) == set(_IN_WORDS):
-        return Order(*(bare.index(name) for name in _IN_WORDS), first=1)
+        boxes, classes, scores, count = (bare.index(name) for name in _IN_WORDS)
+        return Order(boxes, classes, scores, count, first=1)
     found = [
         re.fullmatch(r"(TFLite_Detection_PostProcess|StatefulPartitionedCall|output)(?:[:_](\d))?", spec.name)
         for spec in specs
