@@ -478,6 +478,35 @@ def test_the_schema_knows_what_comes_from_outside(tmp_path: Path, monkeypatch: p
             jsonschema.validate({"cameras": {"a": {"source": {"type": "v4l2"}}}} | yaml.safe_load(wrong), schema)
 
 
+AS_IT_LOOKS = """
+device: 7
+mqtt: {version: 5, username: 0815, password: 4711, client_id: true, tls: }
+model: {path: x.onnx, engine: {type: onnx, provider_options: {cuda: {device_id: 1}}}}
+outbox:
+cameras:
+  a:
+    source: {type: v4l2, device: }
+    zones:
+    labels: [7, no]
+    rules:
+      - {name: 1, when: count, zone: , at_least: 1, schedule: 22:00-06:00}
+"""
+
+
+def test_the_schema_takes_what_stands_there_for_what_it_is(tmp_path: Path) -> None:
+    """As the check does: a text that looks like a number, a truth or a date is a text, and no value is none."""
+    import jsonschema
+    import yaml
+
+    said = {problem.path: problem.message for problem in config.problems(write(tmp_path, AS_IT_LOOKS))}
+    assert said == {"cameras.a.rules[0]": "a rule with when: count needs zone"}
+    schema = config.editor_schema()
+    jsonschema.validate(yaml.safe_load(AS_IT_LOOKS), schema)
+    for wrong in ("{mqtt: {version: 4}}", "{mqtt: {port: , host: [x]}}", "{model: {rollout: 1}}", "{cameras:}"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"cameras": {"a": {"source": {"type": "v4l2"}}}} | yaml.safe_load(wrong), schema)
+
+
 def test_every_field_is_described() -> None:
     """The reference and editors' hints come from these sentences."""
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from edgerun import config
 
@@ -33,13 +35,25 @@ def test_there_is_a_sample_for_every_plugin() -> None:
     assert {path.name for path in (ROOT / "configs").glob("*.yaml")} == WHOLE
 
 
+def with_every_option(path: Path) -> str:
+    """A sample with what is commented out taken in."""
+    return re.sub(r"^( *)# (\w+:( .*)?)$", r"\1\2", path.read_text(), flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", [path for path in SAMPLES if path.name not in WHOLE], ids=lambda path: path.stem)
 def test_a_plugins_sample_stays_good_with_every_option_taken_in(path: Path, tmp_path: Path) -> None:
     """Its commented options are real ones at their right place."""
-    text = re.sub(r"^( *)# (\w+:( .*)?)$", r"\1\2", path.read_text(), flags=re.MULTILINE)
-    (whole := tmp_path / path.name).write_text(text)
+    (whole := tmp_path / path.name).write_text(with_every_option(path))
     wrong = [problem for problem in config.problems(whole) if not problem.missing_here]
     assert wrong == []
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_editor_marks_nothing_in_a_sample(path: Path) -> None:
+    """Neither as it stands nor with every option taken in."""
+    schema = jsonschema.Draft202012Validator(config.editor_schema())
+    for text in (path.read_text(), with_every_option(path)):
+        assert [f"{error.json_path}: {error.message}" for error in schema.iter_errors(yaml.safe_load(text))] == []
 
 
 def test_the_reference_and_the_samples_are_current() -> None:
