@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from edgerun.engines.shapes import picture_first, settle_output, trial_tensors
+from edgerun.engines.shapes import OPEN, picture_first, settle_output, trial_tensors
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded_text
@@ -66,6 +66,7 @@ class Tflite:
             self._interpreter = runtime.Interpreter(
                 str(model_path), num_threads=options.threads, experimental_delegates=delegates
             )
+            _refuse_open_size(model_path, self._interpreter.get_input_details())
             self._interpreter.allocate_tensors()
         except SystemError as error:
             raise EngineError(_numpy_trap(runtime)) from error
@@ -165,6 +166,17 @@ def load_delegate(runtime: Any, delegate: DelegateOptions) -> Any:
             f"or an option of {dict(delegate.options)} is unknown to it.",
             retriable=True,
         ) from error
+
+
+def _refuse_open_size(path: Path, inputs: Sequence[Mapping[str, Any]]) -> None:
+    """The file then says 1x1, which would be taken for it. An open batch is fine: one picture is what it says."""
+    for detail in inputs:
+        shape = [int(n) for n in detail["shape_signature"]]
+        if len(shape) == 4 and OPEN in shape[1:]:
+            raise ModelError(
+                f"{path} leaves the size of its picture open ({shape}). Convert it again with a fixed one, such as "
+                "[1, 320, 320, 3]."
+            )
 
 
 def _load_error(path: Path, error: Exception, delegated: bool) -> EngineError | ModelError:

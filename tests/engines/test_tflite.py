@@ -7,8 +7,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import flatbuffers  # type: ignore[import-untyped]  # it has no type hints
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema  # type: ignore[import-untyped]  # it has no type hints
 
 from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, _spec, read_metadata
 from edgerun.errors import EngineError, ModelError
@@ -38,6 +40,31 @@ def test_only_whole_numbers_are_quantized(dtype: type, scale: float) -> None:
     """Whatever scale a converter left with a tensor of floats."""
     spec = _spec({"dtype": dtype, "quantization": (0.5, 3)}, "boxes", [1, 4])
     assert (spec.scale, spec.zero_point) == (scale, 3 if scale else 0)
+
+
+@pytest.mark.parametrize("signature", [[1, -1, -1, 3], [-1, -1, -1, 3]])
+def test_a_picture_of_an_open_size_is_refused(tmp_path: Path, signature: list[int]) -> None:
+    """A converter writes it down as 1x1, which no camera's picture may be squeezed into."""
+    with pytest.raises(ModelError, match=r"leaves the size of its picture open \(.*Convert it again with a fixed one"):
+        Tflite(PLAIN, with_input(tmp_path, [1, 1, 1, 3], signature))
+
+
+def test_an_open_batch_is_one_picture(tmp_path: Path) -> None:
+    engine = Tflite(PLAIN, with_input(tmp_path, [1, 300, 300, 3], [-1, 300, 300, 3]))
+    assert engine.io.inputs[0].shape == (1, 300, 300, 3)
+
+
+def with_input(folder: Path, shape: list[int], signature: list[int]) -> Path:
+    """The bundled model with another shape of its input."""
+    model = schema.ModelT.InitFromPackedBuf(PERSON.read_bytes())
+    (graph,) = model.subgraphs
+    picture = graph.tensors[graph.inputs[0]]
+    picture.shape, picture.shapeSignature = shape, signature
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path = folder / "other.tflite"
+    path.write_bytes(builder.Output())
+    return path
 
 
 def test_threads_change_nothing_but_the_time() -> None:
