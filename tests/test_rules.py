@@ -452,6 +452,14 @@ def test_what_is_taken_out_of_a_tight_zone_is_told_of_once_however_fast(way_px: 
     assert len(told) == (not back)
 
 
+@pytest.mark.parametrize(("step_s", "seconds"), [(1, 2), (5, 10)])
+def test_who_walks_past_a_slow_camera_was_never_at_rest(step_s: int, seconds: float) -> None:
+    """That something moved is only sure in the second frame after; it had stood still in none."""
+    rules = book(rule(when="removed", zone="yard", seconds=seconds))
+    ways = [[(1, 200 + 60 * i, 300)] for i in range(6)] + [[]] * 8
+    assert [event for i, way in enumerate(ways) for event in rules.update(tracks(way), stamp(step_s * i))] == []
+
+
 def test_who_walks_about_stays_but_does_not_stand() -> None:
     rules = book(
         rule(name="stay", when="dwell", zone="yard", seconds=2.0),

@@ -75,6 +75,7 @@ class Memory(Rows):
             ("scores", "f4", (_SCORES,)),
             ("place", "f4", (2,)),  # the middle of the box where it is still
             ("halted", "f8"),  # its life when it came to be there
+            ("rooted", "f8"),  # its life when it was last seen to be there
             ("settled", "?"),  # it has come to rest there
             ("astray", "f8"),  # since when it is off its place; inf: it is not
             ("way", "f4", (2, 2)),  # the middle of the box at two moments of late, the earlier one first
@@ -253,6 +254,7 @@ class Memory(Rows):
         t = self.table
         way = middle - t["place"]
         off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & self.seen
+        np.copyto(t["rooted"], t["life"], where=self.seen & ~off)
         settling = self.seen & ~(off | t["settled"]) & (self.still >= _SETTLE_S)
         if np.count_nonzero(settling):
             t["place"][settling], t["settled"][settling] = middle[settling], True
@@ -262,15 +264,20 @@ class Memory(Rows):
         self._astray = bool(np.count_nonzero(off)) or bool((t["astray"] < np.inf).any())
         self.stirred = off & (self.now - t["astray"] >= _STIR_S)
         if np.count_nonzero(self.stirred):
-            self._rested = self.still
+            self._rested = self.rested
             t["place"][self.stirred] = middle[self.stirred]
-            t["halted"][self.stirred], t["astray"][self.stirred] = t["life"][self.stirred], np.inf
+            t["halted"][self.stirred] = t["rooted"][self.stirred] = t["life"][self.stirred]
+            t["astray"][self.stirred] = np.inf
             t["settled"][self.stirred] = False
 
     @property
     def rested(self) -> F64:
-        """As ``still``; for who stirred in this frame, until then."""
-        return self.still if self._rested is None else self._rested
+        """As ``still``, until each was last seen at its place, f64 (N,); for who stirred in this frame, at the place
+        before. On a slow camera it takes some frames until who walks by is known to move."""
+        if self._rested is not None:
+            return self._rested
+        seconds: F64 = self.table["rooted"] - self.table["halted"]
+        return seconds
 
     @property
     def still(self) -> F64:
