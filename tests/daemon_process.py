@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgerun.runtime.control import ask
-from edgerun.runtime.footprint import engine_pids
+from edgerun.runtime.health.control import ask
+from edgerun.runtime.health.footprint import engine_pids
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLIP = REPOSITORY / "edgerun" / "assets" / "demo.mp4"

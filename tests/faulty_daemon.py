@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from edgerun.cli import main
-from edgerun.runtime import crew, detector, watch
-from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.engines import candidates
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.health import watch
+from edgerun.runtime.inference import crew, detector
+from edgerun.runtime.inference.engines import candidates
 from edgerun.worker.wire import Load
 from tests.slow_engines import Hanging, Slow
 

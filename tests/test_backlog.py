@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edgerun.outbox import Entry
-from edgerun.runtime.backlog import EAGER_FOR_S, EAGER_PROBE_S, PROBE_S, Backlog
+from edgerun.runtime.delivery.backlog import EAGER_FOR_S, EAGER_PROBE_S, PROBE_S, Backlog
 
 CAMERAS = ("porch", "yard")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.broker import EmbeddedBroker
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.exchange.broker import EmbeddedBroker
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
@@ -71,7 +71,8 @@ def test_it_goes_with_its_daemon() -> None:
     """However that died."""
     port = free_port()
     script = (
-        "import time\nfrom edgerun.runtime.broker import EmbeddedBroker\nfrom edgerun.sinks.mqtt import MqttOptions\n"
+        "import time\nfrom edgerun.runtime.exchange.broker import EmbeddedBroker\n"
+        "from edgerun.sinks.mqtt import MqttOptions\n"
         f"EmbeddedBroker(MqttOptions(port={port}, embedded=True)).start()\ntime.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script]) as daemon:

@@ -11,7 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgerun.messages import status
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics

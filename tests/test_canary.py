@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.health.footprint import processes
 from edgerun.secrets import passwords_in
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip

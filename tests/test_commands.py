@@ -21,9 +21,9 @@ from paho.mqtt.properties import Properties
 
 from edgerun.errors import SourceError
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.actions import CameraActions
-from edgerun.runtime.commands import LARGEST, Commands, parse
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.exchange.actions import CameraActions
+from edgerun.runtime.exchange.commands import LARGEST, Commands, parse
 from edgerun.schemas import COMMANDS, PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink, Verb
 from edgerun.stages import Request, SinkListener

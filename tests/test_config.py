@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from edgerun import config
 from edgerun.config import Chosen, Config, outside, references, text, validation
 from edgerun.errors import ConfigError
-from edgerun.runtime.pipelines import pipeline_for
+from edgerun.runtime.cameras.pipelines import pipeline_for
 from edgerun.secrets import Secret
 from edgerun.tracking import TrackerOptions
 

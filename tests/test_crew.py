@@ -15,9 +15,9 @@ import pytest
 
 from edgerun.config import ModelChoice
 from edgerun.kernel import idle_s
-from edgerun.runtime.crew import PATIENCE_S, Crew
-from edgerun.runtime.detector import Detector
-from edgerun.runtime.jobs import Lane
+from edgerun.runtime.inference.crew import PATIENCE_S, Crew
+from edgerun.runtime.inference.detector import Detector
+from edgerun.runtime.inference.jobs import Lane
 from edgerun.worker.process import Reply
 from edgerun.worker.worker import Worker
 from tests.daemon_process import wait_for
@@ -174,7 +174,7 @@ def test_a_worker_that_joins_takes_its_share_and_the_order_is_kept(monkeypatch: 
 def test_a_worker_that_cannot_load_does_not_count_and_comes_no_sooner_than_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, pause_s: float, tries: int
 ) -> None:
-    monkeypatch.setattr("edgerun.runtime.dispatch._NO_FURTHER_S", pause_s)
+    monkeypatch.setattr("edgerun.runtime.inference.dispatch._NO_FURTHER_S", pause_s)
     shelf = Shelf()
     lane = Lane("clip", 1.0, shelf.put, lossless=True)
     with dispatching(fault="load again", once=tmp_path / "loaded") as dispatcher:

@@ -24,9 +24,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edgerun.messages import camera_state, occupancy, status
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery import Delivery, DeliveryCounts
-from edgerun.runtime.departures import WINDOW
-from edgerun.runtime.episodes import Episodes
+from edgerun.runtime.delivery.delivery import Delivery, DeliveryCounts
+from edgerun.runtime.delivery.departures import WINDOW
+from edgerun.runtime.delivery.episodes import Episodes
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
@@ -328,7 +328,7 @@ def test_a_frozen_broker_is_left_for_a_new_connection(
     broker: Mosquitto, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel still acknowledges, so only the missing answer to the alert can tell."""
-    monkeypatch.setattr("edgerun.runtime.departures._ANSWER_S", 1.5)
+    monkeypatch.setattr("edgerun.runtime.delivery.departures._ANSWER_S", 1.5)
     subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts", name="logbook")
     broker.freeze()
     delivery.accept(event(1))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from edgerun.outbox import Entry
-from edgerun.runtime.backlog import Backlog
-from edgerun.runtime.departures import Departures
-from edgerun.runtime.retained import Retained
+from edgerun.runtime.delivery.backlog import Backlog
+from edgerun.runtime.delivery.departures import Departures
+from edgerun.runtime.delivery.retained import Retained
 from edgerun.stages import Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message
@@ -45,7 +45,7 @@ def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
     """And with nothing behind it, it is as narrow as ever."""
     now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
-    monkeypatch.setattr("edgerun.runtime.departures.time", clock)
+    monkeypatch.setattr("edgerun.runtime.delivery.departures.time", clock)
     desk: Any = Desk()
     backlog = Backlog()
     departures = Departures(Topics("edgerun", "pi"), desk, desk, backlog, Retained())
@@ -96,7 +96,7 @@ def test_what_the_broker_refuses_to_retain_is_said_again_after_a_while(monkeypat
     """As it is then: a broker may have had no room, and a count may stay the same for hours."""
     now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
-    monkeypatch.setattr("edgerun.runtime.departures.time", clock)
+    monkeypatch.setattr("edgerun.runtime.delivery.departures.time", clock)
     desk: Any = Desk()
     retained = Retained()
     departures = Departures(Topics("edgerun", "pi"), desk, desk, Backlog(), retained)

@@ -15,9 +15,9 @@ import pytest
 from edgerun.errors import ModelError
 from edgerun.pipeline import Look
 from edgerun.regions import Region
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.jobs import Job, Lane
-from edgerun.runtime.turns import Turns
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.jobs import Job, Lane
+from edgerun.runtime.inference.turns import Turns
 from edgerun.stages import Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO, Stamp
 from edgerun.worker.terms import Terms

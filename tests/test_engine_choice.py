@@ -12,7 +12,7 @@ from edgerun.config import engine
 from edgerun.errors import ModelError
 from edgerun.models import resolve
 from edgerun.models.catalogue import parts
-from edgerun.runtime.engines import candidates
+from edgerun.runtime.inference.engines import candidates
 
 MARK = b"....edgetpu-custom-op...."
 
@@ -35,7 +35,7 @@ def served_by(path: Path, name: str = "", *, fallback: bool = True, **options: A
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with TensorFlow Lite and ONNX Runtime, whatever is here."""
     there = {"tflite", "edgetpu", "onnx"}
-    monkeypatch.setattr("edgerun.runtime.engines.installed", lambda name: name if name in there else "")
+    monkeypatch.setattr("edgerun.runtime.inference.engines.installed", lambda name: name if name in there else "")
 
 
 def test_a_compiled_model_runs_on_the_accelerator_and_its_plain_sibling_on_the_processor(compiled: Path) -> None:
@@ -103,5 +103,5 @@ def test_a_file_of_an_unknown_kind_is_refused_in_words(tmp_path: Path) -> None:
 def test_engines_that_this_package_does_not_have_are_passed_over(
     compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgerun.runtime.engines.plugin_tables", lambda: {"engines": ("tflite",)})
+    monkeypatch.setattr("edgerun.runtime.inference.engines.plugin_tables", lambda: {"engines": ("tflite",)})
     assert served_by(compiled) == [("tflite", "door.tflite")]

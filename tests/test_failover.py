@@ -20,8 +20,8 @@ from edgerun.motion import MotionOptions
 from edgerun.pipeline import Look, Pipeline, PipelineOptions
 from edgerun.regions import RegionOptions
 from edgerun.rules import RuleOptions
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.jobs import Lane
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.jobs import Lane
 from edgerun.tracking import TrackerOptions
 from edgerun.types import Frame, Stamp
 from edgerun.worker.terms import Candidate, Terms

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
-from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.retained import Retained
+from edgerun.runtime.delivery.retained import Retained
+from edgerun.runtime.exchange.announcer import Announcer
 from edgerun.schemas.states import CAMERA_STATE
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.topics import Topics

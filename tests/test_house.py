@@ -37,6 +37,24 @@ RANKS = {
 }  # fmt: skip
 """A room may import lower ranks and itself, never a peer or a higher one."""
 
+FLOORS = {
+    # what frames and alerts pass by
+    "meters": 0, "places": 0, "early": 0,
+    # frames to the engine and back; events to the broker
+    "inference": 1, "delivery": 1,
+    # from one to the other
+    "cameras": 2,
+    # how all that is
+    "health": 3,
+    # who is told, and who may give commands
+    "exchange": 4,
+    # taking over another configuration
+    "rollout": 5, "reload": 6,
+    # all of it
+    "daemon": 7,
+}  # fmt: skip
+"""The same within ``runtime``."""
+
 EVERYWHERE = {"numpy"}
 VENDORS = {
     "_sha2": {"hashing"},
@@ -121,6 +139,8 @@ def violations(package: Path) -> list[str]:
             other = rest.split(".")[0] if rest.split(".")[0] in RANKS else "__init__"
             if other != one.room and RANKS[other] >= RANKS.get(one.room, 99):
                 found.append(f"{where} (rank {RANKS.get(one.room)}) imports {other} (rank {RANKS[other]})")
+            elif other == one.room == "runtime":
+                found += _wrong_floor(one, f"{rest}.".split(".")[1])
         elif one.target == "dataclasses.dataclass" and one.room != "records":
             found.append(f"{where} imports {one.target}; edgerun.records has a faster one")
         elif top not in sys.stdlib_module_names and top not in EVERYWHERE:
@@ -129,6 +149,16 @@ def violations(package: Path) -> list[str]:
             elif one.at_top and one.room in PLUGIN_ROOMS:
                 found.append(f"{where} imports {top} at the top; a plugin imports its library where it uses it")
     return found + list(_table_readers(package))
+
+
+def _wrong_floor(one: Import, other: str) -> Iterator[str]:
+    own = one.file.parts[1].removesuffix(".py")
+    for name in (own, other):
+        if name not in FLOORS:
+            yield f"{one.file}:{one.line}: {name} has no floor in runtime"
+            return
+    if other != own and FLOORS[other] >= FLOORS[own]:
+        yield f"{one.file}:{one.line}: {own} (floor {FLOORS[own]}) imports {other} (floor {FLOORS[other]})"
 
 
 def _table_readers(package: Path) -> Iterator[str]:
@@ -159,6 +189,8 @@ def test_the_house_stands() -> None:
         ("engines/new.py", "import onnxruntime", "imports onnxruntime at the top"),
         ("runtime/new.py", "from edgerun.sources import SOURCES", "runtime reads SOURCES; only config does"),
         ("cli/new.py", "from edgerun import heads\nheads.HEADS", "cli reads HEADS; only config does"),
+        ("runtime/health/new.py", "import edgerun.runtime.daemon", "health (floor 3) imports daemon (floor 7)"),
+        ("runtime/new.py", "from edgerun.runtime import meters", "new has no floor in runtime"),
         ("zones.py", "from dataclasses import dataclass", "edgerun.records has a faster one"),
         ("helpers.py", "", "the room helpers has no rank"),
     ],

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgerun.config.upkeep import MetricsOptions
+from edgerun.runtime.health.metrics import Metrics
+from edgerun.runtime.health.metrics_server import is_ours
 from edgerun.runtime.meters import BOUNDS_S, AlertMeter, Histogram, Meters, quantile
-from edgerun.runtime.metrics import Metrics
-from edgerun.runtime.metrics_server import is_ours
 from edgerun.secrets import Secret
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.sinks.mqtt_connection import Connection

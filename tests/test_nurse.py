@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgerun.errors import EngineError
-from edgerun.runtime.footprint import engine_pids, processes
+from edgerun.runtime.health.footprint import engine_pids, processes
 from edgerun.worker.nurse import Nurse
 from edgerun.worker.terms import SLOTS, Candidate, Terms
 from edgerun.worker.wire import Load

@@ -25,8 +25,8 @@ from edgerun.outbox import Entry, Outbox, OutboxOptions
 from edgerun.outbox.database import Database, Work
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.rows import Row, pack, ranges, scan, unpack
-from edgerun.runtime.episodes import Episodes
-from edgerun.runtime.ledger import Ledger
+from edgerun.runtime.delivery.episodes import Episodes
+from edgerun.runtime.delivery.ledger import Ledger
 from edgerun.types import Event, Stamp, TrackedObject
 
 NAMES = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)

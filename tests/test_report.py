@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgerun.runtime.report import News
+from edgerun.runtime.health.report import News
 
 
 def test_what_changed_is_told_again_once_its_figures_mean_something() -> None:

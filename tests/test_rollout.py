@@ -19,10 +19,10 @@ from jsonschema import Draft202012Validator
 
 from edgerun.config import Config
 from edgerun.models import ModelFile
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.detector import Detector
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.health.report import Report
+from edgerun.runtime.inference.detector import Detector
 from edgerun.runtime.reload import Reload, from_file
-from edgerun.runtime.report import Report
 from edgerun.runtime.rollout import Rollout, _agreement, _ask, prove
 from edgerun.schemas import PAYLOADS
 from edgerun.types import Detections, Frame

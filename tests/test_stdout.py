@@ -14,7 +14,7 @@ import pytest
 
 from edgerun.messages import occupancy
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.sinks.stdout import StdoutOptions, StdoutSink
 from edgerun.topics import Topics
 from edgerun.types import Event, Message, Stamp, TrackedObject

@@ -17,7 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics

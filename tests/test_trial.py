@@ -10,9 +10,9 @@ import pytest
 
 from edgerun.errors import EngineError
 from edgerun.models import ModelFile
-from edgerun.runtime import preference
-from edgerun.runtime.preference import Preference, in_words
-from edgerun.runtime.trial import Verdict, disagreement, ranking, try_out
+from edgerun.runtime.inference import preference
+from edgerun.runtime.inference.preference import Preference, in_words
+from edgerun.runtime.inference.trial import Verdict, disagreement, ranking, try_out
 from edgerun.types import Detections
 from edgerun.worker.terms import SLOTS, Candidate
 from edgerun.worker.wire import Load

@@ -20,15 +20,15 @@ import yaml
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError, SourceError
 from edgerun.pipeline import Look, Pipeline
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.camera_report import CameraTerms
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.fallback import StartRecord
-from edgerun.runtime.jobs import Job, Lane
-from edgerun.runtime.memory import give_back, rss_mb
-from edgerun.runtime.outlet import Outlet
-from edgerun.runtime.upkeep import Upkeep
-from edgerun.runtime.vitals import read
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.cameras.camera_report import CameraTerms
+from edgerun.runtime.cameras.outlet import Outlet
+from edgerun.runtime.health.fallback import StartRecord
+from edgerun.runtime.health.memory import give_back, rss_mb
+from edgerun.runtime.health.upkeep import Upkeep
+from edgerun.runtime.health.vitals import read
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.stages import Source
 from edgerun.types import Frame
 from tests.daemon_process import NOBODY, DaemonProcess, wait_for
@@ -339,7 +339,7 @@ def test_threads_share_two_arenas() -> None:
     """malloc gives each thread an arena of its own otherwise."""
     program = """if True:
         import ctypes, threading
-        from edgerun.runtime.memory import share_arenas
+        from edgerun.runtime.health.memory import share_arenas
         share_arenas()
         libc, together = ctypes.CDLL(None), threading.Barrier(6)
         def work():

@@ -16,7 +16,7 @@ import pytest
 
 from edgerun.engines.tflite import Tflite, TfliteOptions
 from edgerun.errors import EdgerunError
-from edgerun.runtime.footprint import engine_pids
+from edgerun.runtime.health.footprint import engine_pids
 from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import Reply

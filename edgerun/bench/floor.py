@@ -20,7 +20,7 @@ from edgerun.bench.figures import percentile
 from edgerun.errors import EngineError
 from edgerun.images import TensorWriter
 from edgerun.models import ModelFile
-from edgerun.runtime.engines import candidates, head_chooser
+from edgerun.runtime.inference.engines import candidates, head_chooser
 from edgerun.types import Array, Frame, InputLayout, ModelIO, Stamp
 
 Run: TypeAlias = Callable[[Array], object]

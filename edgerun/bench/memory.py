@@ -8,7 +8,7 @@ from edgerun.bench.figures import Figure, Section
 from edgerun.bench.processes import held_mb
 from edgerun.bench.service import Setup, serving
 from edgerun.bench.workplace import Workplace
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.health.footprint import processes
 
 _MORE_CAMERAS = 4
 _FPS = 5

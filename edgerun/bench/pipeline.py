@@ -16,7 +16,7 @@ from edgerun.bench.processes import hold, let_go, machine_busy, spent
 from edgerun.bench.service import Service, Setup, serving
 from edgerun.bench.subscriber import Arrival, unix
 from edgerun.bench.workplace import Workplace
-from edgerun.runtime.footprint import engine_pids
+from edgerun.runtime.health.footprint import engine_pids
 
 _SETTLE_S = 1.0
 _AFTER_HOLD_S = 0.3

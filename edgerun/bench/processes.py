@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgerun.records import dataclass
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.health.footprint import processes
 
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGESIZE")

@@ -143,7 +143,7 @@ class Service:
         return Path(self._log.name).read_text(encoding="utf-8", errors="replace")[-500:]
 
     def health(self) -> Mapping[str, Any]:
-        from edgerun.runtime.control import ask
+        from edgerun.runtime.health.control import ask
         from edgerun.runtime.places import control_socket
 
         return ask(control_socket(self._config.parent / "state"))

@@ -21,7 +21,7 @@ from edgerun.pipeline import Look
 from edgerun.regions import Region, RegionOptions
 from edgerun.regions.crops import Canvas
 from edgerun.regions.joining import join
-from edgerun.runtime.session import Session
+from edgerun.runtime.inference.session import Session
 from edgerun.sources.images import picture
 from edgerun.types import Detections, Frame
 

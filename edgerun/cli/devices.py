@@ -14,10 +14,10 @@ from edgerun.cli.detect import model_choice
 from edgerun.config import plugin_tables
 from edgerun.devices import Finding, in_short, look_around
 from edgerun.models import resolve
-from edgerun.runtime import preference, trial
-from edgerun.runtime.engines import candidates, head_chooser
-from edgerun.runtime.preference import in_words
-from edgerun.runtime.trial import Verdict
+from edgerun.runtime.inference import preference, trial
+from edgerun.runtime.inference.engines import candidates, head_chooser
+from edgerun.runtime.inference.preference import in_words
+from edgerun.runtime.inference.trial import Verdict
 
 _TITLES = {
     "accelerator": "Accelerators",

@@ -17,8 +17,8 @@ from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import load_without_secrets, plugin_tables, state_dir_in
 from edgerun.devices import look_around
 from edgerun.errors import ConfigError, EdgerunError
-from edgerun.runtime import bundle
-from edgerun.runtime.control import ask
+from edgerun.runtime.health import bundle
+from edgerun.runtime.health.control import ask
 from edgerun.runtime.places import control_socket, state_dir
 
 _SERVICE_SOCKET = Path("/run/edgerun/control.sock")

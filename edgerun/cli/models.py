@@ -137,7 +137,7 @@ def inspect(model: ModelFile) -> tuple[str, ModelIO]:
 
     Raises ModelError or EngineError where no engine can.
     """
-    from edgerun.runtime.engines import PROCESSOR_MEMORY_MB, candidates
+    from edgerun.runtime.inference.engines import PROCESSOR_MEMORY_MB, candidates
 
     refusals: dict[str, EdgerunError] = {}
     for candidate in candidates(model, None):
@@ -170,7 +170,7 @@ def _loaded(process: EngineProcess) -> ModelIO:
 
 def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
     from edgerun.heads.recognise import recognise
-    from edgerun.runtime.engines import head_chooser, labels_of
+    from edgerun.runtime.inference.engines import head_chooser, labels_of
 
     labels = labels_of(model, io)
     try:

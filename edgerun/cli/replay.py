@@ -20,8 +20,8 @@ from edgerun.labels import label
 from edgerun.messages import event_record
 from edgerun.pipeline import Result
 from edgerun.recording import Recording, recording
-from edgerun.runtime.pipelines import pipeline_for
-from edgerun.runtime.session import Session
+from edgerun.runtime.cameras.pipelines import pipeline_for
+from edgerun.runtime.inference.session import Session
 from edgerun.stages import Feed
 from edgerun.types import F32, Event, Stamp
 

@@ -23,21 +23,21 @@ from edgerun.errors import ConfigError, ModelError
 from edgerun.homeassistant import CameraView
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
-from edgerun.runtime.assembly import camera_for, camera_made_of, outlet_for, shared_topics
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.control import Control
-from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.detector import Detector, asked_fps
+from edgerun.runtime.cameras.assembly import camera_for, camera_made_of, outlet_for, shared_topics
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.early import Early
-from edgerun.runtime.exchange import Exchange, made_of
-from edgerun.runtime.memory import share_arenas
-from edgerun.runtime.metrics import Metrics
+from edgerun.runtime.exchange.exchange import Exchange, made_of
+from edgerun.runtime.health.control import Control
+from edgerun.runtime.health.memory import share_arenas
+from edgerun.runtime.health.metrics import Metrics
+from edgerun.runtime.health.report import Report
+from edgerun.runtime.health.upkeep import Upkeep
+from edgerun.runtime.health.watch import Watch
+from edgerun.runtime.inference.detector import Detector, asked_fps
 from edgerun.runtime.places import claimed, control_socket, made_state_dir
 from edgerun.runtime.reload import Reload, from_before, from_file
-from edgerun.runtime.report import Report
 from edgerun.runtime.rollout import Rollout
-from edgerun.runtime.upkeep import Upkeep
-from edgerun.runtime.watch import Watch
 
 log = logging.getLogger(__name__)
 

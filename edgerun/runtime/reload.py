@@ -10,9 +10,9 @@ from pathlib import Path
 from edgerun.config import Config, load_isolated
 from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.models import ModelFile, resolve
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.detector import Detector, asked_fps
-from edgerun.runtime.pipelines import pipeline_for
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.cameras.pipelines import pipeline_for
+from edgerun.runtime.inference.detector import Detector, asked_fps
 from edgerun.runtime.rollout import Proof, prove
 
 

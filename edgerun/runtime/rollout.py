@@ -16,10 +16,10 @@ from edgerun.errors import EngineError
 from edgerun.models import ModelFile
 from edgerun.pipeline import Look
 from edgerun.records import dataclass
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.detector import Detector
-from edgerun.runtime.inquiry import Inquiry
-from edgerun.runtime.report import Report
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.health.report import Report
+from edgerun.runtime.inference.detector import Detector
+from edgerun.runtime.inference.inquiry import Inquiry
 from edgerun.types import Detections, Frame
 
 _FRAMES = 8

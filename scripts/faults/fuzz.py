@@ -17,8 +17,8 @@ from typing import Any
 
 from edgerun.config import problems
 from edgerun.errors import ConfigError
-from edgerun.runtime.commands import Commands
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.exchange.commands import Commands
+from edgerun.runtime.health.footprint import processes
 from edgerun.stages import Request
 from edgerun.topics import Topics
 from edgerun.types import Message

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from edgerun.runtime.memory import rss_mb
+from edgerun.runtime.health.memory import rss_mb
 from faults.proxy import Proxy
 from faults.row import Outcome, Row, Terms
 from faults.sender import TOPICS, Sender

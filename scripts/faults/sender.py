@@ -24,8 +24,8 @@ from typing import Any
 
 from edgerun.messages import status
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.health.footprint import processes
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.topics import Topics
 from edgerun.types import Event, Stamp, TrackedObject

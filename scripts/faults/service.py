@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from edgerun.runtime.memory import rss_mb
+from edgerun.runtime.health.memory import rss_mb
 from faults.row import Outcome, Row, Terms
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import accepted, camera, clip

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from edgerun.runtime.memory import rss_mb
+from edgerun.runtime.health.memory import rss_mb
 from faults.row import Outcome, Row, Terms
 from tests.daemon_process import CLIP, DaemonProcess
 from tests.outages import camera, clip

@@ -16,7 +16,7 @@ from edgerun.bench.machine import describe, sentence
 from edgerun.bench.processes import held_mb, spent
 from edgerun.bench.service import serving
 from edgerun.bench.workplace import Workplace, workplace
-from edgerun.runtime.footprint import processes
+from edgerun.runtime.health.footprint import processes
 
 HERE = Path(__file__).parent
 PEERS: dict[str, tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgerun.cli import health, main
-from edgerun.runtime.control import Control
+from edgerun.runtime.health.control import Control
 
 
 @pytest.fixture

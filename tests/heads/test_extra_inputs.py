@@ -11,7 +11,7 @@ from edgerun.config import ModelChoice
 from edgerun.heads.picodet import PicoDet, PicoDetOptions
 from edgerun.pipeline import Look
 from edgerun.regions import Region
-from edgerun.runtime.session import Session
+from edgerun.runtime.inference.session import Session
 from edgerun.types import Frame, ModelIO, TensorSpec
 from tests.engines import onnx_models as make
 

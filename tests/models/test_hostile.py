@@ -17,7 +17,7 @@ from edgerun.config import ModelChoice, engine
 from edgerun.engines.exported import read_exported
 from edgerun.errors import EdgerunError, ModelError
 from edgerun.models import resolve
-from edgerun.runtime.session import Session
+from edgerun.runtime.inference.session import Session
 from tests.engines import onnx_models as make
 from tests.shared_media import SHARED, needs_shared
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgerun.errors import ModelError
 from edgerun.models import ModelFile
 from edgerun.models.labels import from_metadata, parse_labels, read_labels
-from edgerun.runtime.engines import labels_of
+from edgerun.runtime.inference.engines import labels_of
 from edgerun.types import ModelIO, TensorSpec
 
 words = st.text(st.characters(categories=["L"]), min_size=1, max_size=8)

@@ -17,8 +17,8 @@ from edgerun.models import resolve
 from edgerun.models.catalogue import catalogue
 from edgerun.models.store import find, pull
 from edgerun.runtime import reload
-from edgerun.runtime.engines import candidates
-from edgerun.runtime.preference import key_of
+from edgerun.runtime.inference.engines import candidates
+from edgerun.runtime.inference.preference import key_of
 
 PARAM, WEIGHTS = b"7767517\n", b"\1\2\3\4"
 
@@ -61,7 +61,7 @@ def test_both_are_pulled_verified_and_told_of_as_one(store: Path, capsys: pytest
 
 
 def test_new_weights_are_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgerun.runtime.engines.installed", lambda name: name)
+    monkeypatch.setattr("edgerun.runtime.inference.engines.installed", lambda name: name)
     path = tmp_path / "door.xml"
     path.write_bytes(b"<net/>")
     with pytest.raises(ModelError, match=r"door\.bin is not there; it belongs beside door\.xml"):

@@ -7,10 +7,10 @@ from types import TracebackType
 from edgerun.config import ModelChoice
 from edgerun.models import resolve
 from edgerun.pipeline import Look
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.engines import candidates, head_chooser, labels_of
-from edgerun.runtime.inquiry import Inquiry, soon_loaded
-from edgerun.runtime.jobs import Job
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.engines import candidates, head_chooser, labels_of
+from edgerun.runtime.inference.inquiry import Inquiry, soon_loaded
+from edgerun.runtime.inference.jobs import Job
 from edgerun.worker.terms import Terms
 
 

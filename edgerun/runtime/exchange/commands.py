@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from edgerun import messages
 from edgerun.errors import EdgerunError
 from edgerun.records import dataclass
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.stages import Request
 from edgerun.topics import Topics, is_topic
 

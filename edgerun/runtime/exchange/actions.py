@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from edgerun.errors import EdgerunError
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.types import Event, Stamp
 
 

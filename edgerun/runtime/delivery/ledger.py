@@ -13,7 +13,7 @@ from uuid import UUID
 from edgerun.errors import SinkError
 from edgerun.messages import alert_body
 from edgerun.outbox import Entry, Outbox
-from edgerun.runtime.episodes import Episodes
+from edgerun.runtime.delivery.episodes import Episodes
 from edgerun.runtime.meters import AlertMeter
 from edgerun.types import Event
 

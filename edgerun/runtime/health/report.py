@@ -12,12 +12,12 @@ from typing import Any
 from edgerun import __version__
 from edgerun.messages import camera_state, iso, state
 from edgerun.records import dataclass
-from edgerun.runtime.camera_report import CameraReport
-from edgerun.runtime.delivery import Delivery, DeliveryCounts
-from edgerun.runtime.detector import Detector
-from edgerun.runtime.footprint import processes, pss_mb
-from edgerun.runtime.memory import rss_mb
-from edgerun.runtime.vitals import Vitals
+from edgerun.runtime.cameras.camera_report import CameraReport
+from edgerun.runtime.delivery.delivery import Delivery, DeliveryCounts
+from edgerun.runtime.health.footprint import processes, pss_mb
+from edgerun.runtime.health.memory import rss_mb
+from edgerun.runtime.health.vitals import Vitals
+from edgerun.runtime.inference.detector import Detector
 from edgerun.topics import Topics
 
 STARTED = time.time()

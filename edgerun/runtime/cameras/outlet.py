@@ -12,8 +12,8 @@ from edgerun.images import jpeg, to_bgr
 from edgerun.marks import draw
 from edgerun.messages import DetectionsFormat
 from edgerun.pipeline import Result
-from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.jobs import Job
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.inference.jobs import Job
 from edgerun.types import Event, Frame, Message
 
 

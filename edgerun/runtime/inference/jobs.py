@@ -12,7 +12,7 @@ from edgerun.images import TensorWriter
 from edgerun.pipeline import Look
 from edgerun.records import dataclass
 from edgerun.regions import Region
-from edgerun.runtime.reading import Reading
+from edgerun.runtime.inference.reading import Reading
 from edgerun.types import Detections, Fit
 
 _MOST_WRITERS = 4

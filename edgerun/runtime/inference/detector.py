@@ -7,10 +7,10 @@ import time
 from edgerun.config import Config, ModelChoice
 from edgerun.errors import EngineError
 from edgerun.models import ModelFile, resolve
-from edgerun.runtime.crew import Crew
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.engines import candidates, head_chooser, labels_of
-from edgerun.runtime.preference import Preference
+from edgerun.runtime.inference.crew import Crew
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.engines import candidates, head_chooser, labels_of
+from edgerun.runtime.inference.preference import Preference
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child
 from edgerun.worker.terms import Terms

@@ -17,13 +17,13 @@ from queue import Empty, SimpleQueue
 from edgerun import messages
 from edgerun.outbox import Outbox, OutboxOptions
 from edgerun.records import dataclass
-from edgerun.runtime.backlog import Backlog
-from edgerun.runtime.departures import GOODBYE_S, Departures
-from edgerun.runtime.episodes import Episodes
-from edgerun.runtime.ledger import Ledger
+from edgerun.runtime.delivery.backlog import Backlog
+from edgerun.runtime.delivery.departures import GOODBYE_S, Departures
+from edgerun.runtime.delivery.episodes import Episodes
+from edgerun.runtime.delivery.ledger import Ledger
+from edgerun.runtime.delivery.pictures import Pictures
+from edgerun.runtime.delivery.retained import Retained
 from edgerun.runtime.meters import AlertMeter
-from edgerun.runtime.pictures import Pictures
-from edgerun.runtime.retained import Retained
 from edgerun.stages import Copies, Request, Sink, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Event, Message

@@ -13,9 +13,9 @@ from edgerun.boxes import likeness
 from edgerun.errors import EdgerunError
 from edgerun.pipeline import Look
 from edgerun.records import dataclass
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.inquiry import Inquiry, soon_loaded
-from edgerun.runtime.jobs import Job
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.inquiry import Inquiry, soon_loaded
+from edgerun.runtime.inference.jobs import Job
 from edgerun.stages import Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO
 from edgerun.worker.terms import Candidate, Terms

@@ -7,8 +7,8 @@ from queue import Empty, SimpleQueue
 
 from edgerun.errors import EngineError
 from edgerun.pipeline import Look
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.jobs import Job, Lane
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.types import ModelIO
 
 _TICK_S = 0.2

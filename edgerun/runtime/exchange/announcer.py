@@ -13,7 +13,7 @@ from edgerun.folders import write_whole
 from edgerun.homeassistant import CameraView, discovery, platforms, withdrawal
 from edgerun.messages import occupancy
 from edgerun.records import dataclass
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.topics import Topics
 from edgerun.types import Message

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgerun.config import Config
-from edgerun.homeassistant import CameraView
-from edgerun.runtime.actions import CameraActions
-from edgerun.runtime.announcer import Announcer
-from edgerun.runtime.assembly import delivery_for
-from edgerun.runtime.broker import EmbeddedBroker
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.commands import Commands
-from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.report import Bulletin, Report
+from edgerun.homeassistant import CameraView, birth_topic
+from edgerun.messages import status
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.exchange.actions import CameraActions
+from edgerun.runtime.exchange.announcer import Announcer
+from edgerun.runtime.exchange.broker import EmbeddedBroker
+from edgerun.runtime.exchange.commands import Commands
+from edgerun.runtime.health.report import Bulletin, Report
+from edgerun.sinks.mqtt import MqttSink
+from edgerun.sinks.stdout import StdoutSink
 from edgerun.topics import Topics
 
 _BROKER_S = 5.0
@@ -34,7 +36,7 @@ class Exchange:
     ) -> None:
         self._broker = EmbeddedBroker(config.mqtt) if config.mqtt.embedded else None
         self.topics = Topics(config.mqtt.prefix, config.device)
-        self.delivery = delivery_for(config, self.topics, state_dir / "outbox.db", before)
+        self.delivery = _delivery_for(config, self.topics, state_dir / "outbox.db", before)
         self._bulletin = Bulletin(self.topics, self.delivery)
         self._announcer = Announcer(self.topics, config.mqtt, self.delivery, state_dir / "announced.json")
         actions = CameraActions(cameras, self.delivery, reload)
@@ -59,6 +61,19 @@ class Exchange:
         self.delivery.close(drain_s)
         if self._broker is not None:
             self._broker.close()
+
+
+def _delivery_for(config: Config, topics: Topics, outbox: Path, before: Delivery | None = None) -> Delivery:
+    """To the broker, and as lines to the standard output where that is asked for; with the alerts of ``before``."""
+    birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
+    will, heard = status(topics, online=False), (topics.status, *filter(None, [birth]))
+    commands = (topics.command("+"),) if config.mqtt.verbs else ()
+    sink = MqttSink(config.mqtt, config.device, will, heard, as_published=commands)
+    copies = [StdoutSink(config.stdout)] if config.stdout else []
+    cameras = config.enabled_cameras.keys()
+    return Delivery(
+        topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth, cameras=cameras, before=before
+    )
 
 
 def made_of(config: Config) -> tuple[object, ...]:

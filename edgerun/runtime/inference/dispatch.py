@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 
 from edgerun.errors import EdgerunError
 from edgerun.pipeline import Look
-from edgerun.runtime.jobs import Ask, Job, Lane
-from edgerun.runtime.reading import Reading, of_one_picture
-from edgerun.runtime.seat import Seat
-from edgerun.runtime.turns import Turns
+from edgerun.runtime.inference.jobs import Ask, Job, Lane
+from edgerun.runtime.inference.reading import Reading, of_one_picture
+from edgerun.runtime.inference.seat import Seat
+from edgerun.runtime.inference.turns import Turns
 from edgerun.stages import Head
 from edgerun.types import ModelIO
 from edgerun.worker.nurse import Child, Nurse

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgerun.config.upkeep import MetricsOptions
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.delivery import Delivery
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.health.report import Report
 from edgerun.runtime.meters import Meters
-from edgerun.runtime.report import Report
 
 if TYPE_CHECKING:
-    from edgerun.runtime.metrics_server import MetricsServer
+    from edgerun.runtime.health.metrics_server import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Metrics:
         if self.meters is None:
             return
         try:
-            from edgerun.runtime.metrics_server import MetricsServer, page_writer
+            from edgerun.runtime.health.metrics_server import MetricsServer, page_writer
 
             self._server = MetricsServer(options, page_writer(self._latest, self.meters))
         except ImportError:

@@ -12,12 +12,12 @@ from functools import partial
 from edgerun.images import luma
 from edgerun.messages import CameraState
 from edgerun.pipeline import Pipeline
-from edgerun.runtime.camera_report import CameraReport, CameraTerms
-from edgerun.runtime.capture import Capture
-from edgerun.runtime.dispatch import Dispatcher
-from edgerun.runtime.jobs import Job, Lane
+from edgerun.runtime.cameras.camera_report import CameraReport, CameraTerms
+from edgerun.runtime.cameras.capture import Capture
+from edgerun.runtime.cameras.outlet import Outlet
+from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.runtime.meters import FrameMeter
-from edgerun.runtime.outlet import Outlet
 from edgerun.stages import Source
 from edgerun.types import Frame
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgerun.pipeline import FLOOR_SCORE
-from edgerun.runtime.jobs import Ask
-from edgerun.runtime.reading import Reading
+from edgerun.runtime.inference.jobs import Ask
+from edgerun.runtime.inference.reading import Reading
 from edgerun.worker.terms import IN_FLIGHT, SLOTS
 from edgerun.worker.wire import Slots
 from edgerun.worker.worker import Worker

@@ -12,9 +12,9 @@ from edgerun import messages
 from edgerun.errors import SinkError
 from edgerun.outbox import Entry
 from edgerun.records import dataclass
-from edgerun.runtime.backlog import Backlog
-from edgerun.runtime.ledger import Ledger
-from edgerun.runtime.retained import Retained
+from edgerun.runtime.delivery.backlog import Backlog
+from edgerun.runtime.delivery.ledger import Ledger
+from edgerun.runtime.delivery.retained import Retained
 from edgerun.stages import Sink, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message

@@ -13,7 +13,7 @@ from edgerun.devices import installed, processor
 from edgerun.hashing import sha256
 from edgerun.models import ModelFile
 from edgerun.notes import Notes
-from edgerun.runtime.trial import Verdict, ranking, try_out
+from edgerun.runtime.inference.trial import Verdict, ranking, try_out
 from edgerun.stages import Head
 from edgerun.types import ModelIO
 from edgerun.worker.terms import Candidate

@@ -72,7 +72,7 @@ class EmbeddedBroker:
 
     def _serve(self) -> str:
         """Run one process to its end; why it ended."""
-        command = [sys.executable, "-m", "edgerun.runtime.broker_process"]
+        command = [sys.executable, "-m", "edgerun.runtime.exchange.broker_process"]
         pipe = subprocess.PIPE
         with (
             deaf(),

@@ -10,10 +10,10 @@ from pathlib import Path
 from edgerun.config import Config, load_isolated
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.fallback import StartRecord
-from edgerun.runtime.memory import give_back, guard_engines, overgrown
-from edgerun.runtime.vitals import Vitals, VitalsWatch
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.health.fallback import StartRecord
+from edgerun.runtime.health.memory import give_back, guard_engines, overgrown
+from edgerun.runtime.health.vitals import Vitals, VitalsWatch
 from edgerun.worker.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from edgerun.regions import Budget
-from edgerun.runtime.jobs import Ask, Job, Lane
+from edgerun.runtime.inference.jobs import Ask, Job, Lane
 
 _BURST_S = 0.5
 """The inferences of so many seconds may come at once, or two; those of one frame always may."""

@@ -1,37 +1,20 @@
-"""The daemon's parts, made from its configuration."""
+"""A camera's parts, made from the daemon's configuration."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 
 from edgerun.config import CameraOptions, Config
-from edgerun.homeassistant import birth_topic
-from edgerun.messages import DetectionsFormat, occupancy, snapshot, status
-from edgerun.runtime.camera import Camera
-from edgerun.runtime.camera_report import CameraTerms
-from edgerun.runtime.delivery import Delivery
-from edgerun.runtime.detector import Detector
-from edgerun.runtime.outlet import Outlet
-from edgerun.runtime.pipelines import pipeline_for
-from edgerun.sinks.mqtt import MqttSink
-from edgerun.sinks.stdout import StdoutSink
+from edgerun.messages import DetectionsFormat, occupancy, snapshot
+from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.cameras.camera_report import CameraTerms
+from edgerun.runtime.cameras.outlet import Outlet
+from edgerun.runtime.cameras.pipelines import pipeline_for
+from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.inference.detector import Detector
 from edgerun.stages import Feed
 from edgerun.topics import Topics, sharing
-
-
-def delivery_for(config: Config, topics: Topics, outbox: Path, before: Delivery | None = None) -> Delivery:
-    """To the broker, and as lines to the standard output where that is asked for; with the alerts of ``before``."""
-    birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
-    will, heard = status(topics, online=False), (topics.status, *filter(None, [birth]))
-    commands = (topics.command("+"),) if config.mqtt.verbs else ()
-    sink = MqttSink(config.mqtt, config.device, will, heard, as_published=commands)
-    copies = [StdoutSink(config.stdout)] if config.stdout else []
-    cameras = config.enabled_cameras.keys()
-    return Delivery(
-        topics, sink, outbox, config.outbox, copies=copies, birth_topic=birth, cameras=cameras, before=before
-    )
 
 
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:

@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 from edgerun.config.upkeep import MetricsOptions
-from edgerun.runtime.figures import figures
+from edgerun.runtime.health.figures import figures
+from edgerun.runtime.health.report import Report
 from edgerun.runtime.meters import Meters
-from edgerun.runtime.report import Report
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

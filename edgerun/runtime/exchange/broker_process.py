@@ -33,7 +33,7 @@ async def _serve(settings: dict[str, Any]) -> int:
     broker = Broker(
         {
             "listeners": {"default": {"type": "tcp", "bind": settings["bind"]}},
-            "plugins": {"edgerun.runtime.broker_login.Login": login},
+            "plugins": {"edgerun.runtime.exchange.broker_login.Login": login},
         }
     )
     try:

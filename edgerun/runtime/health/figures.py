@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from edgerun import __version__
+from edgerun.runtime.health.report import STARTED, Report
 from edgerun.runtime.meters import BOUNDS_S, AlertMeter, FrameMeter, Histogram, Meters
-from edgerun.runtime.report import STARTED, Report
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

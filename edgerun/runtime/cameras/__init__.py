@@ -1,0 +1,1 @@
+"""Each camera from its capture to what is told of it."""

@@ -1,0 +1,1 @@
+"""What the daemon and its subscribers say to one another beside alerts and detections."""

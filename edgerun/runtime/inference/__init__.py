@@ -1,0 +1,1 @@
+"""Which frame goes to which engine next, and its answer back: live cameras, stills and trials alike."""
