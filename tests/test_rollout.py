@@ -146,6 +146,23 @@ def test_an_accelerator_that_is_not_there_is_no_reason_to_go_back(models: Path) 
         assert rollout(daemon)["state"] == "watched"
 
 
+def test_what_befell_the_model_before_is_no_reason_to_go_back(models: Path) -> None:
+    """Its engine died once, perhaps weeks ago."""
+    wanted: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"gate": bare(clip())}}
+    other = {"path": str(models / "other.tflite"), "labels": str(models / "person.txt")}
+    with DaemonProcess(models / "daemon", wanted) as daemon:
+        daemon.ready()
+        (pid,) = wait_for(daemon.engines, 10, daemon.log)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: daemon.engines() not in ([], [pid]), 10, daemon.log)
+        wait_for(lambda: daemon.health()["workers"][0]["restarts"] == 1, 10, daemon.log)
+        daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": other})
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: daemon.said("the configuration was reloaded"), 40, daemon.log)
+        assert rollout(daemon)["reason"] == ""
+        assert rollout(daemon)["state"] == "watched"
+
+
 def test_a_batch_counts_for_all_its_pictures() -> None:
     """The trial shows one frame after another, and each takes as long as a full batch."""
     with dispatching(batch=4, delay_s=0.2) as dispatcher:

@@ -183,6 +183,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._watch_over()
+        self._watch_rollout()  # before a switch, after which the report is still of the model before
         if self._reload is not None and self._reload.done:
             self._switch(self._reload)
             self._reload = None
@@ -191,7 +192,6 @@ class Daemon:
             self._notifier.reloading()
             read = partial(from_file, self._path)
             self._reload = Reload(read, self._config, self._detector, self._cameras)
-        self._watch_rollout()
 
     def _watch_rollout(self) -> None:
         """Go back to the configuration before, when a new model serves badly."""
