@@ -358,6 +358,23 @@ def test_a_refused_alert_is_no_delivered_alert(tmp_path: Path) -> None:
         delivery.close(2.0)
 
 
+def test_a_message_too_large_for_the_broker_is_refused_and_costs_no_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mosquitto says so with a reason that MQTT does not list for such an answer."""
+    with Mosquitto(tmp_path / "mosquitto", settings="allow_anonymous true\nmessage_size_limit 2000") as broker:
+        subscriber = Subscriber(broker.port, "edgerun/#")
+        delivery = deliver(tmp_path, broker.port)
+        delivery.retain(Message("edgerun/pi/state", b"x" * 3000, 1, True))
+        delivery.accept(event(1))
+        found = counts(delivery, refused=1, delivered=1)
+        assert found.connected and found.connects == 1
+        assert "sent to edgerun/pi/state: the broker says a message was too large" in caplog.text
+        wait_for(lambda: subscriber.seqs() == [1], 20, "it has come")
+        subscriber.close()
+        delivery.close(2.0)
+
+
 def test_what_gives_way_at_the_cap_is_named_and_no_longer_waits(tmp_path: Path, broker: Mosquitto) -> None:
     """While the broker is away, more comes at once than the outbox can hold: each alert is about a crowd."""
     subscriber = Subscriber(broker.port, "edgerun/pi/porch/#", name="logbook")

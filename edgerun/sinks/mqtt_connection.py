@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
+from edgerun.sinks._answers import client_type
 from edgerun.sinks._late import put_off
 from edgerun.sinks.mqtt_endpoint import Endpoint, tls_context, tune
 from edgerun.sinks.mqtt_packets import connect_properties, publish_packet, publish_properties
@@ -68,12 +69,11 @@ class Connection:
         put_off("urllib.request")  # paho wants it for proxies, which are PySocks' matter
         put_off("hashlib")  # for websockets
         put_off("ssl", SSLWantReadError=_NeverError, SSLWantWriteError=_NeverError)  # to ask whether an error is TLS's
-        from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
         endpoint = self._endpoint
         version = MQTTProtocolVersion.MQTTv5 if endpoint.v5 else MQTTProtocolVersion.MQTTv311
-        client = Client(
+        client = client_type()(
             CallbackAPIVersion.VERSION2,
             endpoint.client_id,
             clean_session=None if endpoint.v5 else True,
@@ -279,7 +279,7 @@ class Connection:
     ) -> None:
         self._end = self._end or words.lost(reason.value, str(reason), flags.is_disconnect_packet_from_server)
 
-    def _on_publish(self, _: Client, __: object, mid: int, reason: ReasonCode, ___: Properties) -> None:
+    def _on_publish(self, client: Client, _: object, mid: int, reason: ReasonCode, __: Properties) -> None:
         token = self._tokens.pop(mid, None)
         if token is None:
             return
@@ -288,7 +288,7 @@ class Connection:
             verdict = "refused"
         elif reason.value == _NO_SUBSCRIBERS:
             verdict = "unclaimed"
-        self._listener.answered(token, verdict, str(reason))
+        self._listener.answered(token, verdict, words.answer(getattr(client, "unlisted", 0), str(reason)))
 
     def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         found = message.properties

@@ -96,6 +96,11 @@ def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:
     return SinkError(said, retriable=code in _RETRY_SOON)
 
 
+def answer(code: int, reason: str) -> str:
+    """What a broker answered to a message."""
+    return _REASONS.get(code, reason)
+
+
 def lost(code: int, reason: str, from_broker: bool) -> str:
     """Why a connection ended."""
     if from_broker:
