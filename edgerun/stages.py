@@ -123,8 +123,8 @@ class Sink(Protocol):
         ...
 
     def offer(self, message: Message, token: int, session: int) -> bool:
-        """Send so that ``answered(token, ...)`` follows, unless the connection goes first. False when the session
-        is over."""
+        """Send so that ``answered(token, ...)`` follows, unless the connection goes first: with QoS 0 as soon as it is
+        sent, as nothing more is known of it. False when the session is over, or takes nothing just now."""
         ...
 
     def reconnect(self, reason: str) -> None:

@@ -375,6 +375,21 @@ def test_a_message_too_large_for_the_broker_is_refused_and_costs_no_connection(
         delivery.close(2.0)
 
 
+def test_a_picture_too_large_for_the_broker_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not tried over and over without a word, and a smaller one comes."""
+    with Mosquitto(tmp_path / "mosquitto", settings="allow_anonymous true\nmax_packet_size 2000") as broker:
+        subscriber = Subscriber(broker.port, "edgerun/pi/porch/#")
+        delivery = deliver(tmp_path, broker.port)
+        delivery.accept(event(1), lambda: b"\xff\xd8" * 1500)
+        counts(delivery, refused=1, connected=True)
+        assert "sent to edgerun/pi/porch/snapshot: it is larger than the 2000 bytes" in caplog.text
+        delivery.accept(event(2), lambda: b"\xff\xd8 small")
+        wait_for(lambda: subscriber.retained().get(TOPICS.snapshot("porch")) == b"\xff\xd8 small", 20, "a picture")
+        assert counts(delivery, delivered=2, refused=1).connects == 1
+        subscriber.close()
+        delivery.close(2.0)
+
+
 def test_what_gives_way_at_the_cap_is_named_and_no_longer_waits(tmp_path: Path, broker: Mosquitto) -> None:
     """While the broker is away, more comes at once than the outbox can hold: each alert is about a crowd."""
     subscriber = Subscriber(broker.port, "edgerun/pi/porch/#", name="logbook")

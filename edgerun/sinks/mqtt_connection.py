@@ -207,6 +207,11 @@ class Connection:
         if not self._fits(message):
             self._listener.answered(token, "refused", f"it is larger than the {self._largest} bytes the broker takes")
             return True
+        if not message.qos:
+            sent = self.send(message)
+            if sent:
+                self._listener.answered(token, "taken", "")
+            return sent
         with self._lock:
             mid = self._publish(message) if self._has_written_rest() else None
             if mid is not None:

@@ -129,11 +129,9 @@ class Departures:
                 return
 
     def _offer_retained(self, message: Message, now: float) -> bool:
-        sent = self._offer(message, None, now) if message.qos else self._sink.send(message)
+        sent = self._offer(message, None, now)
         if not sent:
             self._retained.again(message)
-        elif not message.qos:  # all that is known of it
-            self._retained.arrived(message)
         return sent
 
     def _offer_alert(self, now: float) -> bool:
