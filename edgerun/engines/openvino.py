@@ -76,14 +76,13 @@ class Openvino:
         compiled = self._compile(network, options)
         self._request = compiled.create_infer_request()
         ports = [
-            TensorSpec(_name(port, i), _dimensions(port), port.element_type.to_dtype().name)
-            for i, port in enumerate(compiled.inputs)
+            TensorSpec(name, _dimensions(port), port.element_type.to_dtype().name)
+            for name, port in zip(_names(network.inputs, "input"), compiled.inputs, strict=True)
         ]
         inputs = picture_first(ports)
         self._order = [ports.index(spec) for spec in inputs]
-        outputs = settled(
-            self.infer, inputs, [(_name(port, i), _dimensions(port)) for i, port in enumerate(compiled.outputs)]
-        )
+        names = _names(network.outputs, "output")
+        outputs = settled(self.infer, inputs, list(zip(names, map(_dimensions, compiled.outputs), strict=True)))
         refuse_unscaled(outputs)
         self.io = ModelIO(inputs, outputs, _metadata(network, model))
 
@@ -133,9 +132,10 @@ def _dimensions(port: Any) -> tuple[int, ...]:
     return tuple(OPEN if n.is_dynamic else n.get_length() for n in port.partial_shape)
 
 
-def _name(port: Any, place: int) -> str:
-    """Its shortest name: converters add further ones."""
-    return min(port.names, key=len, default=f"output_{place}")
+def _names(ports: Sequence[Any], kind: str) -> list[str]:
+    """Their shortest names in the network as it was read: compiling merges operations, and adds the names of those that
+    went before to a port's own."""
+    return [min(port.names, key=len, default=f"{kind}_{place}") for place, port in enumerate(ports)]
 
 
 def _metadata(network: Any, model: Path) -> dict[str, str]:

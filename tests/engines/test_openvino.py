@@ -42,6 +42,16 @@ def test_open_dimensions_are_settled_and_metadata_is_told(tmp_path: Path, option
     engine.close()
 
 
+def test_outputs_bear_the_names_that_the_file_gives_them(tmp_path: Path, options: OpenvinoOptions) -> None:
+    """Compiling puts the last steps in another order, and the name of one stands beside the output's own then."""
+    steps = [("GlobalMaxPool", "picture", "5"), ("Flatten", "5", "7"), ("Sigmoid", "7", "largest")]
+    nodes = [make.node(step, [before], [after]) for step, before, after in steps]
+    content = make.model(nodes, [make.value("picture", [1, 3, 6, 8])], [make.value("largest", [1, 3])])
+    engine = Openvino(options, saved(tmp_path, content))
+    assert [spec.name for spec in engine.io.outputs] == ["largest"]
+    assert engine.infer([PICTURE])[0] == pytest.approx(1 / (1 + np.exp([[-1, -2, -3]])), abs=1e-3)
+
+
 def test_several_pictures_are_looked_at_at_once(tmp_path: Path, options: OpenvinoOptions) -> None:
     engine = Openvino(replace(options, batch=2), saved(tmp_path, make.pooling(["batch", 3, "height", "width"])))
     assert engine.io.inputs[0].shape == (2, 3, 6, 8)
