@@ -349,11 +349,13 @@ def test_a_refused_alert_is_no_delivered_alert(tmp_path: Path) -> None:
         delivery = deliver(tmp_path, broker.port)
         delivery.accept(event(1))
         wait_for(lambda: delivery.snapshot().refused > 0, 20, "refused")
-        assert counts(delivery, depth=1, delivered=0).connected
+        refused = counts(delivery, depth=1, delivered=0)
+        assert refused.connected and "sent to edgerun/pi/porch/alerts: Not authorized" in refused.refusal
         rules.write_text("topic readwrite edgerun/#\n")
         os.kill(broker.pid, signal.SIGHUP)
         subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
         wait_for(lambda: subscriber.seqs() == [1], 20, "it has come")
+        counts(delivery, delivered=1, refusal="")
         subscriber.close()
         delivery.close(2.0)
 

@@ -38,7 +38,7 @@ _COMMANDS = 100
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What the state tells of the delivery; ``error`` and ``outbox_error`` are empty while all is well.
+    """What the state tells of the delivery; ``error``, ``refusal`` and ``outbox_error`` are empty while all is well.
 
     ``depth`` counts alerts that are not delivered, ``unclaimed`` those of them that the broker took with nobody
     listening, ``unsaved`` those that are only in memory because the disk failed. ``lost`` events never became alerts.
@@ -58,6 +58,7 @@ class DeliveryCounts:
     connected: bool = False
     degraded: bool = False
     error: str = "not connected yet"
+    refusal: str = ""
     outbox_error: str = ""
 
 
@@ -353,6 +354,7 @@ class Delivery:
             connected=departures.connected,
             degraded=bool(ledger.trouble),
             error=departures.error,
+            refusal=departures.refusal,
             outbox_error=ledger.trouble,
         )
 

@@ -58,6 +58,8 @@ class Departures:
         self._refused: dict[str, Message] = {}
         """Retained ones, by topic."""
         self._refused_again_at = 0.0
+        self._unwanted: dict[str, str] = {}
+        """Where the newest alert was refused, and why, by topic."""
         self._token = 0
         self._window = 0
         self._session = 0
@@ -72,6 +74,11 @@ class Departures:
     @property
     def idle(self) -> bool:
         return not (self._flights or self._answers)
+
+    @property
+    def refusal(self) -> str:
+        """Why alerts do not get through though there is a connection; empty: they do."""
+        return next((_refusal(topic, reason) for topic, reason in self._unwanted.items()), "")
 
     def start(self, window: int, session: int) -> None:
         """A connection is up: whoever listens there may know nothing yet, or be about to come back as well."""
@@ -88,6 +95,7 @@ class Departures:
         self._flights.clear()
         self._answers.clear()
         self._refused.clear()
+        self._unwanted.clear()
         self._backlog.lost()
 
     def tick(self, now: float) -> None:
@@ -188,11 +196,15 @@ class Departures:
                 self._refused[topic] = flight.message
             if (topic, reason) not in self._refusals:
                 self._refusals.add((topic, reason))
-                log.error("the broker does not take what is sent to %s: %s", topic, reason)
+                log.error("%s", _refusal(topic, reason))
         else:
             self._retained.arrived(flight.message)
         if flight.entry is None:
             return
+        if verdict == "refused":
+            self._unwanted[flight.message.topic] = reason
+        else:
+            self._unwanted.pop(flight.message.topic, None)
         now = time.monotonic()
         self._round_trip_s += (now - flight.since - self._round_trip_s) * _SMOOTHING
         self._backlog.answered(flight.entry.camera, token, verdict, now)
@@ -213,3 +225,7 @@ class Departures:
             self._offer(messages.status(self._topics, online=False), None, until)
         while self._flights and (left := until - time.monotonic()) > 0:
             work_inbox(left)
+
+
+def _refusal(topic: str, reason: str) -> str:
+    return f"the broker does not take what is sent to {topic}: {reason}"

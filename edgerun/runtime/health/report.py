@@ -23,7 +23,7 @@ from edgerun.topics import Topics
 STARTED = time.time()
 _REPEAT_S, _SOON_S = 60.0, 10.0
 _STALE_S = 5.0
-_FREE_TEXT = ("reason", "error", "fallback", "previous_end", "wrong", "command")
+_FREE_TEXT = ("reason", "error", "fallback", "previous_end", "wrong", "command", "refusal")
 """Endings of the keys whose values are sentences."""
 
 
@@ -171,6 +171,8 @@ class Report:
             wrong.append("the outbox cannot be written")
         if not self.delivery.connected:
             wrong.append(f"not connected to the broker: {self.delivery.error}")
+        elif self.delivery.refusal:
+            wrong.append(self.delivery.refusal)
         return wrong
 
 
