@@ -51,8 +51,9 @@ reference as a JSON Schema for editors. `configs/` has whole examples and a samp
 - A path may begin with `~`, the home of the user that edgerun runs as.
 - Names of the device, cameras, zones and lines are 1 to 32 of `a-z`, `0-9`, `_` and `-`.
 - Refused: more than 256 KB, more than 32 levels, YAML anchors, aliases and tags, duplicate keys, NaN and infinity.
-- SIGHUP (`systemctl reload edgerun`) reads the file again. Cameras of which it tells nothing new go on
-  meanwhile; a file with mistakes changes nothing.
+- SIGHUP (`systemctl reload edgerun`) reads the file again. Zones, rules and all else about how a camera is
+  looked at change while it stays connected; another source, `fps` or model opens it anew. A file with mistakes changes
+  nothing.
 """
 TITLES = {
     "sources": "Sources: `source: {type: ...}` of a camera",

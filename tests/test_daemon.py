@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgerun.schemas import PAYLOADS
-from tests.daemon_process import MODEL, NOBODY, DaemonProcess, wait_for
+from tests.daemon_process import CLIP, MODEL, NOBODY, DaemonProcess, wait_for
 from tests.outages import Durations, Outages, camera, clip
 from tests.servers import RtspServer, needs_rtsp_server
 from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto, write_passwords
@@ -353,7 +353,7 @@ def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -
         awake = camera(clip(), rules=[{"name": "night", "when": "enter", "zone": "path", "schedule": "20:00-06:00"}])
         reload(daemon, config(broker.port, left=awake))
         reload(daemon, {**config(broker.port, left=awake), "place": {"timezone": "Asia/Tokyo"}})
-        wait_for(lambda: daemon.said("cameras started again: left") == 2, 5, daemon.log)
+        wait_for(lambda: daemon.said("cameras started again: none; looked at anew: left") == 2, 5, daemon.log)
         assert daemon.health()["reload_error"] == ""
         wait_for(lambda: subscriber.on("/right/state")[-1].payload == b"", 5, "the retained state taken back")
         assert daemon.stop() == 0
@@ -383,7 +383,7 @@ def test_cameras_go_on_when_only_the_way_out_changes(tmp_path: Path, broker: Mos
         wanted |= {"device": "porch", "stdout": {}, "place": {"timezone": "Asia/Tokyo"}}
         wanted["mqtt"] |= {"client_id": "another", "keepalive_s": 30}
         reload(daemon, wanted)
-        assert daemon.said("cameras started again: none") == 2
+        assert daemon.said("cameras started again: none; looked at anew: none") == 2
         subscriber.wait("edgerun/porch/gate/detections", 10)
         subscriber.wait("edgerun/porch/gate/all/person", 10)
         assert {found.json["state"] for found in subscriber.on("/gate/state") if found.payload} <= {"offline", "ok"}
@@ -399,6 +399,40 @@ def test_cameras_go_on_when_only_the_way_out_changes(tmp_path: Path, broker: Mos
         assert [alert["type"] for alert in told if alert["rule"] == "somebody"] == ["start", "end"]
         assert daemon.stop() == 0
         assert not daemon.said("Traceback")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+@needs_rtsp_server
+def test_a_camera_keeps_its_connection_while_it_is_tuned(tmp_path: Path, broker: Mosquitto) -> None:
+    """Who draws zones and writes rules sees at once what they do: nothing is opened anew, what began by a rule that is
+    gone ends, and so does what was told of a zone that is gone."""
+    everywhere = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    with RtspServer(CLIP) as server, Subscriber(broker.port) as subscriber:
+        source = {"type": "rtsp", "url": server.url}
+        before = camera(source, zones={"old": everywhere}, rules=[count_in("old")], lines={})
+        after = camera(source, zones={"new": everywhere}, rules=[count_in("new")], lines={}, labels=["person"])
+        with DaemonProcess(tmp_path / "daemon", config(broker.port, gate=before)) as daemon:
+            daemon.ready()
+            start = subscriber.wait("/gate/alerts", 20, zone="old", type="start")
+            subscriber.wait("/gate/old/person", 10)
+            tuned = time.monotonic()
+            reload(daemon, config(broker.port, gate=after))
+            assert daemon.said("cameras started again: none; looked at anew: gate")
+            end = subscriber.wait("/gate/alerts", 10, zone="old", type="end")
+            assert end.json["alert"] == start.json["alert"]
+            subscriber.wait("/gate/alerts", 20, tuned, zone="new", type="start")
+            wait_for(lambda: subscriber.on("/gate/old/person")[-1].payload == b"", 10, "the zone that is gone")
+            assert subscriber.on("/gate/new/person", tuned)
+            assert subscriber.states("gate")[-1] == "ok"
+            assert not set(subscriber.states("gate", tuned)) - {"ok"}
+            assert daemon.health()["cameras"]["gate"]["reconnects"] == 0
+            assert daemon.stop() == 0
+            assert not daemon.said("Traceback")
+
+
+def count_in(zone: str) -> dict[str, Any]:
+    return {"name": f"somebody in {zone}", "when": "count", "zone": zone, "at_least": 1}
 
 
 def reload(daemon: DaemonProcess, wanted: dict[str, Any] | str) -> None:

@@ -153,6 +153,24 @@ def test_a_live_lane_keeps_the_newest_frame_and_counts_what_it_passed_over() -> 
     assert lane.dropped == 7
 
 
+def test_a_lane_makes_way_once_nothing_of_it_is_on_its_way() -> None:
+    """What waits for the engine is passed over: a limit of inferences might let it wait for ever."""
+    shelf = Shelf()
+    lane = Lane("live", 1.0, shelf.put)
+    with dispatching() as dispatcher:
+        dispatcher.add(lane)
+        pid = dispatcher.workers[0].pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        for seq in range(3):
+            dispatcher.offer(lane, look("live", seq))
+        assert not dispatcher.makes_way(lane)
+        assert lane.dropped == 1
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: dispatcher.makes_way(lane), PATIENCE_S)
+    assert shelf.frames == [0, 1]
+
+
 def test_held_frames_finish_without_the_engine_and_never_displace_one_that_waits_for_it() -> None:
     shelf = Shelf()
     lane = Lane("live", 1.0, shelf.put)

@@ -30,7 +30,7 @@ from edgerun.runtime.health.vitals import read
 from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.stages import Source
-from edgerun.types import Frame
+from edgerun.types import Event, Frame, Stamp
 from tests.daemon_process import NOBODY, DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.test_dispatch import frame
@@ -59,6 +59,12 @@ class Taker:
 
     def __init__(self) -> None:
         self.taken: list[int] = []
+        self.busy = 0
+        """So many more times frames are on their way."""
+
+    def makes_way(self, lane: Lane) -> bool:
+        self.busy -= 1
+        return self.busy < 0
 
     def add(self, lane: Lane) -> None: ...
 
@@ -69,6 +75,9 @@ class Taker:
 
     def look(self, frame: Frame) -> Look:
         return Look(frame, ())
+
+    def end(self) -> list[Event]:
+        return [Event("enter", "visitor", "end", 7, Stamp("porch", 0, 0.0, 0.0, 1, 1))]
 
 
 def looked_after(source: Callable[[], Source], taker: Taker, terms_for: Callable[[float], CameraTerms]) -> Camera:
@@ -120,6 +129,38 @@ def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
     porch.join(5)
     assert taker.taken == [2, 4, 6, 8, 10]
     assert porch.report().dropped["heat"] == 5
+
+
+def test_a_camera_goes_on_by_another_pipeline_when_no_frame_of_before_is_on_its_way() -> None:
+    """What began by the one before is ended, once; and the new one hears how often the camera is looked at."""
+
+    class Six:
+        def frames(self) -> Iterator[Frame]:
+            for n in range(1, 7):
+                if n == 3:
+                    taker.busy = 2
+                    porch.look_by(cast(Pipeline, following))
+                yield frame("porch", n)
+
+        def close(self) -> None: ...
+
+    class Following(Taker):
+        def look(self, frame: Frame) -> Look:
+            self.taken.append(frame.stamp.seq)
+            return super().look(frame)
+
+    taker, following = Taker(), Following()
+    told: list[Event] = []
+    porch = looked_after(Six, taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
+    porch.outlet = cast(Outlet, SimpleNamespace(tell=told.extend))
+    porch.set_fps(3)
+    porch.start()
+    porch.join(5)
+    assert taker.taken == [1, 2, 5, 6]
+    assert following.taken == [5, 6]
+    assert [event.episode for event in told] == [7]
+    assert following.fps == 3
+    assert porch.report().dropped["late"] == 2
 
 
 @pytest.mark.parametrize("fps", [0.1, 0.2, 5.0, 30.0])

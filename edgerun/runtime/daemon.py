@@ -20,11 +20,10 @@ from types import FrameType
 from edgerun import logs
 from edgerun.config import Config, load_isolated, secrets_of
 from edgerun.errors import ConfigError, ModelError
-from edgerun.homeassistant import CameraView
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
-from edgerun.runtime.cameras.assembly import camera_for, camera_made_of, outlet_for, shared_topics
-from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.cameras.assembly import difference
+from edgerun.runtime.cameras.fleet import Fleet
 from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.early import Early
 from edgerun.runtime.exchange.exchange import Exchange, made_of
@@ -68,11 +67,9 @@ class Daemon:
         """The model is loaded and the cameras are started."""
         self._ready = False
         self._started = time.monotonic()
-        self._cameras: dict[str, Camera] = {}
+        self._fleet = Fleet(_DRAIN_S)
         self._metrics = Metrics(lambda: self._latest)
         self._rollout = Rollout()
-        self._shared: dict[str, tuple[str, ...]] = {}
-        """What was said of each camera's labels last."""
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then return the exit status.
@@ -99,7 +96,7 @@ class Daemon:
             self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
             self._metrics.apply(self._config.metrics)
             if self._wait_for_model():
-                self._adopt(self._config.enabled_cameras)
+                self._start_cameras()
                 self._serving = True
                 gc.freeze()
                 self._supervise()
@@ -124,13 +121,12 @@ class Daemon:
         self._redactor = logs.set_up(config.log, secrets_of(config))
 
     def _new_exchange(self, before: Delivery | None = None) -> Exchange:
-        return Exchange(self._config, self._state_dir, lambda: self._cameras, self._ask_reload, before)
+        return Exchange(self._config, self._state_dir, lambda: self._fleet.running, self._ask_reload, before)
 
     def _renew_exchange(self) -> None:
         """While cameras go on: what they tell waits for the new one from before the old one closes."""
         old, new = self._exchange, self._new_exchange(self._exchange.delivery)
-        for name, camera in self._cameras.items():
-            camera.go_on_through(outlet_for(name, self._detector, new.topics, new.delivery))
+        self._fleet.tell_through(self._detector, new.topics, new.delivery)
         old.close(_DRAIN_S)
         new.start()
         self._exchange = new
@@ -146,32 +142,10 @@ class Daemon:
             self._watch_over()
         return True
 
-    def _adopt(self, wanted: Collection[str], paused: Collection[str] = ()) -> None:
-        """Close the cameras that are not wanted, start those that are missing; ``paused`` ones stay so."""
-        _end([self._cameras.pop(name) for name in self._cameras.keys() - wanted])
+    def _start_cameras(self, paused: Collection[str] = ()) -> None:
         exchange = self._exchange
-        for name in wanted:
-            if name not in self._cameras:
-                self._cameras[name] = camera_for(self._config, name, self._detector, exchange.topics, exchange.delivery)
-                self._metrics.attach(self._cameras, exchange.delivery)
-                self._cameras[name].paused = name in paused
-                self._cameras[name].start()
-                self._warn_of_shared_topics(name)
-
-    def _warn_of_shared_topics(self, name: str) -> None:
-        shared = shared_topics(self._config, name, self._detector)
-        if shared != self._shared.get(name, ()):
-            for words in shared:
-                log.warning("%s", words)
-        self._shared[name] = shared
-
-    def _views(self) -> dict[str, CameraView]:
-        """What subscribers are told of the cameras that there are."""
-        wanted = self._config.cameras
-        return {
-            name: CameraView(camera.counts, {rule.when for rule in wanted[name].rules}, {*wanted[name].zones})
-            for name, camera in self._cameras.items()
-        }
+        self._fleet.start(self._config, self._detector, exchange.topics, exchange.delivery, paused)
+        self._metrics.attach(self._fleet.running, exchange.delivery)
 
     # Watching over
 
@@ -191,11 +165,11 @@ class Daemon:
             self._reload_asked = False
             self._notifier.reloading()
             read = partial(from_file, self._path)
-            self._reload = Reload(read, self._config, self._detector, self._cameras)
+            self._reload = Reload(read, self._config, self._detector, self._fleet.running)
 
     def _watch_rollout(self) -> None:
         """Go back to the configuration before, when a new model serves badly."""
-        reason = self._rollout.wrong(self._latest, sum(camera.looks for camera in self._cameras.values()))
+        reason = self._rollout.wrong(self._latest, sum(camera.looks for camera in self._fleet.running.values()))
         if reason and self._reload is None and (before := self._rollout.before) is not None:
             log.error("the new model is taken back: %s", reason)
             self._rollout.reason = reason
@@ -210,8 +184,8 @@ class Daemon:
             self._notifier.watchdog()
         sound = self._ready and not self._latest.stalled_loops and not any(self._detector.dispatcher.reasons)
         self._detector.keep_up(any(camera.overloaded for camera in self._latest.cameras.values()))
-        self._upkeep.tick(self._cameras.values(), self._detector.dispatcher.workers, sound=sound)
-        self._exchange.tell(self._latest, self._views() if self._ready else None)
+        self._upkeep.tick(self._fleet.running.values(), self._detector.dispatcher.workers, sound=sound)
+        self._exchange.tell(self._latest, self._fleet.views(self._config) if self._ready else None)
 
     def _get_ready(self) -> str:
         """What to tell the service manager when it has just become ready: the first frame went through the engine; but
@@ -219,14 +193,14 @@ class Daemon:
         if self._ready:
             return ""
         waited_s = time.monotonic() - self._started
-        if any(camera.inferred for camera in self._cameras.values()):
+        if any(camera.inferred for camera in self._fleet.running.values()):
             self._ready = True
             note_load(self._path, pickle.dumps(self._detector.dispatcher.workers[0].candidate.load))
             log.info("looking: first frame after %.1f s", waited_s)
             return "looking"
-        if self._serving and (not self._cameras or waited_s > _READY_ANYWAY_S):
+        if self._serving and (not self._fleet.running or waited_s > _READY_ANYWAY_S):
             self._ready = True
-            return "no frame from any camera yet" if self._cameras else "no camera is enabled"
+            return "no frame from any camera yet" if self._fleet.running else "no camera is enabled"
         self._notifier.extend(2 * _TICK_S + 10)
         return ""
 
@@ -240,7 +214,7 @@ class Daemon:
     def _assess(self) -> Report:
         return Report(
             detector=self._detector,
-            cameras={name: camera.report() for name, camera in self._cameras.items()},
+            cameras={name: camera.report() for name, camera in self._fleet.running.items()},
             delivery=self._exchange.delivery.snapshot(),
             stalled_loops=self._watch.stuck(),
             reload_error=self._reload_error,
@@ -277,30 +251,34 @@ class Daemon:
             self._rollout.switched(reload.detector, reload.proof, way_back)
         self._set_up(reload.config)
         wanted = self._config.enabled_cameras
-        self._exchange.delivery.cameras = self._cameras.keys() & wanted.keys()  # those to come it may never know
+        self._exchange.delivery.cameras = self._fleet.running.keys() & wanted.keys()  # those to come it may never know
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
-        self._metrics.attach(self._cameras, self._exchange.delivery)
         if before.state_dir != self._config.state_dir:
             log.warning("state_dir is taken over when the daemon is started the next time")
-        same = {
-            name
-            for name in self._cameras
-            if reload.detector is None and camera_made_of(self._config, name) == camera_made_of(before, name)
-        }
-        paused = [name for name, camera in self._cameras.items() if camera.paused]
-        self._adopt(same)
-        if reload.detector is not None:
+        started, anew = self._renew(before, reload.detector)
+        gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are
+        log.info("the configuration was reloaded; cameras started again: %s; looked at anew: %s", started, anew)
+        self._notifier.ready("looking")
+
+    def _renew(self, before: Config, detector: Detector | None) -> tuple[str, str]:
+        """Make anew what the configuration changed, and all cameras for a ``detector`` that is new. Which cameras were
+        started, and which look another way."""
+        now, wanted = self._config, self._config.enabled_cameras
+        changes = {} if detector else {name: difference(name, before, now) for name in self._fleet.running}
+        kept = {name for name, what in changes.items() if what != "camera"}
+        paused = [name for name, camera in self._fleet.running.items() if camera.paused]
+        self._fleet.keep(kept)
+        if detector is not None:
             self._detector.close()
-            self._detector = reload.detector
-        if made_of(before) != made_of(self._config):
+            self._detector = detector
+        if made_of(before) != made_of(now):
             self._renew_exchange()
         self._exchange.delivery.cameras = wanted.keys()
-        self._adopt(wanted, paused)
-        gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are
-        started = ", ".join(sorted(wanted.keys() - same)) or "none"
-        log.info("the configuration was reloaded; cameras started again: %s", started)
-        self._notifier.ready("looking")
+        self._start_cameras(paused)
+        anew = {name for name in kept if changes[name] == "pipeline"}
+        self._fleet.look_anew(anew, now, self._detector)
+        return _listed(wanted.keys() - kept), _listed(anew)
 
     # Ending
 
@@ -322,7 +300,7 @@ class Daemon:
     def _take_down(self) -> None:
         self._notifier.stopping()
         self._metrics.close()
-        _end(self._cameras.values())
+        self._fleet.keep(())
         for part in ("_detector", "_control"):
             if hasattr(self, part):
                 getattr(self, part).close()
@@ -330,12 +308,5 @@ class Daemon:
             self._exchange.close(_DRAIN_S)
 
 
-def _end(cameras: Iterable[Camera]) -> None:
-    """Close cameras side by side; one that hangs is left behind."""
-    cameras = list(cameras)
-    for camera in cameras:
-        camera.close()
-    until = time.monotonic() + _DRAIN_S
-    for camera in cameras:
-        camera.join(max(0.0, until - time.monotonic()))
-        camera.end()
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

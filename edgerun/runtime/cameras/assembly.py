@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
+from typing import Literal
 
 from edgerun.config import CameraOptions, Config
 from edgerun.messages import DetectionsFormat, occupancy, snapshot
+from edgerun.pipeline import PipelineOptions
 from edgerun.runtime.cameras.camera import Camera
 from edgerun.runtime.cameras.camera_report import CameraTerms
 from edgerun.runtime.cameras.outlet import Outlet
@@ -15,6 +17,9 @@ from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.inference.detector import Detector
 from edgerun.stages import Feed
 from edgerun.topics import Topics, sharing
+
+_PIPELINE = {field.name for field in fields(PipelineOptions)} - {"fps"}
+"""Options of a camera that its source knows nothing of."""
 
 
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:
@@ -33,10 +38,17 @@ def camera_for(config: Config, name: str, detector: Detector, topics: Topics, de
     )
 
 
-def camera_made_of(config: Config, name: str) -> object:
-    """What of a configuration a camera depends on, but for the model; None where there is to be none."""
-    options = config.enabled_cameras.get(name)
-    return options and (options, config.place if any(rule.schedule for rule in options.rules) else None)
+def difference(name: str, before: Config, now: Config) -> Literal["nothing", "pipeline", "camera"]:
+    """What of a camera must be made anew where only this differs: all of it, or just how its frames are looked at."""
+    was, wanted = before.enabled_cameras.get(name), now.enabled_cameras.get(name)
+    if was is None or wanted is None:
+        return "camera"
+    by_name = {field.name for field in fields(CameraOptions) if getattr(was, field.name) != getattr(wanted, field.name)}
+    if before.place != now.place and any(rule.schedule for rule in wanted.rules):
+        by_name.add("place")
+    if by_name <= _PIPELINE and not (by_name and wanted.lossless):
+        return "pipeline" if by_name else "nothing"
+    return "camera"
 
 
 def outlet_for(name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Outlet:

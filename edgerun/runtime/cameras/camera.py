@@ -59,6 +59,7 @@ class Camera:
         """Called with each frame that is looked at, on the capture's thread."""
         self._capture = Capture(name, build_source, fps, self._take, partial(self._enter, "offline"))
         self._pipeline = pipeline
+        self._following: Pipeline | None = None
         self._dispatcher = dispatcher
         self._terms_for, self._terms = terms_for, terms_for(fps)
         self._asked_fps = fps
@@ -113,6 +114,10 @@ class Camera:
             self.outlet = outlet
 
         self._dispatcher.between(self._lane, change)
+
+    def look_by(self, pipeline: Pipeline) -> None:
+        """Go on with another one, for which no frame of before is on its way: from one of the next frames on."""
+        self._following = pipeline
 
     def set_score(self, score: float) -> None:
         """Begin tracks with, and tell of, what has at least this score."""
@@ -182,6 +187,9 @@ class Camera:
             self._enter("frozen", f"the same picture for {self._terms.frozen_s:g} s")
         else:
             self._enter("ok", "")
+        if self._following is not None and not self._change_over(self._following):
+            self._lane.dropped += 1
+            return
         if self._half_fps and self.captured % 2:
             self._spared += 1
             return
@@ -191,6 +199,15 @@ class Camera:
         if self.meter is not None:
             self.meter.looked.observe(time.monotonic() - frame.stamp.captured)
         self._dispatcher.offer(self._lane, look)
+
+    def _change_over(self, pipeline: Pipeline) -> bool:
+        """Whether it could be done; what began by the one before ends."""
+        if not self._dispatcher.makes_way(self._lane):
+            return False
+        self.outlet.tell(self._pipeline.end())
+        self._pipeline, self._following = pipeline, None
+        self._pace()
+        return True
 
     def _is_frozen(self, frame: Frame) -> bool:
         """True when a coarse grid of the luma has not changed by one bit for long: no sensor is that quiet."""

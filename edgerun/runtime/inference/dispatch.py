@@ -165,6 +165,12 @@ class Dispatcher:
         else:
             self._drain(lane)
 
+    def makes_way(self, lane: Lane) -> bool:
+        """Pass over the lane's frame that waits; whether none is on its way any more."""
+        with self._state:
+            self._turns.pass_over(lane)
+            return not lane.in_order
+
     def between(self, lane: Lane, change: Callable[[], None]) -> None:
         """Change what finishes a lane's frames while none is being finished."""
         with lane.finishing:

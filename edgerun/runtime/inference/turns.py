@@ -70,6 +70,11 @@ class Turns:
         """Let these come first."""
         self._again.extend(asks)
 
+    def pass_over(self, lane: Lane) -> None:
+        """Forget the frame that waits."""
+        lane.dropped += lane.waiting is not None
+        lane.waiting = None
+
     def in_line(self) -> int:
         """How many regions could be asked for now."""
         begun = sum(len(lane.sending.look.regions) - lane.sending.sent for lane in self._lanes if lane.sending)
