@@ -132,7 +132,7 @@ def test_half_the_frames_rest_while_it_is_hot(release: threading.Event) -> None:
 
 
 def test_a_camera_goes_on_by_another_pipeline_when_no_frame_of_before_is_on_its_way() -> None:
-    """What began by the one before is ended, once; and the new one hears how often the camera is looked at."""
+    """What began by the one before is ended, once; and the new one hears what was commanded meanwhile."""
 
     class Six:
         def frames(self) -> Iterator[Frame]:
@@ -154,12 +154,13 @@ def test_a_camera_goes_on_by_another_pipeline_when_no_frame_of_before_is_on_its_
     porch = looked_after(Six, taker, lambda fps: CameraTerms(stalled_s=10, frozen_s=0))
     porch.outlet = cast(Outlet, SimpleNamespace(tell=told.extend))
     porch.set_fps(3)
+    porch.set_score(0.7)
     porch.start()
     porch.join(5)
     assert taker.taken == [1, 2, 5, 6]
     assert following.taken == [5, 6]
     assert [event.episode for event in told] == [7]
-    assert following.fps == 3
+    assert (following.fps, following.score) == (3, 0.7)
     assert porch.report().dropped["late"] == 2
 
 
