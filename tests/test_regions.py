@@ -248,6 +248,17 @@ def test_who_stands_still_is_shown_whole_when_due_wherever_other_crops_end(motio
     assert world.tracks.track_id.tolist() == [1]
 
 
+@pytest.mark.parametrize("goes_at", [20.0, 20.5, 21.0, 21.5])
+def test_who_stood_and_walks_on_is_the_same_where_motion_is_not_known(goes_at: float) -> None:
+    """There are far more parts than can be looked at in half a second, and most of them are empty."""
+    world = World()
+    for number in range(240):
+        x = 674 + 32 * max(0, number / 10 - goes_at)
+        world.step(number / 10, boxes_of([x, 80, x + 20, 130], [200, 400, 220, 450], [1000, 600, 1020, 650]), None)
+    assert sorted(world.tracks.track_id.tolist()) == [1, 2, 3]
+    assert world.holds(np.array([x, 80, x + 20, 130], np.float32))
+
+
 def test_a_new_arrival_comes_before_those_known() -> None:
     """With one inference per frame, new motion is looked at before the ten objects that are followed."""
     planner = RegionPlanner(RegionOptions(per_frame=1, sweep_s=1000), MODEL)

@@ -27,7 +27,7 @@ LEARN_S = 0.5
 LATE_S = 0.5
 """Parts that waited twice as long as they should get one crop this often before all else."""
 BLIND_S = 0.5
-"""Where motion is not known, every part is looked at this often, as far as the budget goes."""
+"""Where motion is not known, what stands still is looked at this often, then every part, as far as the budget goes."""
 AGAIN_S = 0.5
 """Where a track ended is looked at this often for a while."""
 CLEAR_ENOUGH = 0.6
@@ -116,8 +116,7 @@ class RegionPlanner:
         return [Region(self._canvas.whole, "frame")]
 
     def _plan_crops(self, motion: Motion | None, tracks: Tracks, allowed: int, now: float) -> list[Region]:
-        blind = motion is None or motion.settling
-        wait = BLIND_S if blind else self._options.sweep_s
+        wait = BLIND_S if _blind(motion) else self._options.sweep_s
         late = self._looked.oldest(now) > 2 * self._options.sweep_s and now - self._swept_at > LATE_S
         interests, reasons = self._interests(motion, tracks, now)
         crops = choose(interests, self._canvas, allowed - late, whole_allowed=self._options.mode == "auto")
@@ -172,7 +171,7 @@ class RegionPlanner:
         waited[followed] = np.maximum(waited[followed], self._rest.waited)  # a crop may have cut it
         still = (np.ones(len(missed), np.bool_), self._rest.still, settled, np.zeros(len(moved), np.bool_))
         rest = np.concatenate(still)
-        due_s = np.full(len(boxes), options.recheck_s)
+        due_s = np.full(len(boxes), min(options.recheck_s, BLIND_S) if _blind(motion) else options.recheck_s)
         due_s[: len(missed)] = min(options.recheck_s, AGAIN_S)
         filling = self._filling(boxes)
         if len(moved):  # the box may be a part of the object, or several objects
@@ -221,6 +220,11 @@ class RegionPlanner:
         self._held[seq] = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
         for old in list(self._held)[:-_MOST_HELD]:  # in one step, as ``merge`` takes some of them meanwhile
             self._held.pop(old, None)
+
+
+def _blind(motion: Motion | None) -> bool:
+    """Whether anything may have moved without a word."""
+    return motion is None or motion.settling
 
 
 def _whole_within(boxes: F32, regions: Sequence[Region], frame: tuple[int, int]) -> Mask:
