@@ -129,6 +129,24 @@ def test_a_connection_that_comes_about_after_the_end_is_given_up(monkeypatch: py
     broker.close()
 
 
+def test_a_refused_subscription_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody would know otherwise why commands do nothing."""
+    broker = StrictBroker(secret="cmd/")
+    topics = Topics("edgerun", "pi")
+    sink, diary = MqttSink(MqttOptions(port=broker.port), "pi", None, (topics.status,), (topics.command("+"),)), Diary()
+    sink.open(diary)
+    for reason in ("a first time", "and again"):
+        assert diary.news.get(timeout=10) == "connected"
+        assert sink.offer(Message(topics.state, b"{}", 1), 1, sink._session)
+        assert diary.news.get(timeout=10) == "1 taken"  # the answers to what was asked before it are here, too
+        sink.reconnect(reason)
+        assert diary.news.get(timeout=10) == reason
+    said = [record.message for record in caplog.records if "hear" in record.message]
+    assert said == ["MQTT: the broker does not let us hear what comes at edgerun/pi/cmd/+: Not authorized"]
+    sink.close()
+    broker.close()
+
+
 def test_nothing_listens() -> None:
     assert "nothing listens at 127.0.0.1:1" in first_news(port=1)
 

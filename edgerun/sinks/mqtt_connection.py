@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
@@ -45,14 +46,27 @@ class _NeverError(Exception):
 class Connection:
     """``open``, then ``serve`` until it ends, then ``drop``: in one thread. The rest from any thread.
 
-    ``rouser`` is written to when ``serve`` must look up from its wait for the other end of it.
+    ``rouser`` is written to when ``serve`` must look up from its wait for the other end of it; ``denied`` is told each
+    subscription that the broker refuses, and why.
     """
 
-    def __init__(self, endpoint: Endpoint, session: int, listener: SinkListener, rouser: socket.socket) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        session: int,
+        listener: SinkListener,
+        rouser: socket.socket,
+        denied: Callable[[str, str], None],
+    ) -> None:
         self._endpoint = endpoint
         self._session = session
         self._listener = listener
         self._rouser = rouser
+        self._denied = denied
+        self._asked: dict[int, str] = {}
+        """Subscriptions, by the number of the packet that asks for them."""
+        self._refusals: list[tuple[str, str]] = []
+        """Of them, and why."""
         self._lock = threading.Lock()
         self._client = self._new_client()
         self._up = False
@@ -88,6 +102,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
 
@@ -137,6 +152,8 @@ class Connection:
                     roused.recv(4096)
             self._turn(*ready.values())
             self._after_connack()
+            while self._refusals:
+                self._denied(*self._refusals.pop())
             if not self._up and time.monotonic() - opened > _CONNACK_S:
                 raise words.silent(self._endpoint.host, self._endpoint.port)
         if not self._up and self._connack is None and self._end in ("", words.LOST):
@@ -178,9 +195,10 @@ class Connection:
             for topics, flagged in ((self._endpoint.subscriptions, False), (self._endpoint.as_published, True)):
                 for topic in topics:
                     if self._endpoint.v5:
-                        self._client.subscribe(topic, options=SubscribeOptions(1, retainAsPublished=flagged))
+                        _, mid = self._client.subscribe(topic, options=SubscribeOptions(1, retainAsPublished=flagged))
                     else:
-                        self._client.subscribe(topic, 1)
+                        _, mid = self._client.subscribe(topic, 1)
+                    self._asked[mid or 0] = topic
         self._up = True
         self._listener.connected(getattr(properties, "ReceiveMaximum", 65535), self._session)
 
@@ -294,6 +312,10 @@ class Connection:
         elif reason.value == _NO_SUBSCRIBERS:
             verdict = "unclaimed"
         self._listener.answered(token, verdict, words.answer(getattr(client, "unlisted", 0), str(reason)))
+
+    def _on_subscribe(self, _: Client, __: object, mid: int, reasons: list[ReasonCode], ___: Properties) -> None:
+        topic = self._asked.pop(mid, "")
+        self._refusals += [(topic, str(reason)) for reason in reasons if reason.is_failure]
 
     def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         found = message.properties

@@ -12,10 +12,12 @@ RECEIVE_MAXIMUM = 5
 class StrictBroker:
     """Acknowledges only when its patience (20 ms without a packet) is over, so that a client fills its window.
 
-    After taking the connection it reads nothing until ``reading`` is set.
+    After taking the connection it reads nothing until ``reading`` is set. It refuses subscriptions to what has
+    ``secret`` in its name.
     """
 
-    def __init__(self, *, reading: bool = True) -> None:
+    def __init__(self, *, reading: bool = True, secret: str = "nothing") -> None:
+        self._secret = secret.encode()
         self.reading = threading.Event()
         if reading:
             self.reading.set()
@@ -58,7 +60,8 @@ class StrictBroker:
                     unanswered.append(body[2 + size : 4 + size])
                     self.most_unanswered = max(self.most_unanswered, len(unanswered))
             elif kind >> 4 == 8:
-                connection.sendall(b"\x90\x04" + body[:2] + b"\x00\x01")
+                verdict = b"\x87" if self._secret in body else b"\x01"
+                connection.sendall(b"\x90\x04" + body[:2] + b"\x00" + verdict)
             elif kind >> 4 == 12:
                 connection.sendall(b"\xd0\x00")
 
