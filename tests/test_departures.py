@@ -22,6 +22,7 @@ class Desk:
     def __init__(self) -> None:
         self.unanswered: list[int] = []
         self.offered: list[Message] = []
+        self.given_up: list[str] = []
 
     def offer(self, message: Message, token: int, session: int) -> bool:
         self.unanswered.append(token)
@@ -31,6 +32,9 @@ class Desk:
     def send(self, message: Message) -> bool:
         self.offered.append(message)
         return True
+
+    def reconnect(self, reason: str) -> None:
+        self.given_up.append(reason)
 
     def body(self, entry: Entry) -> bytes:
         return b'{"seq":%d' % entry.seq
@@ -62,6 +66,26 @@ def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
         for token in answered:
             departures.answered(token, "taken", "")
     assert fewest <= widest <= most
+
+
+def test_a_disk_that_stalls_is_not_laid_to_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit may take half a minute; what is sent after it has waited for nobody yet."""
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
+    monkeypatch.setattr("edgerun.runtime.delivery.departures.time", clock)
+    desk: Any = Desk()
+    backlog = Backlog()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, backlog, Retained())
+    departures.start(65535, 1)
+    backlog.add([Entry("porch", 1, b"")])
+    turn_began = now[0]
+    now[0] += 25
+    departures.fill(turn_began)
+    departures.tick(now[0])
+    assert (len(desk.unanswered), desk.given_up) == (1, [])
+    now[0] += 11
+    departures.tick(now[0])
+    assert len(desk.given_up) == 1
 
 
 @pytest.mark.parametrize("verdict", ["taken", "unclaimed"])

@@ -112,7 +112,7 @@ class Departures:
     def fill(self, now: float) -> None:
         """Put as much in flight as the window takes: alerts first, but a quarter of it is for retained messages, and
         somebody waits for answers."""
-        while self._answers and len(self._flights) < self._window and self._offer(self._answers[0], None, now):
+        while self._answers and len(self._flights) < self._window and self._offer(self._answers[0], None):
             self._answers.popleft()
         others = sum(flight.entry is None for flight in self._flights.values())
         share = max(max(1, self._window // 4) - others, 0)
@@ -120,7 +120,7 @@ class Departures:
         self._fill_with_alerts(now, min(self._window - share, alerts))
         while share > 0 and len(self._flights) < self._window:
             message = self._retained.take()
-            if message is None or not self._offer_retained(message, now):
+            if message is None or not self._offer_retained(message):
                 break
             share -= message.qos
             alerts += message.qos
@@ -136,8 +136,8 @@ class Departures:
             if not self._offer_alert(now):
                 return
 
-    def _offer_retained(self, message: Message, now: float) -> bool:
-        sent = self._offer(message, None, now)
+    def _offer_retained(self, message: Message) -> bool:
+        sent = self._offer(message, None)
         if not sent:
             self._retained.again(message)
         return sent
@@ -156,14 +156,15 @@ class Departures:
             return True
         wall = time.time()
         message = messages.alert(self._topics, entry.camera, body, published=wall, replayed=entry.offered)
-        if self._offer(message, entry, now):
+        if self._offer(message, entry):
             return True
         self._backlog.unsent(entry)
         return False
 
-    def _offer(self, message: Message, entry: Entry | None, now: float) -> bool:
+    def _offer(self, message: Message, entry: Entry | None) -> bool:
         self._token += 1
-        self._flights[self._token] = _Flight(entry, message, now)  # first, as the answer may be fast
+        since = time.monotonic()  # the turn may have begun long ago, before a commit that the disk held up
+        self._flights[self._token] = _Flight(entry, message, since)  # first, as the answer may be fast
         if not self._sink.offer(message, self._token, self._session):
             del self._flights[self._token]
             return False
@@ -222,7 +223,7 @@ class Departures:
         self._flights.clear()
         self._backlog.lost()
         if self._window:
-            self._offer(messages.status(self._topics, online=False), None, until)
+            self._offer(messages.status(self._topics, online=False), None)
         while self._flights and (left := until - time.monotonic()) > 0:
             work_inbox(left)
 
