@@ -94,6 +94,13 @@ def test_what_can_go_away_has_the_processor_behind_it(
     assert [one for one, _ in served_by(tmp_path / file, name, **options)] == wanted
 
 
+def test_what_is_built_on_the_device_is_given_time(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    model = resolve("", str(tmp_path / "m.onnx"))
+    chosen = engine("tensorrt"), engine("onnx", providers=("tensorrt", "cpu")), engine("onnx", providers=("cuda",))
+    assert [candidates(model, one)[0].builds for one in chosen] == [True, True, False]
+
+
 def test_a_file_of_an_unknown_kind_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "model.h5").write_bytes(b"model")
     with pytest.raises(ModelError, match=r"model\.h5 is of a kind that no engine runs"):

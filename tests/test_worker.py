@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -143,6 +144,13 @@ def test_an_inference_that_waited_for_another_has_its_whole_deadline() -> None:
             worker.submit(slot)
         assert [heard.replies.get(timeout=PATIENCE_S).reason for _ in (0, 1)] == ["", ""]
         assert worker.restarts == 0
+
+
+def test_what_is_built_for_the_device_has_the_time_for_it() -> None:
+    """Ended halfway it would begin anew each time, and never serve."""
+    with working(replace(candidate(delay_s=1.0), builds=True), terms=Terms(start_s=0.3)) as (_, heard):
+        loaded(heard)
+        assert heard.losses.empty()
 
 
 def test_a_refused_inference_is_a_reason_not_a_restart() -> None:

@@ -148,7 +148,8 @@ class ModelChoice:
     deadline_s: Annotated[float, Interval(gt=0, le=600)] = 5.0
     """An inference that takes longer counts as hung: its process is killed and started again."""
     start_s: Annotated[float, Interval(gt=0, le=3600)] = 60.0
-    """The longest that loading the model may take."""
+    """The longest that loading the model may take. TensorRT, which builds its engine on the device at the first start,
+    has half an hour where this is less."""
 
     def __post_init__(self) -> None:
         if self.labels and not self.path:

@@ -133,7 +133,7 @@ class Daemon:
 
     def _wait_for_model(self) -> bool:
         """True once it is loaded, False when told to stop before. Raises EngineError or ModelError."""
-        until = time.monotonic() + self._config.model.start_s
+        until = time.monotonic() + self._detector.start_s
         while self._detector.dispatcher.wait_loaded(_STARTING_TICK_S) is None:
             if self._stopping or self._crash is not None:
                 return False

@@ -71,7 +71,7 @@ class Reload:
 
     def _load(self, config: Config, running: Detector, cameras: Mapping[str, Camera] | None) -> None:
         self.detector = Detector(config.model, asked_fps(config))
-        self.detector.wait(config.model.start_s)
+        self.detector.wait(self.detector.start_s)
         if cameras is None or config.model.rollout == "force":
             return
         self.proof = prove(self.detector, running, cameras, asked_fps(config))

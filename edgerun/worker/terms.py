@@ -11,14 +11,19 @@ SLOTS = IN_FLIGHT + 1
 """One more for the outputs that are being decoded."""
 
 
+BUILDING_S = 1800.0
+"""What building for the device may take: some minutes on a small one, a quarter of an hour for a large model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An engine that may serve, in words and as what a child needs. What a ``detachable`` one runs on can go away: an
-    accelerator, a server."""
+    accelerator, a server. One that ``builds`` makes what it runs for this device, at its first start."""
 
     name: str
     load: Load
     detachable: bool = False
+    builds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,7 @@ class Terms:
     start_s: float = 60.0
     retry_primary_s: float = 60.0
     spare: bool = False
+
+    def patience_s(self, one: Candidate) -> float:
+        """How long a candidate's start may take. One that is ended while it builds has to begin anew."""
+        return max(self.start_s, BUILDING_S) if one.builds else self.start_s

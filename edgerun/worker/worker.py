@@ -189,8 +189,9 @@ class Worker:
             while (io := starting.process.loaded(_TICK_S)) is None:
                 self.progress += 1
                 waited_s = time.monotonic() - starting.began
-                if self._closed.is_set() or waited_s > self._terms.start_s:
-                    raise EngineError(f"loading took longer than {self._terms.start_s:g} s", retriable=True)
+                patience_s = self._terms.patience_s(self._candidates[starting.index])
+                if self._closed.is_set() or waited_s > patience_s:
+                    raise EngineError(f"loading took longer than {patience_s:g} s", retriable=True)
                 following = self._choice.later() if waited_s > _PATIENCE_S and self._aside is None else None
                 if following is not None:
                     self.fallback_reason = f"{self.candidate.name} is still being loaded"
@@ -260,9 +261,9 @@ class Worker:
         try:
             self._aside = self._aside or self._launcher.start(better)
             if self._aside.process.loaded(0.0) is None:
-                if now - self._aside.began < self._terms.start_s:
+                if now - self._aside.began < (patience_s := self._terms.patience_s(self._candidates[better])):
                     return False
-                raise EngineError(f"loading took longer than {self._terms.start_s:g} s", retriable=True)
+                raise EngineError(f"loading took longer than {patience_s:g} s", retriable=True)
         except EdgerunError as error:
             log.info("engine %s is not back yet: %s", self._candidates[better].name, error)
             self._choice.not_back(better, retriable=error.retriable, now=now)

@@ -29,9 +29,12 @@ class Detector:
         head_for = head_chooser(self.model, choice.head)
         most = min(asked_fps, choice.per_second or asked_fps)
         self._crew = Crew(choice.workers, engines[0], most, self.model.sha256)
+        terms = Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare)
+        self.start_s = max(map(terms.patience_s, engines))
+        """How long to wait until it serves."""
         self.dispatcher = Dispatcher(
             engines,
-            Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare),
+            terms,
             self._crew.count,
             head_for,
             early,
@@ -52,7 +55,7 @@ class Detector:
     @property
     def io(self) -> ModelIO:
         """What was loaded first, also while its process is down. Raises as ``wait`` does."""
-        return self._io or self.wait(self.choice.start_s)
+        return self._io or self.wait(self.start_s)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -70,7 +70,8 @@ def _is_for_corals(path: Path) -> bool:
 def _candidate(one: Chosen[Engine], path: Path) -> Candidate:
     detachable = _can_go_away(one)
     limit = 0 if detachable else PROCESSOR_MEMORY_MB  # drivers map what is not memory
-    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS, limit), detachable)
+    builds = one.type == "tensorrt" or "tensorrt" in getattr(one.options, "providers", ())
+    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS, limit), detachable, builds)
 
 
 def _can_go_away(one: Chosen[Engine]) -> bool:

@@ -20,16 +20,17 @@ class Session:
     def __init__(self, choice: ModelChoice) -> None:
         model = resolve(choice.name, choice.path, choice.labels)
         engines = candidates(model, choice.engine)
+        terms = Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, retry_primary_s=0)  # no change halfway
         self._dispatcher = Dispatcher(
             engines,
-            Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, retry_primary_s=0),  # no change halfway
+            terms,
             workers=1,
             head_for=head_chooser(model, choice.head),
         )
         self._inquiry = Inquiry(self._dispatcher)
         self._dispatcher.start()
         try:
-            self.io = soon_loaded(self._dispatcher, choice.start_s, len(engines) + 1)
+            self.io = soon_loaded(self._dispatcher, max(map(terms.patience_s, engines)), len(engines) + 1)
         except BaseException:
             self.close()
             raise

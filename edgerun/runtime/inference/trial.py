@@ -145,7 +145,7 @@ class _Contender:
         self._inquiry = Inquiry(self._dispatcher)
         self._dispatcher.start()
         try:
-            soon_loaded(self._dispatcher, start_s, failures=1)
+            soon_loaded(self._dispatcher, self._terms.patience_s(candidate), failures=1)
         except EdgerunError:
             self.close()
             raise
