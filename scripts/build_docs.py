@@ -48,7 +48,8 @@ reference as a JSON Schema for editors. `configs/` has whole examples and a samp
   `[ ]` it needs quotes.
 - Any single value may also be `{env: NAME}`, an environment variable, or `{file: NAME}`, a file in systemd's
   credentials directory, beside the configuration, or at a path from `/` or `~`. Use these for passwords.
-- A path may begin with `~`, the home of the user that edgerun runs as.
+- A path may begin with `~`, the home of the user that edgerun runs as. One that is not whole, such as `model.tflite`,
+  counts from the folder that edgerun is started in: the service starts in `/`, so write whole paths for it.
 - Names of the device, cameras, zones and lines are 1 to 32 of `a-z`, `0-9`, `_` and `-`.
 - Refused: more than 256 KB, more than 32 levels, YAML anchors, aliases and tags, duplicate keys, NaN and infinity.
 - SIGHUP (`systemctl reload edgerun`) reads the file again. Zones, rules and all else about how a camera is
