@@ -223,6 +223,11 @@ BAD: list[tuple[str | bytes, str]] = [
     (CAMERA + "a: b: c", ":4: file: is not valid YAML"),
     (CAMERA + "\tfps: 5", ":4: file: is not valid YAML: the line begins with a tab; indent with spaces alone"),
     (CAMERA + "    zones:\n    \ta: {}", ":5: file: is not valid YAML: the line begins with a tab"),
+    (CAMERA + "    fps:\u00a05\nmodel: {}", ":4: file: holds '\\xa0' (U+00A0), as copied text may"),
+    (CAMERA + "\u00a0\u00a0\u00a0\u00a0fps: 5", ":4: file: holds '\\xa0' (U+00A0)"),
+    (CAMERA + "    zones: {a:\u202f{}}", "zones: holds '\\u202f' (U+202F)"),
+    (CAMERA + "    labels: [\u201cperson\u201d]", ":4: cameras.porch.labels[0]: holds '\u201c' (U+201C)"),
+    (CAMERA + "mqtt: {host: 10.0.0.1\u200b}", ":4: mqtt.host: holds '\\u200b' (U+200B)"),
     (CAMERA + "model: [", ":5: file: is not valid YAML"),
     (CAMERA + "model: \x01", ":4: file: is not valid YAML: '\\x01' may not stand in a text file"),
     ("# " + "\xe4" * 99 + "\n" + CAMERA + "model: \x01\n\n\n", ":5: file: is not valid YAML: '\\x01'"),
@@ -605,3 +610,9 @@ def test_the_models_score_starts_tracks_where_the_tracker_is_not_told(told: floa
     )
     whole = Config(cameras={"gate": camera}, model=config.ModelChoice(score=0.3))
     assert pipeline_for(whole, "gate", ("person",), (300, 300)).score == starts
+
+
+@pytest.mark.parametrize("written", ["9.41\u202fPM.mp4", "\u00a0clip.mp4\u00a0", "'\u201cclip\u201d.mp4'"])
+def test_odd_blanks_and_quotation_marks_that_may_be_meant_are_taken(tmp_path: Path, written: str) -> None:
+    """As macOS names its recordings, and in quotes."""
+    assert told(tmp_path, CAMERA.replace("clip.mp4", written) + f"# \u201c\u00a0\u201d {written}\n") == []

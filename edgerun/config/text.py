@@ -2,7 +2,8 @@
 
 YAML 1.2 without its traps: every scalar stays the text that was written (the schema decides what it means, so
 ``no``, ``12:30`` and ``22:00-06:00`` surprise nobody), only an empty value and ``null`` are nothing. RefusedError: more
-than 256 KB, more than 32 levels, anchors, aliases, tags, duplicate keys, keys that other readers take for numbers.
+than 256 KB, more than 32 levels, anchors, aliases, tags, duplicate keys, keys that other readers take for numbers,
+blanks and quotation marks that are none to YAML.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ Loc: TypeAlias = tuple[str | int, ...]
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _NOT_TEXT = re.compile(r"[-+]?(\.?[0-9][0-9_.]*(e[-+]?[0-9]+)?|0[xo][0-9a-f]+|\.inf|\.nan)|true|false", re.IGNORECASE)
+
+_PASTED = re.compile("[\u00a0\u2000-\u200b\u202f\u2060\ufeff]|^[\u00ab\u00bb\u2018-\u201f]")
+"""Blanks of which YAML knows nothing, and at the beginning such quotation marks: as web pages and word processors have
+them."""
+_PASTED_VALUE = re.compile("^[\u200b\u2060\ufeff\u00ab\u00bb\u2018-\u201f]|[\u200b\u2060\ufeff]$")
+"""In a value blanks may well be meant: macOS writes the time in a file's name with such a one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +143,25 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> RefusedError:
             return RefusedError(
                 mark.line + 1, "is not valid YAML: the line begins with a tab; indent with spaces alone"
             )
+        first = min(mark.line, getattr(getattr(error, "context_mark", None), "line", mark.line))
+        for number, read in enumerate(text.splitlines()[first : mark.line + 1], first + 1):
+            _refuse_pasted(read.partition(" #")[0], number, "file")
         said = ", ".join(part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
         return RefusedError(mark.line + 1, f"is not valid YAML at column {mark.column + 1}: {said}")
     character = chr(getattr(error, "character", 0))  # its position would be in bytes or not, as the parser counts
     line = text.count("\n", 0, text.find(character)) + 1
     return RefusedError(line, f"is not valid YAML: {character!r} may not stand in a text file")
+
+
+def _refuse_pasted(written: str, line: int, path: str, pasted: re.Pattern[str] = _PASTED) -> None:
+    found = pasted.search(written)
+    if found:
+        raise RefusedError(
+            line,
+            f"holds {found[0]!r} (U+{ord(found[0]):04X}), as copied text may, which is a letter to YAML; type this "
+            "line's spaces and quotation marks anew, or put what is meant so in quotes",
+            path,
+        )
 
 
 @dataclass(slots=True)
@@ -188,6 +209,8 @@ class _Builder:
             self._key(top, event, line)
             return
         if isinstance(event, yaml.ScalarEvent):
+            if not event.style:
+                _refuse_pasted(event.value.strip(), line, self._here(), _PASTED_VALUE)
             null = not event.style and event.value in _NULLS
             self._add(Node(line, None if null else event.value))
             return
@@ -201,6 +224,8 @@ class _Builder:
         if not isinstance(event, yaml.ScalarEvent):
             raise RefusedError(line, "a key must be a text, not a list or a mapping", self._here())
         key = event.value
+        if not event.style:
+            _refuse_pasted(key, line, self._here())
         if not event.style and (key in _NULLS or _NOT_TEXT.fullmatch(key)):
             raise RefusedError(line, f"the key {key or 'with no name'} is not a text; write it in quotes", self._here())
         assert isinstance(top.node.value, dict)
