@@ -100,7 +100,7 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
         return "ssd" if _are_measures(io) else None
     if len(shapes) == 2 and ranks == [3, 3]:
         return _by_pair(shapes)
-    if _is_raw_yolov5(shapes):
+    if _is_raw_yolov5(shapes, label_count):
         return "yolov5"
     if len(shapes) == 2 * len(picodet.STRIDES) and set(ranks) == {3}:
         counts = [cell_count(io.size, [stride]) for stride in picodet.STRIDES]
@@ -204,12 +204,18 @@ def _is_yolov5(shape: tuple[int, ...], io: ModelIO) -> bool:
     return shape[2] > 5 and shape[1] in {3 * count for count in yolo_cell_counts(io.size)}
 
 
-def _is_raw_yolov5(shapes: list[tuple[int, ...]]) -> bool:
+def _is_raw_yolov5(shapes: list[tuple[int, ...]], label_count: int | None) -> bool:
+    """Three maps of three anchors each; YOLOv8's, before their decoding, have as many values for other classes."""
     if len(shapes) != 3:
         return False
-    if all(len(s) == 5 and s[1] == 3 and s[4] > 5 for s in shapes):
-        return True
-    return all(len(s) == 4 and s[1] % 3 == 0 and s[1] > 15 for s in shapes) and len({s[1] for s in shapes}) == 1
+    if all(len(s) == 5 and s[1] == 3 for s in shapes):
+        values = {s[4] for s in shapes}
+    elif all(len(s) == 4 and s[1] % 3 == 0 for s in shapes):
+        values = {s[1] // 3 for s in shapes}
+    else:
+        return False
+    classes = min(values) - 5
+    return len(values) == 1 and classes > 0 and label_count in (None, classes)
 
 
 def class_count(metadata: Mapping[str, str]) -> int | None:

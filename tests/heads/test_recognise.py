@@ -105,6 +105,7 @@ def whole_numbers(io: ModelIO) -> ModelIO:
         (model(160, (1, 525, 6)), 1, "yolox"),
         (model(160, (1, 525, 6)), 2, "yolov8"),
         (model(640, (1, 8400, 5)), None, "yolov8"),
+        (model(640, (1, 21, 80, 80), (1, 21, 40, 40), (1, 21, 20, 20)), 2, "yolov5"),
     ],
 )
 def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) -> None:
@@ -124,6 +125,11 @@ def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) ->
         (named(640, {"num_dets": (1, 1), "det_boxes": (1, 9, 4), "a": (1, 9), "b": (1, 9)}), None, "without NMS"),
         (model(352, (1, 85, 22, 22)), 7, "like those of 'fastestdet', but not with 7 classes"),
         (model(640), None, "No head is known"),
+        (
+            model(640, (1, 144, 80, 80), (1, 144, 40, 40), (1, 144, 20, 20)),
+            80,
+            "like those of 'yolov5', but not with 80 classes",
+        ),
         (whole_numbers(named(640, YOLO_NAS)), 80, "No head is known"),
         (named(640, {"dets": (1, 100, 5), "labels": (1, 100)}), 80, "No head is known"),
         (named(640, {"boxes": (-1, 4), "labels": (-1,), "scores": (-1,)}), 91, "No head is known"),
