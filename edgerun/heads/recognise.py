@@ -18,6 +18,8 @@ from edgerun.types import ModelIO
 _MOST_CHOSEN: Final = 1000
 """Models that choose their boxes give 100 to 300."""
 _SSD_ANCHORS: Final = 1917
+_COCO_NUMBERS: Final = 91
+"""Of COCO's 80 classes the last is called 90."""
 _POSE_CHANNELS: Final = 4 + 1 + 17 * 3
 """A box, the score of a person, and COCO's 17 key points."""
 
@@ -30,7 +32,7 @@ def recognise(io: ModelIO, label_count: int | None = None) -> str:
     metadata = io.metadata
     if "task" in metadata or ("names" in metadata and "stride" in metadata):
         return _by_ultralytics(io)
-    found = _by_name(io) or _by_shape(io, label_count)
+    found = _by_name(io, label_count) or _by_shape(io, label_count)
     if found is None and label_count is not None and (other := _by_shape(io, None)):
         raise ValueError(
             f"The outputs look like those of '{other}', but not with {label_count} classes: {_described(io)}. "
@@ -68,13 +70,20 @@ def _by_ultralytics(io: ModelIO) -> str:
     raise ValueError(f"An Ultralytics model with {_described(io)} is not known. Write model.head, if one fits.")
 
 
-def _by_name(io: ModelIO) -> str | None:
+def _by_name(io: ModelIO, label_count: int | None) -> str | None:
     inputs = {spec.name for spec in io.inputs}
     outputs = {spec.name for spec in io.outputs}
     ranks = {spec.name: len(spec.shape) for spec in io.outputs}  # other projects use the same names for other things
     if "orig_target_sizes" in inputs or ranks == {"labels": 2, "boxes": 3, "scores": 2}:
         return "rtdetr"
     if ranks.get("dets") == ranks.get("labels") == 3:
+        classes = next(spec.shape[2] for spec in io.outputs if spec.name == "labels")
+        if classes == _COCO_NUMBERS and label_count in (80, 90):
+            raise ValueError(
+                f"This RF-DETR tells COCO's {classes} numbers, of which 0 is none, and there are {label_count} labels: "
+                "each thing would bear another's name. Number the lines of the labels file: 1 person, 2 bicycle, "
+                "..., 90 toothbrush."
+            )
         return "rfdetr"
     if "cls_8" in outputs:
         return "yunet"

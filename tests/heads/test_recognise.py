@@ -66,6 +66,7 @@ def whole_numbers(io: ModelIO) -> ModelIO:
         (model(128, (1, 896, 16), (1, 896, 1)), None, "blazeface"),
         (named(128, {"regressors": (1, 896, 16), "classificators": (1, 896, 1)}), 1, "blazeface"),
         (named(560, {"dets": (1, 300, 4), "labels": (1, 300, 91)}), 91, "rfdetr"),
+        (named(560, {"dets": (1, 300, 4), "labels": (1, 300, 3)}), 2, "rfdetr"),
         (
             named(640, {"labels": (1, 300), "boxes": (1, 300, 4), "scores": (1, 300)}, "images", "orig_target_sizes"),
             80,
@@ -125,6 +126,7 @@ def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) ->
         (named(640, {"num_dets": (1, 1), "det_boxes": (1, 9, 4), "a": (1, 9), "b": (1, 9)}), None, "without NMS"),
         (model(352, (1, 85, 22, 22)), 7, "like those of 'fastestdet', but not with 7 classes"),
         (model(640), None, "No head is known"),
+        (named(560, {"dets": (1, 300, 4), "labels": (1, 300, 91)}), 90, "Number the lines"),
         (
             model(640, (1, 144, 80, 80), (1, 144, 40, 40), (1, 144, 20, 20)),
             80,
