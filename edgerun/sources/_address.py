@@ -24,8 +24,8 @@ def redacted(url: str) -> str:
 def need_scheme(url: str, *schemes: str) -> None:
     """Raises ValueError unless the URL begins with one of the schemes and names a host. It may hold a password, so
     no more of it than a scheme is shown."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.lower() not in schemes or not rest.strip("/"):
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in schemes or not _host(url):
         wanted = " or ".join(f"{s}://" for s in schemes)
         found = f"this one begins with {scheme[:10]}://" if separator else "this one has no scheme"
         raise ValueError(f"the URL must begin with {wanted} and name a host; {found}")
@@ -39,11 +39,15 @@ def need_scheme(url: str, *schemes: str) -> None:
 
 def resolves(url: str) -> bool:
     """Whether the URL's host, if it has one, is known. Asks the name servers, which takes a while."""
-    host = re.sub(r":\d*$", "", _authority(url).rpartition("@")[2]).strip("[]")
+    host = _host(url)
     try:
         return not host or bool(socket.getaddrinfo(host, None))
     except (socket.gaierror, UnicodeError):
         return False
+
+
+def _host(url: str) -> str:
+    return re.sub(r":\d*$", "", _authority(url).rpartition("@")[2]).strip("[]")
 
 
 def _authority(url: str) -> str:

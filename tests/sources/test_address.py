@@ -61,7 +61,19 @@ def test_what_is_no_port(url: str) -> None:
     need_scheme(url, "rtsp", "rtsps")
 
 
-@pytest.mark.parametrize("url", ["cam:s3cret@10.0.0.5", "http://cam:s3cret@host/", "rtsp://", "file:///etc/passwd", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "cam:s3cret@10.0.0.5",
+        "http://cam:s3cret@host/",
+        "rtsp://",
+        "rtsp:///x",
+        "rtsp://cam:s3cret@/x",
+        "rtsp://:554/x",
+        "file:///etc/passwd",
+        "",
+    ],
+)
 def test_a_wrong_address_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(ValueError, match="must begin with rtsp:// or rtsps:// and name a host") as caught:
         need_scheme(url, "rtsp", "rtsps")
