@@ -7,6 +7,8 @@ import socket
 
 from edgerun.secrets import hide_parameters
 
+_ESCAPES = "in a password write # as %23, / as %2F and ? as %3F"
+
 
 def redacted(url: str) -> str:
     """The URL without its secrets: ``rtsp://cam:***@host/path``, and ``***`` for what looks like one in its query.
@@ -31,7 +33,7 @@ def need_scheme(url: str, *schemes: str) -> None:
         raise ValueError(f"the URL must begin with {wanted} and name a host; {found}")
     authority = _authority(url)
     if re.search(r":[^]:@$]*[^]:@$\d][^]:@$]*$", authority):  # no port, end of an IPv6 address or ${NAME}
-        raise ValueError("the URL has a port that is no number; in a password write # as %23, / as %2F and ? as %3F")
+        raise ValueError(f"the URL has a port that is no number; {_ESCAPES}")
     port = re.search(r":(\d+)$", authority)
     if port and not 1 <= int(port[1]) <= 65535:
         raise ValueError("the URL has a port that cannot be; they go from 1 to 65535")
@@ -44,6 +46,11 @@ def resolves(url: str) -> bool:
         return not host or bool(socket.getaddrinfo(host, None))
     except (socket.gaierror, UnicodeError):
         return False
+
+
+def unescaped(url: str) -> str:
+    """What to write otherwise in a URL whose host a password's own ``/`` may have ended; empty where none has."""
+    return f"; {_ESCAPES}" if "@" in url.partition("://")[2].removeprefix(_authority(url)) else ""
 
 
 def _host(url: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgerun.errors import SourceError
 from edgerun.records import dataclass
-from edgerun.sources._address import resolves
+from edgerun.sources._address import resolves, unescaped
 from edgerun.sources._pace import Limiter, LiveClock, Thinning
 from edgerun.sources._planes import Picture, PlaneReader
 from edgerun.types import U8
@@ -239,6 +239,6 @@ def _failure(doing: str, opening: Opening, error: Exception, waited_s: float) ->
             return SourceError(f"{opening.name} {words}", retriable=opening.retriable)
     if getattr(error, "errno", 0) == errno.EIO and not resolves(opening.url):
         words = "has a host name that cannot be resolved; check the URL and the network's DNS"
-        return SourceError(f"{opening.name} {words}", retriable=opening.retriable)
+        return SourceError(f"{opening.name} {words}{unescaped(opening.url)}", retriable=opening.retriable)
     reason = getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"cannot {doing} {opening.name}: {reason}", retriable=opening.retriable)

@@ -140,3 +140,11 @@ def test_a_host_that_nobody_knows() -> None:
     """Is told as such; FFmpeg calls it an input or output error."""
     said = refusal(source("rtsp://cam:s3cret@nowhere.invalid/x"))
     assert said.startswith("rtsp://cam:***@nowhere.invalid/x has a host name that cannot be resolved")
+
+
+@pytest.mark.parametrize("password", ["s3@nowhere.invalid/cret", "s3@nowhere.invalid#cret"])
+def test_a_password_that_ends_the_host_is_not_laid_to_the_network(password: str) -> None:
+    """With an @ before that, the host that is looked for is a part of the password: not to be shown."""
+    said = refusal(source(f"rtsp://cam:{password}@10.0.0.5/x"))
+    assert said.endswith("; in a password write # as %23, / as %2F and ? as %3F") and "10.0.0.5" in said
+    assert "s3" not in said and "nowhere" not in said
