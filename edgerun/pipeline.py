@@ -11,6 +11,7 @@ import numpy as np
 
 from edgerun.boxes import likeness, nms
 from edgerun.images import luma
+from edgerun.labels import not_known
 from edgerun.motion import MotionGate, MotionOptions
 from edgerun.records import dataclass
 from edgerun.regions import Region, RegionOptions, RegionPlanner
@@ -119,7 +120,7 @@ class Pipeline:
             options.rules, options.zones, options.lines, class_names, options.place, options.ground, self._groups
         )
         if unknown := set(options.labels) - set(class_names):
-            raise ValueError(f"the model does not know the label {min(unknown)!r} under `labels`")
+            raise ValueError(f"labels: {not_known(min(unknown), class_names)}")
         wanted = [i for i, name in enumerate(class_names) if name in options.labels]
         self._wanted = np.array(wanted, np.int32) if options.labels else None
         self._tracks = Tracks.empty()

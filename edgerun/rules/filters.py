@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgerun.labels import not_known
 from edgerun.rules.memory import Memory
 from edgerun.rules.options import RuleOptions
 from edgerun.types import Mask, Stamp
@@ -21,11 +22,7 @@ class Filters(Rows):
         for rule in rules:
             for label in rule.labels:
                 if label not in labels:
-                    from difflib import get_close_matches  # takes a while
-
-                    close = get_close_matches(label, labels, 1)
-                    hint = f"; is it {close[0]!r}?" if close else ""
-                    raise ValueError(f"rule {rule.name!r}: the model does not know the label {label!r}{hint}")
+                    raise ValueError(f"rule {rule.name!r}: {not_known(label, labels)}")
         rows = [[not r.labels or label in r.labels for r in rules] for label in labels]
         rows.append([not r.labels for r in rules])  # a class id without a label
         self._ours = np.array(rows, np.bool_)

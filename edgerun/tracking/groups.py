@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgerun.labels import not_known
 from edgerun.types import I32
 
 USUAL = (("bus", "car", "truck", "van"),)
@@ -25,7 +26,7 @@ class ClassGroups:
         for group in USUAL if groups is None else groups:
             unknown = set(group).difference(class_names)
             if groups is not None and unknown:
-                raise ValueError(f"the model does not know the label {min(unknown)!r} under `tracker.alike`")
+                raise ValueError(f"tracker.alike: {not_known(min(unknown), class_names)}")
             ids = [number for number, name in enumerate(class_names) if name in group]
             self._first |= dict.fromkeys(ids[1:], min(ids, default=0))
 

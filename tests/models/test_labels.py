@@ -12,6 +12,7 @@ from edgerun.errors import ModelError
 from edgerun.models import ModelFile
 from edgerun.models.labels import from_metadata, parse_labels, read_labels
 from edgerun.runtime.inference.engines import labels_of
+from edgerun.tracking import ClassGroups
 from edgerun.types import ModelIO, TensorSpec
 
 words = st.text(st.characters(categories=["L"]), min_size=1, max_size=8)
@@ -41,6 +42,14 @@ def test_the_background_of_tensorflows_list_is_no_class_of_an_ssd() -> None:
     outputs = tuple(TensorSpec(f"out{n}", shape, "float32") for n, shape in enumerate(shapes))
     assert labels_of(model, ModelIO((picture,), outputs)) == ("person", "bicycle", "???")
     assert labels_of(model, ModelIO((picture,), outputs[:2])) == model.labels
+
+
+def test_a_model_that_names_nothing_is_told_from_a_label_that_it_does_not_have() -> None:
+    """Else its owner looks for what is wrong with the label."""
+    with pytest.raises(ValueError, match=r"'person'; its file brings none: name a labels file under `model\.labels`"):
+        ClassGroups([("person",)], ())
+    with pytest.raises(ValueError, match=r"tracker\.alike: .* 'persn'; is it 'person'\?"):
+        ClassGroups([("persn", "person")], ("cat", "person"))
 
 
 def test_metadata_that_is_no_mapping_names_nothing() -> None:
