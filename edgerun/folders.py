@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+NOWHERE = Path("/dev/null")
+"""In the place of the home of a user who has none: nothing can be made below it, not even by root."""
+
 
 def state_dirs() -> list[Path]:
     """For what must last: systemd's state directories, and last the user's own."""
@@ -50,5 +53,5 @@ def expanded_text(path: str) -> str:
 
 def _folders(of_service: str, of_user: str, usual: str) -> list[Path]:
     given = [Path(name) for name in os.environ.get(of_service, "").split(":") if name]
-    home = os.environ.get(of_user)
-    return [*given, (Path(home) if home else expanded(usual)) / "edgerun"]
+    home = Path(os.environ.get(of_user) or expanded(usual))
+    return [*given, (NOWHERE if home.parts[:1] == ("~",) else home) / "edgerun"]

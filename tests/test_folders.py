@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from edgerun.engines.caches import cache_directory
+from edgerun.errors import ConfigError
 from edgerun.folders import write_whole
+from edgerun.notes import Notes
 from edgerun.runtime.places import made_state_dir
 
 
@@ -43,3 +45,20 @@ def test_a_tilde_in_a_configured_folder_is_the_home(tmp_path: Path, monkeypatch:
     assert made_state_dir("~/state") == tmp_path / "state"
     assert cache_directory(Path("~/cache"), "onnx") == tmp_path / "cache"
     assert {path.name for path in tmp_path.iterdir()} == {"state", "cache"}
+
+
+def test_a_user_without_a_home_is_told_and_nothing_called_tilde_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number for a user, as containers have it: ``rm -r ~`` is no way to get rid of such a folder."""
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "STATE_DIRECTORY", "CACHE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", str)  # what it comes to for a user whom nobody knows
+    monkeypatch.chdir(tmp_path)
+    Notes("engines.json").put("a", 1)
+    with pytest.raises(ConfigError, match="no home folder for lasting state: set `state_dir`"):
+        made_state_dir("")
+    with pytest.raises(OSError, match="/dev/null"):
+        cache_directory(None, "onnx")
+    assert made_state_dir("state") == Path("state")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]

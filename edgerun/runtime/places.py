@@ -7,12 +7,15 @@ import os
 from pathlib import Path
 
 from edgerun.errors import ConfigError, EdgerunError
-from edgerun.folders import expanded, state_dirs
+from edgerun.folders import NOWHERE, expanded, state_dirs
 
 
 def state_dir(configured: str) -> Path:
-    """Lasting state: as configured, or systemd's state directory, or the user's own."""
-    return expanded(configured) if configured else state_dirs()[0]
+    """Lasting state: as configured, or systemd's state directory, or the user's own. Raises ConfigError."""
+    folder = expanded(configured) if configured else state_dirs()[0]
+    if folder.is_relative_to(NOWHERE):
+        raise ConfigError("this user has no home folder for lasting state: set `state_dir`, or $HOME")
+    return folder
 
 
 def made_state_dir(configured: str) -> Path:
@@ -21,7 +24,9 @@ def made_state_dir(configured: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"the folder {folder} for lasting state cannot be made: {error.strerror}") from error
+        raise ConfigError(
+            f"the folder {folder} for lasting state cannot be made: {error.strerror}; set another `state_dir`"
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"the folder {folder} for lasting state may not be written: set another `state_dir`")
     return folder
