@@ -6,7 +6,7 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,12 @@ def run(args: argparse.Namespace) -> int:
     if args.save:
         spare([args.video, args.config, *([args.expect] if args.expect else [])], args.save)
     expected = _expected(args.expect) if args.expect else None  # before the clip, which may take long
-    events: list[str] = []
+    events: list[dict[str, Any]] = []
     with recording(args.save) if args.save else nullcontext() as kept:
         for record in replay(config, args.camera, args.video, args.fps, kept, args.recorded_at):
             if record["type"] == "event":
-                events.append(json.dumps(record))
-                print(events[-1])
-            elif args.detections:
+                events.append(record)
+            if record["type"] == "event" or args.detections:
                 print(json.dumps(record))
     return 0 if expected is None else _compare(args.expect, expected, events)
 
@@ -144,20 +143,22 @@ def _object(track_id: int | None, labels: Sequence[str], class_id: int, score: f
     }
 
 
-def _expected(path: Path) -> list[str]:
+def _expected(path: Path) -> list[dict[str, Any]]:
     """The events of a file that a replay printed. Raises ConfigError."""
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as JSON lines: {error}") from error
-    return [json.dumps(record) for record in records if isinstance(record, dict) and record.get("type") == "event"]
+    return [record for record in records if isinstance(record, dict) and record.get("type") == "event"]
 
 
-def _compare(path: Path, expected: list[str], events: list[str]) -> int:
-    """0 when the events are those expected; else a readable difference on stderr, and 1."""
+def _compare(path: Path, expected: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> int:
+    """0 when the events are those expected, however that is written; else a readable difference on stderr, and 1."""
     if expected == events:
         print(f"all {len(events)} events as expected", file=sys.stderr)
         return 0
-    for line in difflib.unified_diff(expected, events, str(path), "this replay", lineterm="", n=1):
+    wanted = [json.dumps(next((event for event in events if event == record), record)) for record in expected]
+    found = [json.dumps(event) for event in events]
+    for line in difflib.unified_diff(wanted, found, str(path), "this replay", lineterm="", n=1):
         print(line, file=sys.stderr)
     return 1

@@ -52,6 +52,24 @@ def test_a_replay_is_printed_compared_and_drawn(
     assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
 
 
+def test_events_are_compared_by_what_they_say(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tool that took some of them out may have written keys in another order, and 1.0 as 1."""
+    words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP)]
+    assert main(words) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for event in events:
+        event["t"] = int(event["t"]) if event["t"].is_integer() else event["t"]
+    lines = [json.dumps(event, sort_keys=True, separators=(",", ":")) for event in events]
+    (expected := tmp_path / "expected.jsonl").write_text("\r\n".join(lines), encoding="utf-8-sig")
+    assert main([*words, "--expect", str(expected)]) == 0
+    capsys.readouterr()
+    expected.write_text("\n".join(lines[1:]))
+    assert main([*words, "--expect", str(expected)]) == 1
+    told = capsys.readouterr()
+    different = [line for line in told.err.splitlines()[2:] if line.startswith(("-", "+"))]
+    assert different == ["+" + told.out.splitlines()[0]]
+
+
 def test_schedules_go_by_the_time_of_the_recording(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = json.loads(config.read_text())
     text["cameras"]["door"]["rules"][0]["schedule"] = "22:00-06:00"
