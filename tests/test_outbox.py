@@ -883,3 +883,12 @@ def test_an_alert_that_is_found_damaged_is_named_and_its_number_not_given_again(
     accept(outbox, "yard")
     outbox.close()
     assert names(opened(path)[1]) == [("porch", 3), ("yard", 1)]
+
+
+def test_files_of_another_user_are_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the daemon was tried out by root before the service's user had its turn."""
+    outbox, _ = opened(tmp_path / "outbox.db")
+    outbox.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "outbox.db")
+    with pytest.raises(SinkError, match=r"may not be written; .* such as root\? `chown -R`"):
+        outbox.open()

@@ -38,6 +38,10 @@ _EVICT = 64
 _SLACK = 16
 """Pages that a commit may need beside its rows."""
 _BALLAST_S = 30.0
+_NOT_OURS = (
+    "it may not be written; is the disk mounted read-only, or did edgerun run as another user, such as root? "
+    "`chown -R` gives the folder back to this one"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ class Outbox:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             written = [self._path.parent, *filter(Path.is_file, [self._path])]
             if not all(os.access(path, os.W_OK) for path in written):
-                raise PermissionError("may not be written")
+                raise PermissionError(_NOT_OURS)
             entries = self._load_or_salvage()
             self.seqs.trust_file()
             self._catch_up()
