@@ -259,6 +259,16 @@ def test_who_stood_and_walks_on_is_the_same_where_motion_is_not_known(goes_at: f
     assert world.holds(np.array([x, 80, x + 20, 130], np.float32))
 
 
+@pytest.mark.parametrize("y", range(240, 420, 20))
+def test_who_comes_where_crops_always_end_is_soon_found_where_motion_is_not_known(y: int) -> None:
+    """The crops that look over a large picture cut whoever stands between two rows of them."""
+    world = World()
+    there, comes = [1150, 20, 1210, 130], [340, y, 400, y + 110]
+    for number in range(160):
+        world.step(number / 10, boxes_of(there, comes) if number >= 133 else boxes_of(there), None)
+    assert world.holds(np.array(comes, np.float32))
+
+
 def test_a_new_arrival_comes_before_those_known() -> None:
     """With one inference per frame, new motion is looked at before the ten objects that are followed."""
     planner = RegionPlanner(RegionOptions(per_frame=1, sweep_s=1000), MODEL)

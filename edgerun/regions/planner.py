@@ -60,6 +60,7 @@ class RegionPlanner:
         self._rest = Rest()
         self._held: dict[int, Detections] = {}
         self._loose = Loose()
+        self._gateless = False  # nothing tells where somebody came
         self._learnt_at = NEVER
         self._whole_only = self._options.mode == "off" or self._canvas.whole_scale <= 1.25 * self._canvas.least_scale
 
@@ -71,7 +72,7 @@ class RegionPlanner:
         now = stamp.captured
         if self._canvas.frame != (stamp.width, stamp.height) or now < self._planned_at:
             self._begin((stamp.width, stamp.height))  # another picture, or another clip
-        self._planned_at = now
+        self._planned_at, self._gateless = now, motion is None
         allowed = self._budget.allowed(now)
         self._rest.update(tracks, motion, now)
         if self._whole_only:
@@ -91,7 +92,12 @@ class RegionPlanner:
         joined = join(parts, held, (stamp.width, stamp.height), self._options)
         if self._whole_only:
             return joined
-        self._loose = self._loose.renewed(joined.xyxy[joined.score >= LIKELY], stamp.captured)
+        likely = joined.score >= LIKELY
+        if self._gateless and parts:  # sweeps may cut somebody each time; a crop around the part shows the whole
+            everywhere = [region for _, region in parts]
+            cut = ~_whole_within(joined.xyxy, everywhere, self._canvas.frame) & (joined.score > 0)
+            likely |= cut & (joined.score >= LIKELY * self._options.cut_score)
+        self._loose = self._loose.renewed(joined.xyxy[likely], stamp.captured)
         return joined
 
     def learn(self, tracks: Tracks, stamp: Stamp) -> None:
