@@ -552,6 +552,29 @@ def test_seq_rises_while_the_file_cannot_be_read(tmp_path: Path, accepts: bool) 
     assert outbox.seqs.next("yard") == 2
 
 
+@pytest.mark.parametrize("readable", [True, False])
+def test_seq_rises_where_the_clock_is_not_set_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readable: bool
+) -> None:
+    """A power cut damages the card, and the device has no battery to know the time by when it is back: it is a minute
+    past the beginning of 1970."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    known = [accept(outbox, "porch").seq for _ in range(70)]
+    outbox.close()
+    path.write_bytes(b"?" * path.stat().st_size)
+    monkeypatch.setattr("time.time", lambda: 60.0)
+    monkeypatch.setattr(os, "access", lambda *_: readable)
+    written = path.stat().st_mtime
+    outbox = Outbox(path, OutboxOptions())
+    if readable:
+        outbox.open()
+    else:
+        with pytest.raises(SinkError):
+            outbox.open()
+    assert max(*known, int(written)) < outbox.seqs.next("porch")
+
+
 def test_only_two_damaged_files_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     for _ in range(4):

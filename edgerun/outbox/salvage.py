@@ -17,6 +17,7 @@ from typing import Any, get_args
 from edgerun.outbox.database import GAPS, PAGE, Database, insertion, sync_folder
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.rows import ANY, MARKS_ID, Row, Settled, Trace, scan, unpack
+from edgerun.outbox.seqs import above_all
 from edgerun.records import dataclass
 from edgerun.topics import NAME
 from edgerun.types import GapReason
@@ -55,14 +56,14 @@ def replace(path: Path, salvage: Salvage) -> None:
     wal = draft.with_name(f"{draft.name}-wal")
     for left in (draft, wal):
         left.unlink(missing_ok=True)
-    above_all = max([int(time.time()), *salvage.last_seq.values()])
+    last = max([above_all(path), *salvage.last_seq.values()])
     first = MARKS_ID + 1
     saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
     gaps = Gaps(salvage.gaps)
     for camera, lost in salvage.lost.items():
         gaps.add(camera, lost, "damaged", time.time())
     with contextlib.closing(Database(draft, _UNCAPPED)) as database:
-        database.write([insertion([Row(first, ANY, above_all, (), b""), *saved]), *gaps.work()])
+        database.write([insertion([Row(first, ANY, last, (), b""), *saved]), *gaps.work()])
     if wal.exists():
         raise OSError(errno.ENOSPC, "there was no room for all of the new file")
     draft.rename(_fresh(path))

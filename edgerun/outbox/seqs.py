@@ -10,14 +10,23 @@ from pathlib import Path
 from edgerun.outbox.rows import ANY
 
 
-class Seqs:
-    """Those of one run. ``word`` is a file that is there while the outbox file may not know all of them, for the next
-    run to see."""
+def above_all(file: Path) -> int:
+    """Above every seq that came to the outbox file: the seconds since 1970, in which a device without a battery lives
+    until it hears of the time. The file's own time is later then."""
+    now = time.time()
+    with contextlib.suppress(OSError):
+        now = max(now, file.stat().st_mtime)
+    return int(now)
 
-    def __init__(self, word: Path) -> None:
+
+class Seqs:
+    """Those of one run. ``word`` is a file that is there while the outbox ``file`` may not know all of them, for the
+    next run to see."""
+
+    def __init__(self, word: Path, file: Path) -> None:
         self._word = word
         self._is_our_word = False
-        self.last: dict[str, int] = {ANY: int(time.time())}
+        self.last: dict[str, int] = {ANY: above_all(file)}
         """The last that was given out; that of ANY is above all that may have been, while nobody can tell."""
         self.are_ahead = False
         """The outbox file may not know all of them."""

@@ -65,7 +65,7 @@ class Outbox:
         self._database: Database | None = None
         self._ring: Ring | None = None
         self._index = Index()
-        self.seqs = Seqs(path.with_name(path.name + ".ahead"))
+        self.seqs = Seqs(path.with_name(path.name + ".ahead"), path)
         self.gaps = Gaps()
         self.gave_way: set[int] = set()
         """Rows that were deleted for others' sake. Who holds entries of them forgets those, and clears this."""
