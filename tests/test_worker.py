@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 from edgerun.engines.tflite import Tflite, TfliteOptions
-from edgerun.errors import EdgerunError
+from edgerun.errors import EdgerunError, EngineError
 from edgerun.runtime.health.footprint import engine_pids
+from edgerun.types import ModelIO, TensorSpec
 from edgerun.worker.choice import Choice
 from edgerun.worker.nurse import Nurse
 from edgerun.worker.process import Reply
 from edgerun.worker.terms import SLOTS, Candidate, Terms
-from edgerun.worker.wire import Load
+from edgerun.worker.wire import Load, Slots
 from edgerun.worker.worker import Worker
 from tests.daemon_process import MODEL, wait_for
 from tests.fakes import FakeEngine, FakeEngineOptions
@@ -144,6 +145,16 @@ def test_an_inference_that_waited_for_another_has_its_whole_deadline() -> None:
             worker.submit(slot)
         assert [heard.replies.get(timeout=PATIENCE_S).reason for _ in (0, 1)] == ["", ""]
         assert worker.restarts == 0
+
+
+def test_an_output_of_another_shape_is_not_stretched() -> None:
+    """One box would be told as many times as there is room for boxes."""
+    io = ModelIO((TensorSpec("in", (1, 2, 2, 3), "uint8"),), (TensorSpec("boxes", (3, 6), "float32"),))
+    memory = os.memfd_create("slots")
+    (slot,) = Slots(memory, io, 1, create=True).slots
+    with pytest.raises(EngineError, match=r"output 'boxes' came in the shape \(1, 6\), not \(3, 6\)"):
+        slot.store([np.ones((1, 6), np.float32)])
+    os.close(memory)
 
 
 def test_what_is_built_for_the_device_has_the_time_for_it() -> None:

@@ -38,18 +38,19 @@ def settle_input(shape: Sequence[int], size: tuple[int, int], batch: int = 1) ->
     return tuple(u if n == OPEN else n for n, u in zip(shape, usual, strict=True))
 
 
-def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """An output's shape after a few inferences gave the shapes ``seen``.
+def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]], batch: int = 1) -> tuple[int, ...]:
+    """An output's shape after a few inferences of ``batch`` pictures gave the shapes ``seen``.
 
     An open dimension that came out the same each time, and not zero, follows from the input's shape and is fixed;
-    the others depend on what is in the picture and stay -1.
+    the others depend on what is in the picture and stay -1. So does a first one that does not count the pictures: it
+    counts what was found, which for two pictures may be the most that the model tells of.
     """
     if len(shape) != len(seen[0]):
         shape = (OPEN,) * len(seen[0])
     columns = zip(*seen, strict=True)
     return tuple(
-        n if n != OPEN else (column[0] if len(set(column)) == 1 and column[0] > 0 else OPEN)
-        for n, column in zip(shape, columns, strict=True)
+        n if n != OPEN or len(set(column)) > 1 or column[0] == 0 or (axis == 0 and column[0] != batch) else column[0]
+        for axis, (n, column) in enumerate(zip(shape, columns, strict=True))
     )
 
 
@@ -88,8 +89,9 @@ def settled(
     """The ``outputs``, of which names and shapes are told, after inferences of two different pictures: those tell the
     types, and what depends on the picture."""
     runs = [[(o.shape, str(o.dtype)) for o in infer(trial_tensors(inputs, seed))] for seed in (0, 1)]
+    batch = inputs[0].shape[0]
     return tuple(
-        TensorSpec(name, settle_output(shape, [seen[0] for seen in trials]), trials[0][1])
+        TensorSpec(name, settle_output(shape, [seen[0] for seen in trials], batch), trials[0][1])
         for (name, shape), *trials in zip(outputs, *runs, strict=True)
     )
 

@@ -83,7 +83,7 @@ class Tflite:
             for detail, output in zip(self._interpreter.get_output_details(), runs[0], strict=True)
         ):
             runs.append(self.infer(trial_tensors(inputs, 1)))
-        outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)))
+        outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)), inputs[0].shape[0])
         self.io = ModelIO(inputs, outputs, read_metadata(model_path))
 
     @staticmethod
@@ -192,9 +192,10 @@ def _load_error(path: Path, error: Exception, delegated: bool) -> EngineError | 
     return ModelError(f"{path} is damaged, or no TensorFlow Lite model: {reason}")
 
 
-def _output_specs(interpreter: Any, seen: Sequence[tuple[Array, ...]]) -> tuple[TensorSpec, ...]:
-    """The outputs of a loaded model that gave ``seen`` in its trials. They bear the names of its signature where it has
-    one: exporters put the order of the outputs there, while tensor names and positions are accidents of conversion."""
+def _output_specs(interpreter: Any, seen: Sequence[tuple[Array, ...]], batch: int) -> tuple[TensorSpec, ...]:
+    """The outputs of a loaded model for ``batch`` pictures that gave ``seen`` in its trials. They bear the names of its
+    signature where it has one: exporters put the order of the outputs there, while tensor names and positions are
+    accidents of conversion."""
     names = {}
     signatures = interpreter.get_signature_list()
     if len(signatures) == 1:
@@ -202,7 +203,7 @@ def _output_specs(interpreter: Any, seen: Sequence[tuple[Array, ...]]) -> tuple[
         names = {detail["index"]: name for name, detail in runner.get_output_details().items()}
     specs = []
     for detail, outputs in zip(interpreter.get_output_details(), seen, strict=True):
-        shape = settle_output(detail["shape_signature"], [output.shape for output in outputs])
+        shape = settle_output(detail["shape_signature"], [output.shape for output in outputs], batch)
         specs.append(_spec(detail, names.get(detail["index"], detail["name"]), shape))
     return tuple(specs)
 

@@ -94,6 +94,8 @@ class Slot:
         """Copy an engine's outputs in. Raises EngineError when one does not fit."""
         for spec, header, body, output in zip(self.io.outputs, self.headers, self.bodies, outputs, strict=True):
             if -1 not in spec.shape:
+                if output.shape != body.shape:  # which a copy would stretch, where it can
+                    raise EngineError(f"output {spec.name!r} came in the shape {output.shape}, not {body.shape}")
                 np.copyto(body, output)
                 continue
             if output.size > body.size:

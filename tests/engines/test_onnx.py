@@ -68,6 +68,24 @@ def test_outputs_of_a_scale_that_nobody_tells_are_refused(tmp_path: Path) -> Non
         Onnx(OnnxOptions(), saved(tmp_path, content))
 
 
+def test_what_counts_what_was_found_stays_open_though_the_trials_found_as_much(tmp_path: Path) -> None:
+    """As models do that tell of the best so many: an even picture and noise give that many, a quiet one gives fewer."""
+    content = make.model(
+        [
+            make.node("GlobalMaxPool", ["picture"], ["largest"]),
+            make.node("Reshape", ["largest", "flat"], ["row"]),
+            make.node("Greater", ["row", "least"], ["good"]),
+            make.node("Compress", ["row", "good"], ["found"]),
+        ],
+        [make.value("picture", [1, 3, 8, 8])],
+        [make.value("found", ["n"])],
+        [make.integers("flat", [-1]), make.tensor("least", [], np.float32(0.5).tobytes())],
+    )
+    engine = Onnx(OnnxOptions(), saved(tmp_path, content))
+    assert [spec.shape for spec in engine.io.outputs] == [(-1,)]
+    assert engine.infer([PICTURE * np.float32(0.2)])[0].tolist() == [pytest.approx(0.6)]
+
+
 def test_an_output_that_depends_on_the_picture_stays_open(tmp_path: Path) -> None:
     content = make.model(
         [make.node("NonZero", ["picture"], ["places"])],
