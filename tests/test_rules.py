@@ -284,6 +284,18 @@ def test_each_counts_from_when_its_score_is_enough() -> None:
     assert told == [("in", [1], 0.3), ("in", [2], 1.7), ("two", [1, 2], 1.7)]
 
 
+@pytest.mark.parametrize("every", [3, 5, 15])
+def test_score_is_that_of_the_latest_sightings_in_whatever_rhythm_they_come(every: int) -> None:
+    """Hardly seen for two seconds, then well, but not in each frame: regions may take turns."""
+    rules = book(rule(when="enter", zone="yard", min_score=0.5))
+    told = []
+    for frame in range(20 + 16 * every):
+        here = tracks([(1, 320, 300)], seen=frame < 20 or frame % every == 0)
+        score = np.array([0.3 if frame < 20 else 0.9], np.float32)
+        told += rules.update(replace(here, score=score), stamp(frame / 10))
+    assert [event.kind for event in told] == ["enter"]
+
+
 def test_camera_without_zones_lines_or_rules_says_nothing() -> None:
     rules = RuleBook([], {}, {}, LABELS)
     for frame in range(30):

@@ -51,7 +51,7 @@ _COVER = 0.3
 _SAME = 0.6
 """IoU of two boxes that are taken for the same thing at rest, whatever the detector calls it."""
 _SCORES = 15
-"""The score of a track is the median of its sightings in so many frames, the latest."""
+"""The score of a track is the median of so many sightings, the latest."""
 _MEASURES = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]], np.float32)
 """From x1 y1 x2 y2 to the middle, the width and the height."""
 
@@ -73,6 +73,7 @@ class Memory(Rows):
             ("seen_at", "f8"),
             ("gone_at", "f8"),  # since when no track has this id; inf: one has
             ("scores", "f4", (_SCORES,)),
+            ("sightings", "i8"),
             ("place", "f4", (2,)),  # the middle of the box where it is still
             ("halted", "f8"),  # its life when it came to be there
             ("rooted", "f8"),  # its life when it was last seen to be there
@@ -95,7 +96,7 @@ class Memory(Rows):
         self._captured: float | None = None
         self._steps: deque[float] = deque(maxlen=5)
         self._step, self._limit, self._stalled = 0.0, MAX_GAP_S, False
-        self._frame, self._key = 0, b""
+        self._key = b""
         self._gone = self._astray = False  # whether any row has no track now, or is off its place; True where in doubt
         self._straight = True  # whether the rows are those of the tracks, in their order
         self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
@@ -204,16 +205,15 @@ class Memory(Rows):
         self.extent = np.sqrt(measures[:, 2] * measures[:, 3])
         if changed:
             self._meet(tracks, middle)
-        credit = np.minimum(self.now - t["seen_at"], self._limit)
+        credit, found = np.minimum(self.now - t["seen_at"], self._limit), self.at[tracks.seen]
         if np.count_nonzero(self.seen) == len(t):
             t["life"] += credit
             t["seen_at"] = self.now
         else:
-            rows = self.at[tracks.seen]
-            t["life"][rows] += credit[rows]
-            t["seen_at"][rows] = self.now
-        self._frame += 1
-        t["scores"][rows, self._frame % _SCORES] = tracks.score[tracks.seen]
+            t["life"][found] += credit[found]
+            t["seen_at"][found] = self.now
+        t["scores"][found, t["sightings"][found] % _SCORES] = tracks.score[tracks.seen]
+        t["sightings"][found] += 1
         self.stirred, self._rested = np.zeros(len(t), np.bool_), None
         if self.now - self._looked_at >= _LOOK_S:
             self._looked_at = self.now

@@ -65,7 +65,8 @@ class RuleOptions:
     labels: tuple[str, ...] = ()
     """Which of the model's labels count; all where empty."""
     min_score: Annotated[float, Interval(ge=0, le=1)] = 0.0
-    """The least score of a track: the median of its latest detections, so one good or bad frame decides nothing."""
+    """The least score of a track: the median of its latest detections, so one good or bad frame decides nothing. A
+    track whose score, area and aspect were once right together counts from then on."""
     min_area: Annotated[float, Interval(ge=0, le=1)] = 0.0
     """The least area of a box, as a part of the picture."""
     max_area: Annotated[float, Interval(ge=0, le=1)] = 1.0
