@@ -41,6 +41,8 @@ class Diary:
     def disconnected(self, reason: str) -> None:
         self.news.put(reason)
 
+    def denied(self, topic: str, reason: str) -> None: ...
+
     def answered(self, token: int, verdict: Verdict, reason: str) -> None:
         self.news.put(f"{token} {verdict}")
 
@@ -129,21 +131,21 @@ def test_a_connection_that_comes_about_after_the_end_is_given_up(monkeypatch: py
     broker.close()
 
 
-def test_a_refused_subscription_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_subscription_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody would know otherwise why commands do nothing."""
     broker = StrictBroker(secret="cmd/")
     topics = Topics("edgerun", "pi")
-    sink, diary = MqttSink(MqttOptions(port=broker.port), "pi", None, (topics.status,), (topics.command("+"),)), Diary()
-    sink.open(diary)
-    for reason in ("a first time", "and again"):
-        assert diary.news.get(timeout=10) == "connected"
-        assert sink.offer(Message(topics.state, b"{}", 1), 1, sink._session)
-        assert diary.news.get(timeout=10) == "1 taken"  # the answers to what was asked before it are here, too
-        sink.reconnect(reason)
-        assert diary.news.get(timeout=10) == reason
+    sink = MqttSink(MqttOptions(port=broker.port), "pi", None, (topics.status,), (topics.command("+"),))
+    delivery = Delivery(topics, sink, tmp_path / "outbox.db", OutboxOptions())
+    delivery.start()
+    for n in (1, 2):
+        delivery.accept(event(n))
+        counts(delivery, delivered=n, connects=n)  # the answers to what was asked before it are here, too
+        sink.reconnect("once more")
+    counts(delivery, connects=3)
     said = [record.message for record in caplog.records if "hear" in record.message]
-    assert said == ["MQTT: the broker does not let us hear what comes at edgerun/pi/cmd/+: Not authorized"]
-    sink.close()
+    assert said == ["the broker does not let us hear what comes at edgerun/pi/cmd/+: Not authorized"]
+    delivery.close(1.0)
     broker.close()
 
 

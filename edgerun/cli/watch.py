@@ -110,6 +110,9 @@ class _Inbox:
     def disconnected(self, reason: str) -> None:
         self._inbox.put(reason)
 
+    def denied(self, topic: str, reason: str) -> None:
+        self._inbox.put(reason)
+
     def answered(self, token: int, verdict: Verdict, reason: str) -> None:
         """Nothing is offered here."""
 

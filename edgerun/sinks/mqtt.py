@@ -140,8 +140,6 @@ class MqttSink:
             log.warning("MQTT 3.1.1: the broker cannot say that it refused an alert, or that nobody listens")
         self._connection: Connection | None = None
         self._session = 0
-        self._deaf_to: set[str] = set()
-        """Subscriptions that the broker refused."""
         self._closing = threading.Event()
         self._roused, self._rouser = socket.socketpair()
         for end in (self._roused, self._rouser):
@@ -201,7 +199,7 @@ class MqttSink:
     def _serve(self, listener: SinkListener) -> tuple[str, bool]:
         """One connection from its beginning to its end: why it ended, and whether to come back soon."""
         self._session += 1
-        connection = Connection(self._endpoint, self._session, listener, self._rouser, self._denied)
+        connection = Connection(self._endpoint, self._session, listener, self._rouser)
         try:
             connection.open()
             self._connection = connection
@@ -213,12 +211,6 @@ class MqttSink:
         finally:
             self._connection = None
             connection.drop()
-
-    def _denied(self, topic: str, reason: str) -> None:
-        """Once each: it is the same at every connect."""
-        if topic not in self._deaf_to:
-            self._deaf_to.add(topic)
-            log.warning("MQTT: the broker does not let us hear what comes at %s: %s", topic, reason)
 
 
 def reachable(host: str) -> str:

@@ -14,7 +14,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
@@ -46,23 +45,14 @@ class _NeverError(Exception):
 class Connection:
     """``open``, then ``serve`` until it ends, then ``drop``: in one thread. The rest from any thread.
 
-    ``rouser`` is written to when ``serve`` must look up from its wait for the other end of it; ``denied`` is told each
-    subscription that the broker refuses, and why.
+    ``rouser`` is written to when ``serve`` must look up from its wait for the other end of it.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        session: int,
-        listener: SinkListener,
-        rouser: socket.socket,
-        denied: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, session: int, listener: SinkListener, rouser: socket.socket) -> None:
         self._endpoint = endpoint
         self._session = session
         self._listener = listener
         self._rouser = rouser
-        self._denied = denied
         self._asked: dict[int, str] = {}
         """Subscriptions, by the number of the packet that asks for them."""
         self._refusals: list[tuple[str, str]] = []
@@ -153,7 +143,8 @@ class Connection:
             self._turn(*ready.values())
             self._after_connack()
             while self._refusals:
-                self._denied(*self._refusals.pop())
+                topic, reason = self._refusals.pop(0)
+                self._listener.denied(topic, words.denied(topic, reason))
             if not self._up and time.monotonic() - opened > _CONNACK_S:
                 raise words.silent(self._endpoint.host, self._endpoint.port)
         if not self._up and self._connack is None and self._end in ("", words.LOST):

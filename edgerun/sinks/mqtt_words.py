@@ -101,6 +101,10 @@ def answer(code: int, reason: str) -> str:
     return _REASONS.get(code, reason)
 
 
+def denied(topic: str, reason: str) -> str:
+    return f"the broker does not let us hear what comes at {topic}: {reason}"
+
+
 def lost(code: int, reason: str, from_broker: bool) -> str:
     """Why a connection ended."""
     if from_broker:

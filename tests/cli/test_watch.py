@@ -24,6 +24,7 @@ from edgerun.stages import Request
 from tests.cli import edgerun
 from tests.daemon_process import wait_for
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+from tests.servers.strict_broker import StrictBroker
 from tests.test_delivery import TOPICS, counts, deliver, event
 
 
@@ -203,3 +204,14 @@ def test_the_older_version_is_no_complaint() -> None:
     """The embedded broker speaks no other, and nobody who only looks loses an alert by it."""
     done = edgerun("watch", "--port", "1", "--seconds", "2", "--mqtt", "3.1.1")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_broker_that_lets_nobody_listen_is_told() -> None:
+    """The view stays empty, and no word of a lost connection says why."""
+    broker = StrictBroker(secret="detections")
+    done = edgerun("watch", "--port", str(broker.port), "--seconds", "2")
+    assert done.stderr.splitlines() == [
+        "edgerun: connected",
+        "edgerun: the broker does not let us hear what comes at edgerun/+/+/detections: Not authorized",
+    ]
+    broker.close()

@@ -103,6 +103,7 @@ class Delivery:
         self._departures = Departures(topics, sink, self._ledger, self._backlog, self._retained)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pictures = Pictures()
+        self._deaf_to: set[str] = set()
         self._tick_at = 0.0
         self._close_by = 0.0
         self._dropped = self._lost = 0
@@ -192,6 +193,11 @@ class Delivery:
 
     def disconnected(self, reason: str) -> None:
         self._inbox.put(partial(self._departures.stop, reason))
+
+    def denied(self, topic: str, reason: str) -> None:
+        if topic not in self._deaf_to:  # else it was said
+            self._deaf_to.add(topic)
+            log.warning("%s", reason)
 
     def answered(self, token: int, verdict: Verdict, reason: str) -> None:
         if verdict == "taken":
