@@ -76,7 +76,7 @@ def pixel_table(spec: TensorSpec, layout: InputLayout) -> PixelTable:
     pixels = np.repeat(np.arange(256)[:, None], 3, axis=1)
     if dtype.kind == "f":
         return PixelTable("float", (pixels * gain + bias).astype(dtype), gain, bias)
-    if dtype.kind not in "iu" or dtype.itemsize > 4 or (dtype == np.int8 and not spec.scale):
+    if dtype.kind not in "iu" or dtype.itemsize > 4 or (dtype.name in ("int8", "int16") and not spec.scale):
         raise ValueError(f"input {spec.name!r} of type {spec.dtype} cannot hold a picture")
     real = (pixels - np.asarray(layout.mean)) / np.asarray(layout.std)
     table = quantize(real if spec.scale else pixels, spec)

@@ -62,9 +62,9 @@ def test_floats_are_scaled_and_shifted() -> None:
     assert made.bias[0] == pytest.approx(-1)
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int64", "uint64"])
+@pytest.mark.parametrize("dtype", ["bool", "int64", "uint64", "int8", "int16"])
 def test_a_tensor_that_holds_no_picture_is_refused(dtype: str) -> None:
-    """Among them whole numbers that pixels are not looked up for."""
+    """Among them whole numbers that pixels are not looked up for, and signed ones of a scale that nobody tells."""
     with pytest.raises(ValueError, match="cannot hold a picture"):
         pixel_table(TensorSpec("flag", (1,), dtype), SSD)
 

@@ -56,10 +56,10 @@ def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]], batch: in
 
 def refuse_unscaled(outputs: Sequence[TensorSpec]) -> None:
     """Raises ModelError for outputs that are quantized, by a scale that their format does not tell."""
-    unclear = [spec.name for spec in outputs if spec.dtype in ("int8", "uint8") and not spec.scale]
+    unclear = [spec.name for spec in outputs if spec.dtype in ("int8", "uint8", "int16") and not spec.scale]
     if unclear:
         raise ModelError(
-            f"The outputs {', '.join(unclear)} are of 8 bits, and nothing tells their scale. Export the model with "
+            f"The outputs {', '.join(unclear)} are quantized, and nothing tells their scale. Export the model with "
             "float outputs, or as .tflite for the engine tflite."
         )
 

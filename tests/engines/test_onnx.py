@@ -15,7 +15,7 @@ from tests.shared_media import SHARED, needs_shared
 
 pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 
-UINT8 = 2
+UINT8, INT16 = 2, 5
 PICTURE = np.zeros((1, 3, 8, 8), np.float32)
 PICTURE[0, :, 2, 3] = 1, 2, 3
 
@@ -58,12 +58,13 @@ def test_several_pictures_are_looked_at_at_once(tmp_path: Path, pictures: int | 
     assert largest.reshape(2, 3).tolist() == [[1, 2, 3], [0.5, 1, 1.5]]
 
 
-def test_outputs_of_a_scale_that_nobody_tells_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [UINT8, INT16])
+def test_outputs_of_a_scale_that_nobody_tells_are_refused(tmp_path: Path, kind: int) -> None:
     nodes = [
         make.node("GlobalMaxPool", ["picture"], ["largest"]),
-        make.node("Cast", ["largest"], ["stored"], make.attribute("to", UINT8)),
+        make.node("Cast", ["largest"], ["stored"], make.attribute("to", kind)),
     ]
-    content = make.model(nodes, [make.value("picture", [1, 3, 8, 8])], [make.value("stored", [1, 3, 1, 1], UINT8)])
+    content = make.model(nodes, [make.value("picture", [1, 3, 8, 8])], [make.value("stored", [1, 3, 1, 1], kind)])
     with pytest.raises(ModelError, match="nothing tells their scale"):
         Onnx(OnnxOptions(), saved(tmp_path, content))
 
