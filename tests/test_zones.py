@@ -157,6 +157,16 @@ def test_pass_needs_the_lines_own_length(
 
 
 @pytest.mark.parametrize(
+    ("sides", "told"), [("lrrrr", ""), ("lrlll", ""), ("llrll", ""), ("lrrrll", "L"), ("l-l-rr-", ""), ("rrl-ll", "L")]
+)
+def test_who_was_on_a_side_for_a_moment_only_came_from_neither(sides: str, told: str) -> None:
+    """At 5 frames a second 0.2 s of inertia are two sightings in a row, on the side passed from as on the other."""
+    zones = Zones({}, {"gate": LineOptions(from_=(0.1, 0.5), to=(0.9, 0.5), inertia_s=0.2)})
+    feet = [(320.0, {"l": 200.0, "-": 240.0, "r": 280.0}[side]) for side in sides]
+    assert "".join(track(zones, feet, fps=5)) == told
+
+
+@pytest.mark.parametrize(
     ("way", "told"),
     [
         ([(400, 220), (440, 260), (480, 260), (560, 260)], "R"),  # passes, and has turned aside before it is told

@@ -44,7 +44,8 @@ class Zones(Rows):
             ("begun", "f8", z),  # how long the track had lived when the visit began; inf: there is none
             ("doubt", "f8", z),  # since when the anchor says otherwise; inf: it does not
             ("side", "i1", line),  # 1 right, -1 left, 0 not known yet
-            ("turn", "f8", line),  # since when the anchor is on the other side; inf: it is not
+            ("other", "i1", line),  # on which side the anchor is now, 0 near the line
+            ("turn", "f8", line),  # since when it is there, and not where the track is; inf: it is not
             ("spot", "f8", (*line, 2)),  # where the anchor last was on its side of the line itself, near it or not
             ("over", "f8", (*line, 2)),  # where it was when next seen
         ])  # fmt: skip
@@ -166,7 +167,9 @@ class Zones(Rows):
         np.copyto(spot, at, where=back[..., None])
         np.copyto(over, at, where=(back | ahead)[..., None])
         away = ~home & (there != 0) & found
-        np.copyto(turn, np.where(away, np.minimum(turn, now), np.inf), where=found)
+        since = np.where(there == t["other"], np.minimum(turn, now), now)
+        np.copyto(turn, np.where(away, since, np.inf), where=found)
+        np.copyto(t["other"], there, where=found)
         self._turning = True
         arrived = away & (now - turn >= self._patience)
         if np.count_nonzero(arrived):
