@@ -2,6 +2,7 @@
 # Installs edgerun as a systemd service: user, virtual environment, configuration, unit, udev rules.
 # Run it again to upgrade or repair: what is right already is left alone, a configuration is never overwritten.
 set -euo pipefail
+umask 022 # the service's user must be able to read what root puts there
 
 usage() {
     cat <<'USAGE'
@@ -143,18 +144,21 @@ elif [[ -n $root ]]; then
     say "a virtual environment works only where it was made: in the image, python3 -m venv $prefix && $prefix/bin/pip install edgerun's folder"
 else
     if [[ -e $own_venv && ! -e $mark && -n $(ls -A "$own_venv" 2>/dev/null) ]]; then
-        echo "install.sh: $own_venv holds something else; give another --prefix" >&2
+        echo "install.sh: $own_venv holds something else; remove it, or give another --prefix" >&2
         exit 1
     fi
-    make_venv() {
+    has_pip() { "$own_venv/bin/python" -m pip --version >/dev/null 2>&1; } # of the Python that is there now
+    make_venv() { # anew, as it may be half of one, or that of a Python which an upgrade of the system took away
+        mkdir -p "$own_venv"
+        touch "$mark" # first, so that a next run goes on where this one fails
+        rm -rf -- "${own_venv:?}"/*
         # on a Jetson the vendor's TensorRT lies in the system's packages
         local site=()
         if [[ -e /etc/nv_tegra_release ]]; then site=(--system-site-packages); fi
         python3 -m venv "${site[@]}" "$own_venv" || {
-            echo "install.sh: python3 -m venv failed; apt install python3-venv" >&2
+            echo "install.sh: python3 -m venv failed; apt install python3-venv, and run this again" >&2
             exit 1
         }
-        touch "$mark"
     }
     install_package() { # out of a copy: a build would leave root's files here, and bring modules back that are gone
         local copy result=0
@@ -164,7 +168,7 @@ else
         rm -rf "$copy"
         return $result
     }
-    if [[ -x $own_venv/bin/python ]]; then say "$own_venv is there"; else act "make a virtual environment in $own_venv" make_venv; fi
+    if has_pip; then say "$own_venv is there"; else act "make a virtual environment in $own_venv" make_venv; fi
     act "install edgerun into it" install_package
 fi
 

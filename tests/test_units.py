@@ -213,6 +213,42 @@ def test_a_folder_that_the_service_cannot_use_is_refused(tmp_path: Path, option:
     assert why in done.stderr
 
 
+def test_an_environment_that_was_half_made_is_made_anew(tmp_path: Path) -> None:
+    """As without python3-venv, which the script then asks for: the next run must take the folder for its own. Or the
+    environment is whole, and the system's Python was upgraded under it."""
+    text = (ROOT / "scripts" / "install.sh").read_text()
+    (functions,) = re.findall(r"(?ms)^    has_pip\(\).*?^    }$", text)
+    venv, tool = tmp_path / "edgerun", tmp_path / "bin" / "python3"
+    tool.parent.mkdir()
+
+    def make(python3: str) -> int:
+        tool.write_text(f'#!/bin/sh\nfor last; do :; done; mkdir -p "$last/bin"; {python3}\n')
+        tool.chmod(0o755)
+        script = f"set -eu; own_venv={venv} mark={venv}/.edgerun-venv; {functions}\nhas_pip || make_venv; has_pip"
+        environ = {**os.environ, "PATH": f"{tool.parent}:{os.environ['PATH']}"}
+        return subprocess.run(["bash", "-c", script], env=environ, capture_output=True, check=False).returncode
+
+    assert make('touch "$last/lib"; exit 1') == 1
+    assert (venv / ".edgerun-venv").exists()
+    assert make('ln -s /bin/true "$last/bin/python"') == 0
+    assert not (venv / "lib").exists()
+    (venv / "bin" / "python").unlink()
+    (venv / "bin" / "python").symlink_to("/usr/bin/gone")
+    assert make('ln -s /bin/true "$last/bin/python"') == 0
+    assert make("exit 1") == 0
+
+
+def test_a_strict_umask_of_roots_keeps_nothing_from_the_service(tmp_path: Path) -> None:
+    """Its user must come to the command, and systemd's own tools to the rest."""
+    before = os.umask(0o077)
+    try:
+        assert install(tmp_path).returncode == 0
+    finally:
+        os.umask(before)
+    for folder in ("etc/systemd/system", "etc/udev/rules.d", "etc/sysusers.d"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o755
+
+
 def test_the_package_is_built_elsewhere(tmp_path: Path) -> None:
     """Out of a copy that goes again: what a build by root leaves in this folder would be in its owner's way."""
     (tmp_path / "bin").mkdir()
