@@ -23,7 +23,7 @@ from edgerun.stages import Request, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message
 from tests.daemon_process import wait_for
-from tests.servers.mosquitto import Mosquitto, needs_mosquitto
+from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto
 from tests.servers.strict_broker import RECEIVE_MAXIMUM, StrictBroker
 from tests.test_delivery import counts, event
 
@@ -176,6 +176,15 @@ def test_a_wrong_password(tmp_path: Path) -> None:
         )
         assert "without a user name" in first_news(port=broker.port)
         assert "without a user name" in first_news(port=broker.port, version="3.1.1")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_port_for_websockets(tmp_path: Path) -> None:
+    """Mosquitto does not start without one of the other kind."""
+    settings = f"protocol websockets\nallow_anonymous true\nlistener {free_port()} 127.0.0.1"
+    with Mosquitto(tmp_path / "m", settings=settings) as broker:
+        assert "or websockets at this port?" in first_news(port=broker.port)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def silent(host: str, port: int) -> SinkError:
 def hung_up(tls: TlsOptions | None) -> SinkError:
     """The broker ended the connection before it said anything."""
     if tls is None:
-        hint = "does it expect TLS (`mqtt.tls`)?"
+        hint = "does it expect TLS (`mqtt.tls`), or websockets at this port?"
     elif tls.cert:
         hint = "does it know the certificate in `mqtt.tls.cert`?"
     else:
