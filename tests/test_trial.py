@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 
 from edgerun.errors import EngineError
+from edgerun.heads.rtdetr import Rtdetr, RtdetrOptions
+from edgerun.heads.yolo_end2end import YoloEnd2End, YoloEnd2EndOptions
 from edgerun.models import ModelFile
 from edgerun.runtime.inference import preference
 from edgerun.runtime.inference.preference import Preference, in_words
-from edgerun.runtime.inference.trial import Verdict, disagreement, ranking, try_out
+from edgerun.runtime.inference.trial import Verdict, _Sensitive, disagreement, ranking, try_out
 from edgerun.types import Detections
 from edgerun.worker.terms import SLOTS, Candidate
 from edgerun.worker.wire import Load
@@ -21,6 +24,12 @@ from tests.test_dispatch import PATIENCE_S, fake_head
 from tests.test_worker import ask, candidate, loaded, working
 
 MODEL = ModelFile("fake", Path("fake.model"), "0" * 64)
+
+
+def test_a_head_in_a_trial_gives_further_inputs_where_its_models_take_some() -> None:
+    """Looked at as Python 3.12 and later do in ``isinstance``: what ``__getattr__`` would find is not there."""
+    assert inspect.getattr_static(_Sensitive(Rtdetr(RtdetrOptions())), "extra_inputs")
+    assert not hasattr(_Sensitive(YoloEnd2End(YoloEnd2EndOptions())), "extra_inputs")
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from edgerun.records import dataclass
 from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.inference.inquiry import Inquiry, soon_loaded
 from edgerun.runtime.inference.jobs import Job
-from edgerun.stages import Head
+from edgerun.stages import FixedInputs, Head
 from edgerun.types import Array, Detections, Fit, Frame, ModelIO
 from edgerun.worker.terms import Candidate, Terms
 
@@ -187,10 +186,8 @@ class _Sensitive:
     def __init__(self, head: Head) -> None:
         self._head = head
         self.layout = head.layout
+        if isinstance(head, FixedInputs):  # set, for from Python 3.12 on no protocol sees what is only looked up
+            self.extra_inputs = head.extra_inputs
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         return self._head.decode(outputs, io, fit, min(min_score, _FLOOR_SCORE))
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else this head can do (see ``stages.FixedInputs``)."""
-        return getattr(self._head, name)
