@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edgerun.errors import EdgerunError, EngineError
+from edgerun.since import Since
 from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
 from edgerun.worker.launcher import Launcher, Layout, Started
@@ -64,8 +65,8 @@ class Worker:
         self.restarts = 0
         self.progress = 0
         """Rises while the thread is alive and well."""
-        self.since = time.time()
-        """When the candidate in turn began to serve, or to be tried (unix seconds)."""
+        self.since = Since()
+        """When the candidate in turn began to serve, or to be tried."""
         self.fallback_reason = ""
         """Why it is not the preferred one that serves; empty: it is."""
         self.last_loss = ""
@@ -223,7 +224,7 @@ class Worker:
             if not self.fallback:
                 self.fallback_reason = ""
             self._refusals = 0
-            self.since = time.time()
+            self.since = Since()
             self._listener.loaded(self)
             spare_at = time.monotonic() + _SPARE_AFTER_S if self._terms.spare and not self.fallback else math.inf
             while not self._closed.is_set():
@@ -328,7 +329,7 @@ class Worker:
             self.fallback_reason = f"{self._candidates[failed].name}: {error}"
         if self._aside is not None and self._aside.index != self._choice.current:
             self._drop_aside()
-        self.since = time.time()
+        self.since = Since()
         self._listener.lost(self, error)
         self._give_up(everything=wait_s > 0, reason=str(error))
         self._waiting(wait_s)

@@ -18,6 +18,7 @@ from edgerun.runtime.cameras.outlet import Outlet
 from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.runtime.meters import FrameMeter
+from edgerun.since import Since
 from edgerun.stages import Source
 from edgerun.types import Frame
 
@@ -72,7 +73,7 @@ class Camera:
         self._late = (time.monotonic(), 0, 0.0)
         self._state: CameraState = "offline"
         self._reason = _NOT_OPENED
-        self._since = time.time()
+        self._since = Since()
         self._last_change = time.monotonic()
         self._fingerprint = 0
 
@@ -152,7 +153,7 @@ class Camera:
         dropped = {"late": self._lane.dropped, "engine": self._failed, "heat": self._spared}
         return CameraReport(
             self._state,
-            self._since,
+            self._since.wall,
             self._reason or self._trouble,
             self._fps(now),
             self._asked_fps,
@@ -229,7 +230,7 @@ class Camera:
         if (state, reason) == (self._state, self._reason):
             return
         if state != self._state or self._reason == _NOT_OPENED:
-            self._since = time.time()
+            self._since = Since()
             level = logging.INFO if state in ("ok", "paused") else logging.WARNING
             log.log(level, "camera %s is %s%s", self.name, state, f": {reason}" if reason else "")
         self._state, self._reason = state, reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -93,7 +92,7 @@ def _device(report: Report) -> Iterator[Metric]:
         yield _gauge("edgerun_clock_synced", "1 while the network sets the clock.", (), {(): vitals.clock_synced})
     memory = {(name,): size * 1e6 for name, size in report.memory_mb().items()}
     yield _gauge("edgerun_resident_memory_bytes", "By process.", ("process",), memory)
-    yield _gauge("edgerun_uptime_seconds", "Since the daemon started.", (), {(): time.time() - STARTED})
+    yield _gauge("edgerun_uptime_seconds", "Since the daemon started.", (), {(): STARTED.age_s})
     what = (__version__, report.detector.model.name, report.detector.engine)
     yield _gauge("edgerun_build", "Always 1; what runs is in the labels.", ("version", "model", "engine"), {what: 1})
 

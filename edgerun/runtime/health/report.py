@@ -18,9 +18,10 @@ from edgerun.runtime.health.footprint import processes, pss_mb
 from edgerun.runtime.health.memory import rss_mb
 from edgerun.runtime.health.vitals import Vitals
 from edgerun.runtime.inference.detector import Detector
+from edgerun.since import Since
 from edgerun.topics import Topics
 
-STARTED = time.time()
+STARTED = Since()
 _REPEAT_S, _SOON_S = 60.0, 10.0
 _STALE_S = 5.0
 _FREE_TEXT = ("reason", "error", "fallback", "previous_end", "wrong", "command", "refusal")
@@ -84,7 +85,7 @@ class Report:
     def _payload(self) -> dict[str, Any]:
         return {
             "version": __version__,
-            "since": iso(STARTED),
+            "since": iso(STARTED.wall),
             "model": {"name": self.detector.model.name, "sha256": self.detector.model.sha256},
             "engine": self.detector.engine,
             "engine_choice": self.detector.preference.reasons(),
@@ -145,7 +146,7 @@ class Report:
         return [
             {
                 "engine": worker.candidate.name,
-                "engine_since": iso(worker.since),
+                "engine_since": iso(worker.since.wall),
                 "serving": not reason,
                 "reason": reason,
                 "fallback": worker.fallback,
