@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from edgerun.motion import Motion
 from edgerun.regions import Region, RegionOptions, RegionPlanner
+from edgerun.regions.crops import Canvas, Interests, choose
 from edgerun.tracking import Tracker
 from edgerun.types import F32, Detections, Stamp, Tracks
 from tests.shared_media import needs_shared
@@ -269,6 +270,14 @@ def test_who_comes_where_crops_always_end_is_soon_found_where_motion_is_not_know
     assert world.holds(np.array(comes, np.float32))
 
 
+def test_two_near_one_another_are_not_looked_at_in_one_crop_over_and_over() -> None:
+    """A crop around both shows neither as well as it could: what is left goes to each."""
+    boxes = boxes_of([426, 73, 482, 138], [287, 212, 342, 278]).astype(np.float64)
+    interests = Interests(boxes, np.full(2, 2 / 3), np.full(2, 2.1))
+    sides = [crop.xyxy[2] - crop.xyxy[0] for crop in choose(interests, Canvas(FRAME, MODEL, 2 / 3), 3)]
+    assert sides == [280, 200, 200]
+
+
 def test_a_new_arrival_comes_before_those_known() -> None:
     """With one inference per frame, new motion is looked at before the ten objects that are followed."""
     planner = RegionPlanner(RegionOptions(per_frame=1, sweep_s=1000), MODEL)
@@ -360,7 +369,8 @@ def test_crops_lie_in_the_frame_and_the_budget_holds(
     fps: float,
     scenes: list[tuple[list[list[float]], list[list[float]], str]],
 ) -> None:
-    """Whatever moves wherever: crops are inside, begin at even pixels and fit the model, and there are not too many."""
+    """Whatever moves wherever: crops are inside, begin at even pixels and fit the model, there are not too many, and no
+    two are the same."""
     options = RegionOptions(mode=mode, per_frame=per_frame, per_second=per_second)  # type: ignore[arg-type]  # sampled
     planner = RegionPlanner(options, model)
     spent: list[float] = []
@@ -371,6 +381,7 @@ def test_crops_lie_in_the_frame_and_the_budget_holds(
         tracks = tracks_of(*(boxes_of(*track_rows) * scale).tolist())
         regions = planner.plan(motion, tracks, stamp(at, frame))
         assert len(regions) <= per_frame
+        assert len({region.xyxy for region in regions}) == len(regions)
         spent += [at] * len(regions)
         assert sum(moment > at - 1 + 1e-5 for moment in spent) <= max(per_second, 1)
         for region in regions:

@@ -127,15 +127,18 @@ def _greedy(interests: Interests, canvas: Canvas, most: int, manner: Manner, who
     waiting = np.ones(len(interests.weight))
     crops: list[Crop] = []
     while len(crops) < most and waiting.any():
-        row, place = divmod(int((value @ waiting).argmax()), contains.shape[1])
-        members = np.flatnonzero(contains[row, place] * waiting)
-        if not len(members):
+        gain = value @ waiting
+        row, place = divmod(int(gain.argmax()), contains.shape[1])
+        if gain[row, place] <= 0:
             break
+        members = np.flatnonzero(contains[row, place] * waiting)
         shown = members[clarity[row, members] >= enough[members]]
         waiting[shown] = 0  # what is shown badly here waits for a better crop
         if not len(shown):
             value[row, place] = 0
-        crops.append(_centred(interests.xyxy, members, float(scale[row]), canvas))
+        crop = _centred(interests.xyxy, members, float(scale[row]), canvas)
+        if all(crop.xyxy != other.xyxy for other in crops):  # from another place it may come to the same
+            crops.append(crop)
     return crops
 
 

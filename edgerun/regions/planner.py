@@ -132,8 +132,12 @@ class RegionPlanner:
                 regions.append(self._look_whole(now))
             else:
                 regions.append(self._look(crop.xyxy, REASONS[min(reasons[row] for row in crop.members)], now))
-        while len(regions) < allowed and self._looked.oldest(now) >= wait:
-            regions.append(self._sweep(wait, now))
+        for _ in range(allowed - len(regions)):
+            if self._looked.oldest(now) < wait:
+                break
+            region = self._sweep(wait, now)
+            if all(region.xyxy != other.xyxy for other in regions):
+                regions.append(region)
         return regions
 
     def _look_whole(self, now: float) -> Region:
