@@ -9,7 +9,7 @@ import numpy as np
 from edgerun.rules.combinations import Combinations
 from edgerun.rules.counts import Counts
 from edgerun.rules.filters import Filters
-from edgerun.rules.ledger import Ledger, Scene
+from edgerun.rules.journal import Journal, Scene
 from edgerun.rules.memory import Memory
 from edgerun.rules.moments import Moments
 from edgerun.rules.options import RuleOptions
@@ -47,10 +47,10 @@ class RuleBook:
         self._filters = Filters(rules, labels)
         self._pace = Pace(Ground(ground)) if ground is not None and paced else None
         scene = Scene(self._memory, self._zones, self._filters, self._pace)
-        self._ledger = Ledger(rules, labels, place, scene)
-        self._moments, self._stays = Moments(scene, self._ledger), Stays(scene, self._ledger)
-        self._counts, self._combinations = Counts(scene, self._ledger), Combinations(self._ledger)
-        self._tables: list[Rows] = [self._memory, self._zones, self._filters, self._ledger, self._moments, self._stays]
+        self._journal = Journal(rules, labels, place, scene)
+        self._moments, self._stays = Moments(scene, self._journal), Stays(scene, self._journal)
+        self._counts, self._combinations = Counts(scene, self._journal), Combinations(self._journal)
+        self._tables: list[Rows] = [self._memory, self._zones, self._filters, self._journal, self._moments, self._stays]
         if self._pace is not None:
             self._tables.append(self._pace)
         named = {label for rule in rules for label in rule.labels} or (set(labels) if len(labels) == 1 else set())
@@ -59,7 +59,7 @@ class RuleBook:
 
     def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]:
         """Take one frame's tracks: the events of this frame, in the order of the rules."""
-        self._ledger.turn(stamp)
+        self._journal.turn(stamp)
         self._memory.tick(stamp.captured)
         added = self._memory.assign(tracks, stamp)
         for table in self._tables if added else ():
@@ -101,7 +101,7 @@ class RuleBook:
 
     def finish(self, stamp: Stamp) -> list[Event]:
         """End all open episodes, as when the camera is taken out of service, and forget everything."""
-        self._ledger.turn(stamp)
+        self._journal.turn(stamp)
         self._stays.finish()
         self._counts.finish()
         events = self._events()
@@ -125,7 +125,7 @@ class RuleBook:
         table, names = self._memory.table, self._zones.names
         now = dict.fromkeys(self._occupancy, 0)
         for row, column in np.argwhere(self._zones.inside).tolist():
-            key = (names[column], self._ledger.label(int(table["class_id"][row])))
+            key = (names[column], self._journal.label(int(table["class_id"][row])))
             now[key] = now.get(key, 0) + 1
         self._occupancy = now
         return dict(now)
@@ -137,8 +137,8 @@ class RuleBook:
         return [tuple(name for name, within in zip(names, row, strict=True) if within) for row in inside]
 
     def _events(self) -> list[Event]:
-        pages = sorted(self._ledger.pages, key=lambda page: page[0])
-        return [event for number, event in pages if not self._ledger.rules[number].silent]
+        pages = sorted(self._journal.pages, key=lambda page: page[0])
+        return [event for number, event in pages if not self._journal.rules[number].silent]
 
 
 def _check(

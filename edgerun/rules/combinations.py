@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from edgerun.records import dataclass
-from edgerun.rules.ledger import Ledger
+from edgerun.rules.journal import Journal
 from edgerun.types import Event, Stamp, TrackedObject
 
 
@@ -21,11 +21,11 @@ class Combinations:
     """True when each member has an open episode, or gave a momentary alert in the last seconds. It is told at an
     alert of a member; a momentary alert serves once only, an open episode as long as it lasts and no longer."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        names = {rule.name: number for number, rule in enumerate(ledger.rules) if rule.when != "all"}
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        names = {rule.name: number for number, rule in enumerate(journal.rules) if rule.when != "all"}
         self._combinations = []
-        for number, rule in enumerate(ledger.rules):
+        for number, rule in enumerate(journal.rules):
             if rule.when != "all":
                 continue
             for name in rule.all:
@@ -41,10 +41,10 @@ class Combinations:
             combination.happened.clear()
 
     def update(self, stamp: Stamp) -> None:
-        """Take the alerts of this frame from the ledger, and add to them."""
-        if not self._combinations or not self._ledger.pages:
+        """Take the alerts of this frame from the journal, and add to them."""
+        if not self._combinations or not self._journal.pages:
             return
-        pages = list(self._ledger.pages)
+        pages = list(self._journal.pages)
         for number, event in pages:
             open_ = self._open.setdefault(number, {})
             if event.phase == "start":
@@ -59,7 +59,7 @@ class Combinations:
                 self._tell(combination, stamp)
 
     def _tell(self, combination: _Combination, stamp: Stamp) -> None:
-        number, within_s = combination.number, self._ledger.rules[combination.number].seconds
+        number, within_s = combination.number, self._journal.rules[combination.number].seconds
         served = []
         for member in combination.members:
             event = next(reversed(self._open.get(member, {}).values()), combination.happened.get(member))
@@ -68,5 +68,5 @@ class Combinations:
                 return
             served.append(event)
         objects: dict[int, TrackedObject] = {item.track_id: item for event in served for item in event.objects}
-        if self._ledger.awake(number) and self._ledger.open(number, "instant", tuple(objects.values()), len(objects)):
+        if self._journal.awake(number) and self._journal.open(number, "instant", tuple(objects.values()), len(objects)):
             combination.happened.clear()

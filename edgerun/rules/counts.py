@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 
-from edgerun.rules.ledger import Ledger, Scene
+from edgerun.rules.journal import Journal, Scene
 from edgerun.types import Mask, TrackedObject
 
 
 class Counts:
     """The number must hold for the rule's seconds while it is awake; the episode ends as soon as it does not hold."""
 
-    def __init__(self, scene: Scene, ledger: Ledger) -> None:
-        chosen = [(number, rule) for number, rule in enumerate(ledger.rules) if rule.when in ("count", "absent")]
-        self._scene, self._ledger = scene, ledger
+    def __init__(self, scene: Scene, journal: Journal) -> None:
+        chosen = [(number, rule) for number, rule in enumerate(journal.rules) if rule.when in ("count", "absent")]
+        self._scene, self._journal = scene, journal
         self._numbers = [number for number, _ in chosen]
         self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
         self._least = [rule.at_least or 0 for _, rule in chosen]
@@ -32,7 +32,7 @@ class Counts:
         self._episode = [0] * len(self._numbers)
 
     def update(self) -> None:
-        """Take one frame, into the ledger."""
+        """Take one frame, into the journal."""
         if not self._numbers:
             return
         now = self._scene.memory.now
@@ -40,7 +40,7 @@ class Counts:
             self._count = np.count_nonzero(self._inside(), axis=0).tolist()
         for index, count in enumerate(self._count):
             number = self._numbers[index]
-            if not self._least[index] <= count <= self._most[index] or not self._ledger.awake(number):
+            if not self._least[index] <= count <= self._most[index] or not self._journal.awake(number):
                 self._since[index] = None
                 if self._episode[index]:
                     self._close(index)
@@ -48,8 +48,8 @@ class Counts:
             since = self._since[index]
             if since is None:
                 since = self._since[index] = now
-            if not self._episode[index] and now - since >= self._seconds[index] and self._ledger.cool(number):
-                self._episode[index] = self._ledger.open(number, "start", self._objects(index), count)
+            if not self._episode[index] and now - since >= self._seconds[index] and self._journal.cool(number):
+                self._episode[index] = self._journal.open(number, "start", self._objects(index), count)
 
     def finish(self) -> None:
         """End what is open."""
@@ -63,8 +63,8 @@ class Counts:
         return inside
 
     def _objects(self, index: int) -> tuple[TrackedObject, ...]:
-        return self._ledger.describe(np.flatnonzero(self._inside()[:, index]).tolist())
+        return self._journal.describe(np.flatnonzero(self._inside()[:, index]).tolist())
 
     def _close(self, index: int) -> None:
-        self._ledger.close(self._numbers[index], self._episode[index], self._objects(index), self._count[index])
+        self._journal.close(self._numbers[index], self._episode[index], self._objects(index), self._count[index])
         self._episode[index] = 0

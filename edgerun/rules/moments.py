@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgerun.rules.ledger import Ledger, Scene
+from edgerun.rules.journal import Journal, Scene
 from edgerun.types import Mask
 from edgerun.zones import Rows
 
@@ -17,16 +17,16 @@ class Moments(Rows):
     """What happened is due until the track passes the rule's filters, so somebody whose score rises only later is told
     of late rather than never. What happens while the rule is asleep or cools down is never told."""
 
-    def __init__(self, scene: Scene, ledger: Ledger) -> None:
-        self._rules = [(number, rule) for number, rule in enumerate(ledger.rules) if rule.when in _KINDS]
+    def __init__(self, scene: Scene, journal: Journal) -> None:
+        self._rules = [(number, rule) for number, rule in enumerate(journal.rules) if rule.when in _KINDS]
         super().__init__([("due", "i1", (len(self._rules),))])
-        self._scene, self._ledger = scene, ledger
+        self._scene, self._journal = scene, journal
         zones, lines = scene.zones.names, scene.zones.line_names
         self._column = [lines.index(r.line) if r.when == "cross" else zones.index(r.zone) for _, r in self._rules]
         self._least_rest_s = min((r.seconds for _, r in self._rules if r.when == "removed"), default=np.inf) - 1e-6
 
     def update(self) -> None:
-        """Take one frame, into the ledger."""
+        """Take one frame, into the journal."""
         zones, memory = self._scene.zones, self._scene.memory
         moved = memory.ended
         if self._least_rest_s < np.inf:
@@ -45,20 +45,20 @@ class Moments(Rows):
     def _tell(self, number: int, rows: Mask) -> None:
         """Alert of rows at once, as far as they pass the filters."""
         chosen = np.flatnonzero(rows & self._scene.filters.passed[:, number] & self._paced(number)[0])
-        if len(chosen) and self._ledger.awake(number):
+        if len(chosen) and self._journal.awake(number):
             for row in chosen.tolist():
-                self._ledger.about(number, row, "instant")
+                self._journal.about(number, row, "instant")
 
     def _update_removed(self, index: int, number: int, column: int, moved: Mask) -> None:
         """What is taken out of its zone at once has left it before it is known to have moved: until then it is due."""
         zones, memory, due = self._scene.zones, self._scene.memory, self.table["due"][:, index]
-        rested = memory.rested >= self._ledger.rules[number].seconds - 1e-6
+        rested = memory.rested >= self._journal.rules[number].seconds - 1e-6
         out = zones.left[:, column] | (due != 0)
         self._tell(number, moved & (zones.inside[:, column] | out) & rested)
         due[:] = out & rested & ~moved & (memory.table["astray"] < np.inf)
 
     def _update_due(self, index: int, number: int, column: int) -> None:
-        zones, rule, due = self._scene.zones, self._ledger.rules[number], self.table["due"][:, index]
+        zones, rule, due = self._scene.zones, self._journal.rules[number], self.table["due"][:, index]
         new: npt.NDArray[np.int8]
         if rule.when == "cross":
             new = zones.crossed[:, column]
@@ -67,7 +67,7 @@ class Moments(Rows):
         else:
             new = zones.entered[:, column].view(np.int8)
             due[zones.left[:, column]] = 0
-        if np.count_nonzero(new) and (rule.when == "speed" or self._ledger.awake(number)):
+        if np.count_nonzero(new) and (rule.when == "speed" or self._journal.awake(number)):
             np.copyto(due, new, where=new != 0)
         if not np.count_nonzero(due):
             return
@@ -75,13 +75,13 @@ class Moments(Rows):
         if rule.when != "speed":  # it was too fast or too slow at that moment, and what it does later is no matter
             due[known & ~fits] = 0
         for row in np.flatnonzero((due != 0) & self._scene.filters.passed[:, number] & fits).tolist():
-            if rule.when != "speed" or self._ledger.awake(number):
-                self._ledger.about(number, row, "instant", _DIRECTIONS[int(due[row])] if rule.line else "")
+            if rule.when != "speed" or self._journal.awake(number):
+                self._journal.about(number, row, "instant", _DIRECTIONS[int(due[row])] if rule.line else "")
                 due[row] = 0
 
     def _paced(self, number: int) -> tuple[Mask, Mask]:
         """Which rows have the speed the rule asks for, and of which it is known."""
-        rule, pace = self._ledger.rules[number], self._scene.pace
+        rule, pace = self._journal.rules[number], self._scene.pace
         if pace is None or not rule.is_paced:
             every = np.ones(len(self.table), np.bool_)
             return every, every

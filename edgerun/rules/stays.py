@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerun.rules.ledger import Ledger, Scene
+from edgerun.rules.journal import Journal, Scene
 from edgerun.zones import Rows
 
 
@@ -12,10 +12,10 @@ class Stays(Rows):
     """One episode for each row and rule. It starts only in a frame in which the track was seen, and ends when the track
     leaves the zone, moves (stationary) or is over, or when the rule falls asleep."""
 
-    def __init__(self, scene: Scene, ledger: Ledger) -> None:
-        chosen = [(number, rule) for number, rule in enumerate(ledger.rules) if rule.when in ("dwell", "stationary")]
+    def __init__(self, scene: Scene, journal: Journal) -> None:
+        chosen = [(number, rule) for number, rule in enumerate(journal.rules) if rule.when in ("dwell", "stationary")]
         super().__init__([("episode", "i8", (len(chosen),))])
-        self._scene, self._ledger = scene, ledger
+        self._scene, self._journal = scene, journal
         self._numbers = [number for number, _ in chosen]
         self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
         self._seconds = np.array([rule.seconds for _, rule in chosen]) - 1e-6
@@ -25,7 +25,7 @@ class Stays(Rows):
         self._scheduled = [(i, number) for i, (number, rule) in enumerate(chosen) if rule.schedule]
 
     def update(self) -> None:
-        """Take one frame, into the ledger."""
+        """Take one frame, into the journal."""
         if not self._numbers:
             return
         memory, zones, episode = self._scene.memory, self._scene.zones, self.table["episode"]
@@ -38,7 +38,7 @@ class Stays(Rows):
         active = episode > 0
         ends = active & ~holds
         for index, number in self._scheduled:
-            if not self._ledger.awake(number):
+            if not self._journal.awake(number):
                 holds[:, index] = False
                 ends[:, index] = active[:, index]
         if np.count_nonzero(ends):
@@ -47,7 +47,7 @@ class Stays(Rows):
         starts = holds & ~active & memory.seen[:, None] & self._scene.filters.passed[:, self._numbers]
         if np.count_nonzero(starts):
             for row, index in np.argwhere(starts).tolist():
-                episode[row, index] = self._ledger.about(self._numbers[index], row, "start")
+                episode[row, index] = self._journal.about(self._numbers[index], row, "start")
         self._open = bool(np.count_nonzero(episode))
 
     def finish(self) -> None:
@@ -56,7 +56,7 @@ class Stays(Rows):
             self._close(row, index)
 
     def _close(self, row: int, index: int) -> None:
-        self._ledger.close(
-            self._numbers[index], int(self.table["episode"][row, index]), self._ledger.describe([row]), 1
+        self._journal.close(
+            self._numbers[index], int(self.table["episode"][row, index]), self._journal.describe([row]), 1
         )
         self.table["episode"][row, index] = 0

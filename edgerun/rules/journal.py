@@ -27,7 +27,7 @@ class Scene:
     pace: Pace | None
 
 
-class Ledger(Rows):
+class Journal(Rows):
     """Schedules, cooldowns and episodes of R rules. Cooldowns run on the frames' own clock, gaps included."""
 
     def __init__(self, rules: Sequence[RuleOptions], labels: Sequence[str], place: Place | None, scene: Scene) -> None:
