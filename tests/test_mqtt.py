@@ -220,7 +220,7 @@ def test_tls(tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
         ip = first_news(host="127.0.0.1", port=broker.port, tls=TlsOptions(ca=f"{files}/ca.pem"))
         assert "not trusted" in ip and "127.0.0.1" in ip
         assert "cannot be read" in first_news(**at, tls=TlsOptions(ca=f"{files}/missing.pem"))
-        assert "no TLS" in first_news(**at, tls=TlsOptions(ca=f"{files}/san"))
+        assert f"`mqtt.tls.ca`: {files}/san holds no certificate" in first_news(**at, tls=TlsOptions(ca=f"{files}/san"))
         assert "does it expect TLS" in first_news(**at)
     with Mosquitto(tmp_path / "m2", settings=settings + "require_certificate true\n") as broker:
         at = {"host": "localhost", "port": broker.port}
@@ -231,6 +231,28 @@ def test_tls(tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
         assert "does it ask for a certificate" in first_news(**at, tls=TlsOptions(ca=f"{files}/ca.pem"))
     with Mosquitto(tmp_path / "m3") as broker:
         assert "no TLS" in first_news(host="localhost", port=broker.port, tls=TlsOptions(ca=f"{files}/ca.pem"))
+
+
+@pytest.mark.parametrize(
+    ("ca", "cert", "key", "said"),
+    [
+        ("missing.pem", "client.pem", "client.key", "`mqtt.tls.ca`: {}/missing.pem cannot be read (No such file"),
+        ("ca.pem", "missing.pem", "client.key", "`mqtt.tls.cert`: {}/missing.pem cannot be read (No such file"),
+        ("ca.pem", "client.pem", "missing.key", "`mqtt.tls.key`: {}/missing.key cannot be read (No such file"),
+        ("ca.key", "client.pem", "client.key", "`mqtt.tls.ca`: {}/ca.key holds no certificate"),
+        ("ca.pem", "client.key", "client.key", "`mqtt.tls.cert`: {}/client.key holds no certificate"),
+        ("ca.pem", "client.pem", "client.pem", "`mqtt.tls.key`: {}/client.pem holds no private key"),
+        ("ca.pem", "client.pem", "locked.key", "`mqtt.tls.key`: {}/locked.key is locked with a password"),
+        ("ca.pem", "client.pem", "server.key", "`mqtt.tls.cert` and `key`: {0}/client.pem and {0}/server.key are no"),
+    ],
+)
+def test_a_tls_file_that_cannot_be_used_is_named(certificates: Path, ca: str, cert: str, key: str, said: str) -> None:
+    """A locked key is not asked the password of, at a terminal where nobody may sit."""
+    files = certificates
+    openssl = f"openssl pkey -aes256 -passout pass:secret -in {files}/client.key -out {files}/locked.key"
+    subprocess.run(openssl.split(), check=True, capture_output=True)
+    news = first_news(port=1, tls=TlsOptions(ca=f"{files}/{ca}", cert=f"{files}/{cert}", key=f"{files}/{key}"))
+    assert said.format(files) in news
 
 
 @pytest.mark.broker

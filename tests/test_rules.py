@@ -312,7 +312,7 @@ def test_dead_ids_are_forgotten() -> None:
         y, x = divmod(frame // 4, 30)
         here = tracks([(frame // 4, 1650.0 + 100 * x, 1250.0 + 100 * y)])
         told += len(rules.update(here, stamp(frame / 10, size=(6400, 4800))))
-        assert len(rules._memory.table) < 20 and len(rules._ledger._told) < 20
+        assert len(rules._memory.table) < 20 and len(rules._journal._told) < 20
     assert told > 200
 
 

@@ -6,6 +6,7 @@ import socket
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from edgerun.errors import SinkError
 from edgerun.folders import expanded
 from edgerun.records import dataclass
 from edgerun.tls import trusting
@@ -13,9 +14,12 @@ from edgerun.types import Message
 
 if TYPE_CHECKING:
     import ssl
+    from pathlib import Path
 
 _DEAD_LINK_MS = 5000
 _PROBE_S = 2
+_CERTIFICATE, _KEY = b"CERTIFICATE-----", b"PRIVATE KEY-----"
+"""What a line of a PEM file ends in, above what it is named after (RFC 7468)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +60,38 @@ class Endpoint:
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """Raises OSError (also ssl.SSLError) when a file is not there or not what it should be."""
-    context = trusting(expanded(options.ca) if options.ca else None, insecure=options.insecure)
-    if options.cert:
-        context.load_cert_chain(expanded(options.cert), expanded(options.key))
+    """Raises SinkError that names the file which is not there or not what it should be."""
+    import ssl
+
+    ca, cert, key = (expanded(file) if file else None for file in (options.ca, options.cert, options.key))
+    _read("ca", ca, _CERTIFICATE)
+    _read("cert", cert, _CERTIFICATE)
+    if b"ENCRYPTED" in _read("key", key, _KEY):  # OpenSSL would ask for it at the terminal, where there is one
+        raise SinkError(f"`mqtt.tls.key`: {key} is locked with a password: openssl pkey -in {key} takes it off")
+    try:
+        context = trusting(ca, insecure=options.insecure)
+    except ssl.SSLError as error:
+        raise SinkError(f"`mqtt.tls.ca`: {ca} cannot be used ({error.reason or error})") from error
+    try:
+        if cert is not None:
+            context.load_cert_chain(cert, key)
+    except ssl.SSLError as error:
+        raise SinkError(f"`mqtt.tls.cert` and `key`: {cert} and {key} are no pair ({error.reason or error})") from error
     return context
+
+
+def _read(name: str, path: Path | None, mark: bytes) -> bytes:
+    """What a file of the options holds; empty without one. Raises SinkError where it does not hold ``mark``."""
+    if path is None:
+        return b""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SinkError(f"`mqtt.tls.{name}`: {path} cannot be read ({error.strerror})") from error
+    if mark not in content:
+        what = mark.strip(b"-").decode().lower()
+        raise SinkError(f"`mqtt.tls.{name}`: {path} holds no {what} in PEM form (BEGIN ... {mark.decode()})")
+    return content
 
 
 def tune(sock: socket.socket) -> None:

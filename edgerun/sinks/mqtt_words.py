@@ -54,8 +54,6 @@ def _unencrypted(error: Exception, place: str) -> SinkError | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message
         return SinkError(f"the certificate of {place} is not trusted ({why}): set `mqtt.tls.ca`, check the host's name")
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-        return SinkError(f"a file of `mqtt.tls` cannot be read ({error.strerror}): check ca, cert and key")
     if isinstance(error, ssl.SSLError | ConnectionResetError):
         cause = getattr(error, "reason", None) or error.strerror
         return SinkError(f"no TLS with {place} ({cause}): does it speak TLS there, are the files right?")
