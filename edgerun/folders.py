@@ -25,6 +25,18 @@ def is_own(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
+def is_file(path: Path) -> bool:
+    """As ``Path.is_file``, which raises before Python 3.14 where this user may not look."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def unseen(path: str | Path) -> str:
+    """What to add where a path may not be read: an ending for the sentence, or nothing."""
+    if not str(path).startswith(("/home/", "/root/", "/run/user/")):
+        return ""
+    return "; the service sees no home directories, so put it elsewhere, such as into /var/lib/edgerun"
+
+
 def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
     """All of it or nothing, and for this user alone; ``lasting``: also where the power fails. Raises OSError."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgerun.cli import main
 from edgerun.engines.caches import cache_directory
-from edgerun.errors import ConfigError
+from edgerun.errors import ConfigError, ModelError
 from edgerun.folders import write_whole
+from edgerun.models import resolve
 from edgerun.notes import Notes
+from edgerun.runtime import early
 from edgerun.runtime.places import made_state_dir
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("lasting", [False, True])
@@ -62,3 +70,47 @@ def test_a_user_without_a_home_is_told_and_nothing_called_tilde_is_made(
         cache_directory(None, "onnx")
     assert made_state_dir("state") == Path("state")
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that this user may not look into, which root could without this."""
+
+    def of_another_user(of: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *arguments: Any, **options: Any) -> Any:
+            if isinstance(path, str | Path) and folder in Path(path).parents:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return of(path, *arguments, **options)
+
+        return call
+
+    for name in ("stat", "open"):
+        monkeypatch.setattr(os, name, of_another_user(getattr(os, name)))
+    monkeypatch.setattr(io, "open", of_another_user(open))
+
+
+def test_a_model_in_a_home_is_told_and_no_reason_to_start_over_and_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose the unit hides from the service. Python's own error would end the daemon with a status that is tried
+    again."""
+    closed(Path("/home/pi"), monkeypatch)
+    for model, labels in (("/home/pi/m.onnx", ""), (str(ROOT / "README.md"), "/home/pi/names.txt")):
+        with pytest.raises(ModelError, match="cannot be read: Permission denied; the service sees no home") as caught:
+            resolve("", model, labels)
+        assert (labels or model) in str(caught.value)
+
+
+def test_a_configuration_that_may_not_be_looked_at_is_told_as_any_bad_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed(tmp_path, monkeypatch)
+    begun = early.begin(tmp_path / "edgerun.yaml")
+    assert begun.reader is not None
+    begun.reader.communicate()
+
+
+def test_models_of_the_service_are_passed_over_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGERUN_MODELS", str(tmp_path))
+    closed(tmp_path, monkeypatch)
+    assert main(["models", "verify"]) == 0
+    assert "not here" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerun.errors import ConfigError, EdgerunError, ModelError
+from edgerun.folders import is_file
 from edgerun.models import ModelFile, is_path, resolve
 from edgerun.models.catalogue import CataloguedFile, catalogue, parts
 from edgerun.models.checksums import sha256_of
@@ -96,7 +97,7 @@ def _verify(args: argparse.Namespace) -> int:
     bad = False
     for entry in catalogued(*args.names or catalogue(folders())):
         for file in [replace(part, weights=None) for whole in entry.files for part in whole.parts]:
-            path = find(file) or next((p for p in (f / file.name for f in folders()) if p.is_file()), None)
+            path = find(file) or next((p for p in (f / file.name for f in folders()) if is_file(p)), None)
             if path is None:
                 bad |= bool(args.names)
                 verdict = "not here"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgerun.errors import ModelError
+from edgerun.folders import is_file, unseen
 from edgerun.literals import read_literal
 
 MOST = 10_000
@@ -20,7 +22,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
     A class without a name is an empty text. Raises ModelError for a file that is missing, empty or no text.
     """
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not is_file(path):  # noqa: PTH110  raises nothing
         raise ModelError(f"{path} is no labels file: it is a folder, a device or a pipe.")
     if path.suffix.lower() in _OTHER_FORMS:
         raise ModelError(f"{path} is no labels file. Write one label a line into a text file, class 0 first.")
@@ -28,7 +30,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         with path.open(encoding="utf-8-sig") as stream:
             text = stream.read(1 << 20)
     except OSError as error:
-        raise ModelError(f"The labels file {path} cannot be read: {error.strerror}.") from error
+        raise ModelError(f"The labels file {path} cannot be read: {error.strerror}{unseen(path)}.") from error
     except ValueError as error:
         raise ModelError(f"{path} is no labels file: it is not UTF-8 text.") from error
     labels = parse_labels(text)

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from edgerun.errors import ModelError
-from edgerun.folders import expanded
+from edgerun.folders import expanded, unseen
 from edgerun.models.catalogue import Entry, catalogue, parts
 from edgerun.models.checksums import known_sha256_of
 from edgerun.models.labels import read_labels
@@ -87,7 +87,7 @@ def _of_path(path: Path, labels: str) -> ModelFile:
         belongs = f"; it belongs beside {path.name}" if missing != path else ""
         raise ModelError(f"The model file {missing} is not there{belongs}.") from None
     except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror}{unseen(path)}.") from error
 
 
 def _refuse_oddity(path: Path) -> None:

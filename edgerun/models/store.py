@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgerun.errors import ModelError
-from edgerun.folders import state_dirs
+from edgerun.folders import is_file, state_dirs
 from edgerun.models.catalogue import CataloguedFile
 from edgerun.models.checksums import sha256_of
 
@@ -57,7 +57,7 @@ def is_pickle(path: Path) -> bool:
     """Whether a file is a Python pickle, or PyTorch's archive of some: loading one may run any program."""
     if path.suffix.lower() in PICKLES:
         return True
-    if not path.is_file():  # a pipe would not end
+    if not is_file(path):  # a pipe would not end
         return False
     import zipfile
 

@@ -3,10 +3,12 @@ loading the model. Imports nothing that takes time."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 from edgerun.errors import ConfigError
+from edgerun.folders import is_file
 from edgerun.records import dataclass
 from edgerun.remembered import recall, start_reader
 from edgerun.worker.nurse import Child, early_child
@@ -22,7 +24,7 @@ class Early:
 
 def begin(path: Path) -> Early:
     """Raises ConfigError for what is no plain file, and so could be read only once, or without end."""
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not is_file(path):  # noqa: PTH110  what may not be looked at is told by the reader
         raise ConfigError(f"{path} is no plain file; the daemon needs one, as every reload reads it again")
     found = recall(path)
     if found is None:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from edgerun.errors import SourceError
+from edgerun.folders import unseen
 from edgerun.records import dataclass
 from edgerun.sources._address import resolves, unescaped
 from edgerun.sources._pace import Limiter, LiveClock, Thinning
@@ -236,7 +237,8 @@ def _failure(doing: str, opening: Opening, error: Exception, waited_s: float) ->
         (av.InvalidDataError, "does not give a video that can be decoded"),
     ):
         if isinstance(error, kinds):
-            return SourceError(f"{opening.name} {words}", retriable=opening.retriable)
+            hidden = unseen(opening.url) if isinstance(error, av.PermissionError) else ""
+            return SourceError(f"{opening.name} {words}{hidden}", retriable=opening.retriable)
     if getattr(error, "errno", 0) == errno.EIO and not resolves(opening.url):
         words = "has a host name that cannot be resolved; check the URL and the network's DNS"
         return SourceError(f"{opening.name} {words}{unescaped(opening.url)}", retriable=opening.retriable)
