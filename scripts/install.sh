@@ -63,6 +63,7 @@ etc=$root/etc/edgerun
 units=$root/etc/systemd/system
 sysusers=$root/etc/sysusers.d/edgerun.conf
 udev=$root/etc/udev/rules.d/60-edgerun-coral.rules
+link=$root/usr/local/bin/edgerun
 own_venv=$root$prefix
 mark=$own_venv/.edgerun-venv
 
@@ -104,9 +105,12 @@ take_away() { # take_away FILE...: those that are there
     done
 }
 
+is_our_link() { [[ -L $link && $(readlink "$link") == */bin/edgerun ]]; }
+
 if ((uninstall)); then
     if unit_is is-active || unit_is is-enabled; then act "stop and disable edgerun.service" systemctl -q disable --now edgerun.service; fi
     take_away "$units/edgerun.service" "$units/edgerun.service.d" "$udev" "$sysusers"
+    if is_our_link; then take_away "$link"; fi
     if [[ -e $mark ]]; then take_away "$own_venv"; fi
     if services; then act "reload systemd" systemctl daemon-reload; fi
     if ((purge)); then
@@ -172,6 +176,19 @@ else
     act "install edgerun into it" install_package
 fi
 
+# the command, where a shell finds it
+make_link() {
+    mkdir -p "$(dirname "$link")"
+    ln -sfn "$command" "$link"
+}
+if is_our_link && [[ $(readlink "$link") == "$command" ]]; then
+    say "$link is up to date"
+elif [[ -e $link || -L $link ]] && ! is_our_link; then
+    say "$link is something else and stays as it is"
+else
+    act "write $link" make_link
+fi
+
 # configuration
 readable_by_daemon() { # its owner is root, so that a daemon that was broken into cannot change it
     if [[ -z $root ]]; then chown root:edgerun "$1"; fi
@@ -204,4 +221,4 @@ if services; then
     unit_is is-enabled || act "enable edgerun.service" systemctl -q enable edgerun.service
     if unit_is is-active; then act "restart edgerun.service" systemctl restart edgerun.service; fi
 fi
-say "next: edit /etc/edgerun/edgerun.yaml; $command check /etc/edgerun/edgerun.yaml; systemctl start edgerun"
+say "next: edit /etc/edgerun/edgerun.yaml; sudo edgerun check /etc/edgerun/edgerun.yaml; systemctl start edgerun"

@@ -149,6 +149,22 @@ def test_uninstalling_leaves_what_is_the_users(tmp_path: Path) -> None:
     assert install(tmp_path, "--uninstall", "--purge").returncode == 0
 
 
+def test_the_command_is_found_by_a_shell(tmp_path: Path) -> None:
+    """As the README calls it. What somebody else put there stays."""
+    link = tmp_path / "usr/local/bin/edgerun"
+    assert install(tmp_path).returncode == 0
+    assert link.readlink() == Path("/venv/bin/edgerun")
+    shutil.copytree(tmp_path / "venv", tmp_path / "new")
+    assert install(tmp_path, "--venv", "/new").returncode == 0
+    assert link.readlink() == Path("/new/bin/edgerun")
+    assert install(tmp_path, "--uninstall").returncode == 0
+    assert not link.is_symlink()
+    link.write_text("mine")
+    assert f"{link} is something else" in install(tmp_path).stdout
+    assert install(tmp_path, "--uninstall").returncode == 0
+    assert link.read_text() == "mine"
+
+
 def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     """It says what would be done."""
     done = install(tmp_path, "--dry-run")
