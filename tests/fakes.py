@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -44,6 +45,9 @@ class FakeEngine:
             raise EngineError("there is no memory left", retriable=True)
         if options.fault == "wrong model":
             raise ModelError("this is a poem, not a model")
+        if options.fault == "slower":
+            print("libfake: opened", file=sys.stderr)
+            logging.getLogger("edgerun.engines.fake").warning("the accelerator runs at half its clock")
         if options.fault == "crash on load":
             sys.stderr.write("libfake: cannot map the device\n")
             sys.stderr.flush()

@@ -78,6 +78,13 @@ def loaded(heard: Heard) -> None:
     assert heard.served.acquire(timeout=PATIENCE_S)
 
 
+def test_what_an_engine_has_to_say_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """As that it does without what was asked for; but not what its library prints."""
+    with working(candidate(fault="slower")) as (_, heard):
+        loaded(heard)
+        assert [record.getMessage() for record in caplog.records] == ["the accelerator runs at half its clock"]
+
+
 def with_spare(worker: Worker) -> tuple[int, int]:
     """The process that serves, and the one that stands by once it does."""
     wait_for(lambda: len(engine_pids()) == 2, PATIENCE_S, "a second process")

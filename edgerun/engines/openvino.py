@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -25,6 +26,8 @@ from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge, MinLen
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
+
+log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".xml", ".onnx", ".tflite")
 """OpenVINO reads more, among it formats that run code when loaded."""
@@ -117,9 +120,10 @@ class Openvino:
             settings["INFERENCE_PRECISION_HINT"] = options.precision
         try:
             settings["CACHE_DIR"] = str(cache_directory(options.cache_dir, "openvino"))
-            return self._core.compile_model(network, options.device, settings)
         except OSError as error:
-            raise EngineError(f"The cache for compiled models cannot be made ({error}). Set cache_dir.") from error
+            log.warning("OpenVINO compiles the model at each start, as it cannot be kept: %s. Set cache_dir.", error)
+        try:
+            return self._core.compile_model(network, options.device, settings)
         except RuntimeError as error:
             there = ", ".join(self._core.available_devices) or "none"
             raise EngineError(

@@ -6,3 +6,5 @@ NUMBER = struct.Struct("<i")
 """What the nurse tells of each process that it forks: its id, and later its exit status."""
 PROCESS_NAME = "edgerun-engine"
 """What a child is called in lists of processes, as against its nurse."""
+SAID = "edgerun says: "
+"""Before what a child's own log says, in its standard error: the rest of that is what libraries print."""

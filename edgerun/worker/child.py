@@ -20,7 +20,7 @@ import numpy as np
 from edgerun.children import die_with_parent
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.stages import Engine
-from edgerun.worker import PROCESS_NAME
+from edgerun.worker import PROCESS_NAME, SAID
 from edgerun.worker.forking import Errand, forked
 from edgerun.worker.pages import let_go_of_files
 from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
@@ -41,6 +41,16 @@ def _prepare(load: Load) -> None:
     if load.memory_limit_mb:
         limit = load.memory_limit_mb << 20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # not of addresses: runtimes reserve those freely
+
+
+def _let_logs_be_heard() -> None:
+    """By the daemon, in whose log they belong. An engine that has nothing to say does without the module."""
+    if "logging" in sys.modules:
+        import logging
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(SAID + "%(message)s"))
+        logging.getLogger("edgerun").addHandler(handler)
 
 
 def _load(load: Load) -> Engine:
@@ -83,6 +93,7 @@ def main(errand: Errand) -> int:
     os.close(errand.errors)
     load: Load = pickle.loads(errand.load)
     _prepare(load)
+    _let_logs_be_heard()
     try:
         engine = _load(load)
     except EdgerunError as error:

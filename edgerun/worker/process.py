@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -11,8 +12,11 @@ from collections import deque
 from edgerun.errors import EdgerunError, EngineError
 from edgerun.records import dataclass
 from edgerun.types import ModelIO
+from edgerun.worker import SAID
 from edgerun.worker.nurse import Child
 from edgerun.worker.wire import REPLY, SLOT, Loaded, read_exactly, receive
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,13 @@ class EngineProcess:
 
     def _listen(self) -> None:
         text = os.read(self._errors, 1 << 16)
-        if text:
-            self._complaints.extend(line for line in text.decode(errors="replace").splitlines() if line.strip())
-        else:
+        if not text:
             self._poll.unregister(self._errors)
+        for line in text.decode(errors="replace").splitlines():
+            if line.startswith(SAID):
+                log.warning("%s", line.removeprefix(SAID))
+            elif line.strip():
+                self._complaints.append(line)
 
     def _death(self) -> EngineError:
         """In words, what the child died of."""

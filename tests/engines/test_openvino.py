@@ -42,6 +42,16 @@ def test_open_dimensions_are_settled_and_metadata_is_told(tmp_path: Path, option
     engine.close()
 
 
+def test_without_a_place_to_keep_it_the_model_is_compiled_anew(
+    tmp_path: Path, options: OpenvinoOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = saved(tmp_path, make.pooling([1, 3, 6, 8]))
+    engine = Openvino(replace(options, cache_dir=path / "cache"), path)
+    assert np.ravel(engine.infer([PICTURE])[0]).tolist() == [1, 2, 3]
+    assert "Not a directory" in caplog.text and "Set cache_dir" in caplog.text
+    engine.close()
+
+
 def test_outputs_bear_the_names_that_the_file_gives_them(tmp_path: Path, options: OpenvinoOptions) -> None:
     """Compiling puts the last steps in another order, and the name of one stands beside the output's own then."""
     steps = [("GlobalMaxPool", "picture", "5"), ("Flatten", "5", "7"), ("Sigmoid", "7", "largest")]
