@@ -20,6 +20,8 @@ Batch: TypeAlias = Annotated[int, Interval(ge=1, le=MOST_BATCH)]
 Size: TypeAlias = tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]]
 """Width and height of a picture in pixels."""
 USUAL_SIZE = (640, 640)
+_MOST_CHOSEN = 300
+"""Models that choose their boxes tell of so many at the most."""
 
 
 def told_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
@@ -42,16 +44,23 @@ def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]], batch: in
     """An output's shape after a few inferences of ``batch`` pictures gave the shapes ``seen``.
 
     An open dimension that came out the same each time, and not zero, follows from the input's shape and is fixed;
-    the others depend on what is in the picture and stay -1. So does a first one that does not count the pictures: it
-    counts what was found, which for two pictures may be the most that the model tells of.
+    the others depend on what is in the picture and stay -1. So do those that count what was found.
     """
     if len(shape) != len(seen[0]):
         shape = (OPEN,) * len(seen[0])
     columns = zip(*seen, strict=True)
     return tuple(
-        n if n != OPEN or len(set(column)) > 1 or column[0] == 0 or (axis == 0 and column[0] != batch) else column[0]
+        n if n != OPEN or len(set(column)) > 1 or _counts_what_was_found(axis, column[0], shape, batch) else column[0]
         for axis, (n, column) in enumerate(zip(shape, columns, strict=True))
     )
+
+
+def _counts_what_was_found(axis: int, count: int, shape: Sequence[int], batch: int) -> bool:
+    """Whether an open dimension may: nothing is in a trial's picture, or as much as the model tells of. So may a
+    first one that does not count the pictures, and one of rows that are too few to stand for a cell each."""
+    if axis == 0:
+        return count != batch
+    return count == 0 or (axis == 1 and len(shape) == 3 and shape[2] != OPEN and count <= _MOST_CHOSEN)
 
 
 def refuse_unscaled(outputs: Sequence[TensorSpec]) -> None:

@@ -87,6 +87,31 @@ def test_what_counts_what_was_found_stays_open_though_the_trials_found_as_much(t
     assert engine.infer([PICTURE * np.float32(0.2)])[0].tolist() == [pytest.approx(0.6)]
 
 
+def test_how_many_rows_were_chosen_stays_open_though_the_trials_chose_as_many(tmp_path: Path) -> None:
+    """Here one for each colour that is somewhere in the picture: in both trials all three are."""
+    content = make.model(
+        [
+            make.node("GlobalMaxPool", ["picture"], ["largest"]),
+            make.node("Reshape", ["largest", "column"], ["each"]),
+            make.node("Expand", ["each", "six"], ["rows"]),
+            make.node("Reshape", ["largest", "flat"], ["row"]),
+            make.node("Greater", ["row", "least"], ["good"]),
+            make.node("Compress", ["rows", "good"], ["found"], make.attribute("axis", 1)),
+        ],
+        [make.value("picture", [1, 3, 8, 8])],
+        [make.value("found", [1, "n", 6])],
+        [
+            make.integers("column", [1, -1, 1]),
+            make.integers("six", [1, 3, 6]),
+            make.integers("flat", [-1]),
+            make.tensor("least", [], np.float32(0.5).tobytes()),
+        ],
+    )
+    engine = Onnx(OnnxOptions(), saved(tmp_path, content))
+    assert [spec.shape for spec in engine.io.outputs] == [(1, -1, 6)]
+    assert engine.infer([PICTURE * np.float32(0.2)])[0].tolist() == [[[pytest.approx(0.6)] * 6]]
+
+
 def test_an_output_that_depends_on_the_picture_stays_open(tmp_path: Path) -> None:
     content = make.model(
         [make.node("NonZero", ["picture"], ["places"])],
