@@ -217,7 +217,10 @@ put 644 "$udev" <"$source_dir/systemd/60-edgerun-coral.rules"
 
 if services; then
     if ((changed)); then act "reload systemd" systemctl daemon-reload; fi
-    if ((changed)) && command -v udevadm >/dev/null; then act "reload udev" udevadm control --reload; fi
+    if ((changed)) && command -v udevadm >/dev/null; then
+        act "reload udev" udevadm control --reload
+        act "apply its rules to what is plugged in already" udevadm trigger --subsystem-match=usb --subsystem-match=apex
+    fi
     unit_is is-enabled || act "enable edgerun.service" systemctl -q enable edgerun.service
     if unit_is is-active; then act "restart edgerun.service" systemctl restart edgerun.service; fi
 fi

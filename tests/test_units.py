@@ -254,6 +254,19 @@ def test_an_environment_that_was_half_made_is_made_anew(tmp_path: Path) -> None:
     assert make("exit 1") == 0
 
 
+def test_a_stick_that_is_plugged_in_already_is_given_to_the_service(tmp_path: Path) -> None:
+    """What udev reads anew counts for what comes; until it was pulled or the device started anew, it stayed root's."""
+    text = (ROOT / "scripts" / "install.sh").read_text()
+    (block,) = re.findall(r"(?ms)^if services; then$.*?^fi$", text)
+    (tmp_path / "udevadm").symlink_to("/bin/true")
+    stubs = 'services() { true; }; unit_is() { true; }; act() { shift; echo "$@"; }; changed=1'
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", f"{stubs}\n{block}"], env=environ, capture_output=True, text=True, check=True)
+    reload, trigger = (line for line in done.stdout.splitlines() if "udevadm" in line)
+    assert reload == "udevadm control --reload"
+    assert trigger.startswith("udevadm trigger ") and "usb" in trigger and "apex" in trigger
+
+
 def test_a_strict_umask_of_roots_keeps_nothing_from_the_service(tmp_path: Path) -> None:
     """Its user must come to the command, and systemd's own tools to the rest."""
     before = os.umask(0o077)
