@@ -908,6 +908,17 @@ def test_an_alert_that_is_found_damaged_is_named_and_its_number_not_given_again(
     assert names(opened(path)[1]) == [("porch", 3), ("yard", 1)]
 
 
+def test_a_file_that_another_program_holds_is_told_so(tmp_path: Path) -> None:
+    """SQLite has the same words for a network share without locks, where no waiting helps."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    accept(outbox, "porch")
+    with pytest.raises(SinkError, match=r"database is locked; another program .* no locks.* set another `state_dir`"):
+        Outbox(path, OutboxOptions()).open()
+    outbox.close()
+    assert names(opened(path)[1]) == [("porch", 1)]
+
+
 def test_files_of_another_user_are_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the daemon was tried out by root before the service's user had its turn."""
     outbox, _ = opened(tmp_path / "outbox.db")

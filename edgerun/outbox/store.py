@@ -38,6 +38,8 @@ _EVICT = 64
 _SLACK = 16
 """Pages that a commit may need beside its rows."""
 _BALLAST_S = 30.0
+_LOCKED = "locked"
+_HELD = "; another program holds it, or its file system has no locks, as a network share may: set another `state_dir`"
 _NOT_OURS = (
     "it may not be written; is the disk mounted read-only, or did edgerun run as another user, such as root? "
     "`chown -R` gives the folder back to this one"
@@ -105,7 +107,8 @@ class Outbox:
             self.seqs.go_ahead()
             if isinstance(error, SinkError):
                 raise
-            raise SinkError(f"the outbox {self._path} cannot be opened: {error}") from error
+            held = _HELD if _LOCKED in str(error) else ""
+            raise SinkError(f"the outbox {self._path} cannot be opened: {error}{held}") from error
         self._ballast.restore()
         self._ring = self._ring or Ring(self._path.with_name(self._path.name + ".ring"))
         noted = self._ring.noted()
@@ -123,7 +126,7 @@ class Outbox:
                 raise ValueError("the file is gone, its log is not")
             return self._load()
         except (sqlite3.Error, ValueError, TypeError) as error:
-            if isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or is_full(error)):
+            if isinstance(error, sqlite3.OperationalError) and (_LOCKED in str(error) or is_full(error)):
                 raise
             damage = error
         self.close()
