@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -12,18 +11,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from edgerun.engines.shapes import OPEN, picture_first, settle_output, trial_tensors
+from edgerun.engines.tflite_metadata import read_metadata
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded_text
 from edgerun.limits import Interval, MinLen
-from edgerun.literals import read_literal
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
-
-_ZIP_END_BYTES = 22 + (1 << 16)
-"""A zip archive ends with a record of 22 bytes and a comment (APPNOTE.TXT 4.3.16)."""
-METADATA_BYTES = 1 << 20
-"""Metadata beyond this is not read: labels and a licence fit many times over, an archive made to explode does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,43 +207,3 @@ def _spec(detail: Mapping[str, Any], name: str, shape: Sequence[int]) -> TensorS
     # converters leave a scale with floats that were trained for one: these are real values all the same
     scale, zero_point = detail["quantization"] if dtype.kind in "iu" else (0.0, 0)
     return TensorSpec(name, tuple(map(int, shape)), dtype.name, float(scale), int(zero_point))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """What a zip archive appended to a .tflite file says: Ultralytics' keys (``names``, ``task``, ``imgsz``, ...), and
-    ``labels`` with the text of TensorFlow's associated label file. Empty where there is none."""
-    with path.open("rb") as file:
-        file.seek(-min(_ZIP_END_BYTES, path.stat().st_size), os.SEEK_END)
-        if b"PK\5\6" not in file.read():
-            return {}
-    import zipfile  # takes a while, as do the others of this kind; most models have no metadata
-    import zlib
-
-    if not zipfile.is_zipfile(path):
-        return {}
-    found: dict[str, str] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist()[:16]:
-                if entry.file_size > METADATA_BYTES:
-                    continue
-                with archive.open(entry) as stream:
-                    text = stream.read(METADATA_BYTES).decode("utf-8", "replace")
-                if entry.filename == "metadata.json" or text.lstrip().startswith("{"):
-                    found |= _mapping(text)
-                elif entry.filename.endswith(".txt"):
-                    found["labels"] = text
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"The metadata at the end of {path} is damaged: {error}") from error
-    return found
-
-
-def _mapping(text: str) -> dict[str, str]:
-    """A JSON object, or the Python literal that older exports wrote, as texts; empty where it is neither."""
-    import json
-
-    try:
-        made = json.loads(text)
-    except (ValueError, RecursionError):
-        made = read_literal(text)
-    return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}

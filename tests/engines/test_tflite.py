@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import flatbuffers  # type: ignore[import-untyped]  # it has no type hints
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema  # type: ignore[import-untyped]  # it has no type hints
 
-from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, _spec, read_metadata
+from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, _spec
+from edgerun.engines.tflite_metadata import read_metadata
 from edgerun.errors import EngineError, ModelError
 from edgerun.models import from_metadata, resolve
 from tests.engines import built_library
@@ -124,6 +126,91 @@ def test_labels_and_ultralytics_metadata_are_read_from_the_appended_archive(tmp_
     assert metadata["task"] == "detect"
     assert from_metadata(metadata) == ("someone",)
     assert from_metadata({"names": metadata["names"]}) == ("person", "cat")
+
+
+def described(model: Path, path: Path, files: Sequence[tuple[str, int, str]]) -> None:
+    """A model to which TensorFlow's metadata is added: names, kinds and locales of what its second output's are."""
+    builder = flatbuffers.Builder()
+
+    def table(count: int, **fields: int) -> int:
+        texts = [int(name[1:]) for name in fields]
+        builder.StartObject(count)
+        for number, value in zip(texts, fields.values(), strict=True):
+            builder.PrependUOffsetTRelativeSlot(number, value, 0)
+        made: int = builder.EndObject()
+        return made
+
+    def vector(*tables: int) -> int:
+        builder.StartVector(4, len(tables), 4)
+        for one in reversed(tables):
+            builder.PrependUOffsetTRelative(one)
+        made: int = builder.EndVector()
+        return made
+
+    made = []
+    for name, kind, locale in files:
+        texts = builder.CreateString(name), builder.CreateString(locale)
+        builder.StartObject(5)
+        builder.PrependUOffsetTRelativeSlot(0, texts[0], 0)
+        builder.PrependInt8Slot(2, kind, 0)
+        builder.PrependUOffsetTRelativeSlot(3, texts[1], 0)
+        made.append(builder.EndObject())
+    outputs = vector(table(7), table(7, f6=vector(*made)))
+    builder.Finish(table(8, f3=vector(table(9, f3=outputs))), b"M001")
+    whole = schema.ModelT.InitFromPackedBuf(model.read_bytes(), 0)
+    about, buffer = schema.MetadataT(), schema.BufferT()
+    about.name, about.buffer, buffer.data = "TFLITE_METADATA", len(whole.buffers), bytes(builder.Output())
+    whole.buffers.append(buffer)
+    whole.metadata = [*(whole.metadata or []), about]
+    packed = flatbuffers.Builder()
+    packed.Finish(whole.Pack(packed), b"TFL3")
+    path.write_bytes(bytes(packed.Output()))
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, _, _ in files:
+            archive.writestr(name, f"{name[:-4]}\n")
+
+
+AXIS, VALUES, CALIBRATION = 2, 3, 4
+
+
+@pytest.mark.parametrize(
+    ("files", "labels"),
+    [
+        ([("what.txt", VALUES, ""), ("labels of old.txt", 0, "")], "what"),
+        ([("quoi.txt", AXIS, "fr"), ("what.txt", AXIS, "en"), ("was.txt", AXIS, "de")], "what"),
+        ([("quoi.txt", AXIS, "fr"), ("score labels.txt", CALIBRATION, "")], "quoi"),
+        ([("a.txt", 0, ""), ("the labels.txt", 0, "")], "the labels"),
+    ],
+    ids=["said to be", "languages", "only one", "called so"],
+)
+def test_of_several_texts_the_labels_are_taken(
+    tmp_path: Path, files: Sequence[tuple[str, int, str]], labels: str
+) -> None:
+    """And not the last: that the model itself says which they are goes before how they are called."""
+    described(PERSON, tmp_path / "model.tflite", files)
+    assert from_metadata(Tflite(PLAIN, tmp_path / "model.tflite").io.metadata) == (labels,)
+
+
+def test_a_licence_is_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    shutil.copy(PERSON, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("LICENSE.txt", "Apache License")
+    assert "labels" not in read_metadata(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("dict.txt", "someone")
+        archive.writestr("README.txt", "Read this first")
+    assert read_metadata(path)["labels"] == "someone"
+
+
+def test_metadata_that_points_anywhere_is_told_nothing_by(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    described(PERSON, path, [("what.txt", VALUES, ""), ("labels.txt", 0, "")])
+    whole = path.read_bytes()
+    at = whole.index(b"M001") - 4
+    for offset in (0, 4, 8, 12, 16, 40):
+        path.write_bytes(whole[: at + offset] + b"\xff\xff\xff\x7f" + whole[at + offset + 4 :])
+        assert read_metadata(path)["labels"] in ("what\n", "labels\n")
 
 
 def test_an_appended_archive_that_is_damaged_is_told_in_words(tmp_path: Path) -> None:
