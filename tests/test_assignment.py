@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -26,7 +26,6 @@ def worth(weight: F64) -> float:
     return float(weight[rows, columns].sum())
 
 
-@settings(deadline=None)
 @given(npst.arrays(np.float64, st.tuples(st.integers(0, 5), st.integers(0, 5)), elements=sparse))
 def test_no_choice_weighs_more(weight: F64) -> None:
     n, m = weight.shape

@@ -95,7 +95,7 @@ class Conversation(RuleBasedStateMachine):
         assert len(self.backlog) == 0
 
 
-Conversation.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Conversation.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestConversation = Conversation.TestCase
 
 

@@ -581,7 +581,7 @@ def survives(raw: bytes) -> None:
     assert time.process_time() - start < 20  # a hang, not a speed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(NAMES, TREES, max_size=6))
 @example({"cameras": {"porch": {"source": {"type": "file", "path": 1}, "rules": {"all": 3}, "zones": [None]}}})
 def test_no_tree_gets_through_unchecked(tree: Any) -> None:
@@ -589,14 +589,14 @@ def test_no_tree_gets_through_unchecked(tree: Any) -> None:
     survives(json.dumps(tree).encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200) | st.text("{}[]:,-&*!|>'\"#%@`?\n \tab1~$", max_size=120).map(str.encode))
 def test_no_text_gets_through_unchecked(raw: bytes) -> None:
     """Nor any bytes."""
     survives(raw)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(CONTRACT) - 1), st.sampled_from(["", "\n", "  ", ":", "{", "]", "-", "${", "~", "\0"]))
 def test_no_slip_of_the_pen_gets_through_unchecked(at: int, typed: str) -> None:
     """Nor one wrong key pressed in a good file."""

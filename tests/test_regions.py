@@ -347,7 +347,7 @@ box_st = st.tuples(*[st.floats(-0.2, 1.2)] * 4).map(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     frame=st.tuples(st.integers(2, 2000), st.integers(2, 1200)),
     model=st.sampled_from([(300, 300), (640, 640), (320, 192), (96, 128)]),
@@ -461,7 +461,7 @@ def test_nothing_seen_is_nothing() -> None:
     assert len(merged()) == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=st.lists(st.tuples(box_st, st.floats(0.1, 1), st.integers(0, 2)), max_size=12))
 def test_merging_twice_changes_nothing(rows: list[tuple[list[float], float, int]]) -> None:
     """And what comes out is a subset, best first."""

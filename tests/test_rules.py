@@ -604,7 +604,7 @@ def wander(seed: int, frames: int) -> list[tuple[Tracks, Stamp]]:
     return told
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_whatever_the_tracks_do(seed: int) -> None:
     """Who enters leaves once, starts end once, episodes are never reused, labels and rows agree, and the same tracks
