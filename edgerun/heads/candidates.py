@@ -5,38 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from edgerun.boxes import extents, nms, sound
 from edgerun.quant import dequantize
-from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, InputLayout, ModelIO, TensorSpec
-
-SIGNED: Final = InputLayout(mean=(127.5,) * 3, std=(127.5,) * 3)
-"""RGB in -1 to 1, stretched."""
-IMAGENET: Final = InputLayout(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-"""RGB by ImageNet's mean and standard deviation, .485 .456 .406 and .229 .224 .225 of 0-1, stretched."""
-
-_BELOW_ZERO: Final = -0.1
-"""What the rounding of a quantized 0 may come to is above this."""
-_UNIT_MOST: Final = 2.0
-"""What is in 0-1 reaches no further, however it was calibrated."""
+from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, ModelIO, TensorSpec
 
 Detailed: TypeAlias = Callable[[I64], Sequence[Detail]]
 """What a model tells of the candidates with these numbers beyond their boxes."""
-
-
-def as_trained(picture: TensorSpec) -> InputLayout:
-    """Of models that are trained with pixels in -1 to 1: ``SIGNED``; but a quantized input that cannot hold what is
-    below 0 was trained in 0-1, or, where it reaches far beyond 1, with the pixels as they are."""
-    if not picture.scale:
-        return SIGNED
-    limits = np.iinfo(picture.dtype)
-    low, high = ((stored - picture.zero_point) * picture.scale for stored in (limits.min, limits.max))
-    if low < _BELOW_ZERO:
-        return SIGNED
-    return InputLayout(std=(255.0,) * 3) if high < _UNIT_MOST else InputLayout()
 
 
 def cell_count(size: tuple[int, int], strides: Sequence[int]) -> int:

@@ -8,23 +8,16 @@ with ``regions``. MobileNet, EfficientNet-Lite and the like (TensorFlow's and Co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
-from edgerun.heads.candidates import IMAGENET, SIGNED, described, sigmoid
+from edgerun.heads.candidates import described, sigmoid
+from edgerun.heads.pixels import IMAGENET, SIGNED, UNIT, Pixels, layout_for
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import F32, Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
 
-Pixels = Literal["auto", "bytes", "unit", "signed", "imagenet"]
-
-_LAYOUTS: Final = {
-    "bytes": InputLayout(),
-    "unit": InputLayout(std=(255.0,) * 3),
-    "signed": SIGNED,
-    "imagenet": IMAGENET,
-}
 _NEARLY_ONE: Final = 0.05
 """Probabilities kept in 8 bits add up to no more than 1 and this."""
 
@@ -45,13 +38,7 @@ class Classify:
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input."""
-        if self._options.pixels != "auto":
-            return _LAYOUTS[self._options.pixels]
-        if io.inputs[0].scale:
-            return _whole_range(io.inputs[0])
-        if "task" in io.metadata:
-            return _LAYOUTS["unit"]
-        return _LAYOUTS["imagenet" if io.channels_first else "signed"]
+        return layout_for(self._options.pixels, _usual(io))
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         if len(outputs) != 1 or max(outputs[0].shape, default=0) != outputs[0].size or not outputs[0].size:
@@ -66,6 +53,14 @@ class Classify:
 def is_one_row(shape: Sequence[int]) -> bool:
     """Whether a shape holds one number for each of several classes and nothing else."""
     return len(shape) in (2, 4) and shape[0] == 1 and sum(n != 1 for n in shape) == 1
+
+
+def _usual(io: ModelIO) -> InputLayout:
+    if io.inputs[0].scale:
+        return _whole_range(io.inputs[0])
+    if "task" in io.metadata:
+        return UNIT
+    return IMAGENET if io.channels_first else SIGNED
 
 
 def _whole_range(spec: TensorSpec) -> InputLayout:

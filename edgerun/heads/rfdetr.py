@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from edgerun.heads.candidates import IMAGENET, chosen, corners, described, sigmoid, to_pixels
+from edgerun.heads.candidates import chosen, corners, described, sigmoid, to_pixels
+from edgerun.heads.pixels import IMAGENET
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from edgerun.heads.candidates import as_trained, chosen, described, to_pixels
+from edgerun.heads.candidates import chosen, described, to_pixels
+from edgerun.heads.pixels import Pixels, as_trained, layout_for
 from edgerun.quant import dequantize
 from edgerun.records import dataclass
 from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSpec
@@ -21,7 +22,11 @@ from edgerun.types import Array, Detections, Fit, InputLayout, ModelIO, TensorSp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SsdOptions:
-    """Post-processed SSD: nothing to set."""
+    """Post-processed SSD: its outputs need nothing to be set."""
+
+    pixels: Pixels = "auto"
+    """How the model wants its pixels: `bytes` 0-255, `unit` 0-1, `signed` -1-1, `imagenet` by ImageNet's mean and
+    deviation. `auto`: signed, or where a quantized input cannot hold what is below 0, unit or bytes as it reaches."""
 
 
 _IN_WORDS: Final = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
@@ -41,11 +46,12 @@ class Ssd:
     """Decodes the four outputs, whose order differs between exporters."""
 
     def __init__(self, options: SsdOptions) -> None:
+        self._options = options
         self._orders: dict[tuple[TensorSpec, ...], Order] = {}
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
-        return as_trained(io.inputs[0])
+        return layout_for(self._options.pixels, as_trained(io.inputs[0]))
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Boxes come as ``ymin xmin ymax xmax`` in 0-1 of the input, best first; rows beyond the count are noise."""

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import numpy as np
 
-from edgerun.heads.candidates import as_trained, suppressed, to_pixels
+from edgerun.heads.candidates import suppressed, to_pixels
+from edgerun.heads.pixels import Pixels, as_trained, layout_for
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.records import dataclass
@@ -37,6 +38,10 @@ class SsdRawOptions:
     largest: Annotated[float, Interval(gt=0, le=1)] = 0.95
     """Scale of the last layer's anchors, as a part of the input's side."""
 
+    pixels: Pixels = "auto"
+    """How the model wants its pixels: `bytes` 0-255, `unit` 0-1, `signed` -1-1, `imagenet` by ImageNet's mean and
+    deviation. `auto`: signed, or where a quantized input cannot hold what is below 0, unit or bytes as it reaches."""
+
 
 class SsdRaw:
     """Decodes ``boxes (1,N,4)`` as ``ty tx th tw`` and ``scores (1,N,1+classes)`` in 0-1, column 0 the background."""
@@ -48,7 +53,7 @@ class SsdRaw:
 
     def layout(self, io: ModelIO) -> InputLayout:
         """RGB stretched to the input, -1 to 1 where it is float."""
-        return as_trained(io.inputs[0])
+        return layout_for(self._options.pixels, as_trained(io.inputs[0]))
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
         """Scores are compared as stored, quantized or not; what remains is dequantized, decoded and suppressed."""

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerun.engines.tflite import Tflite, TfliteOptions
+from edgerun.heads.classify import Classify, ClassifyOptions
+from edgerun.heads.picodet import PicoDet, PicoDetOptions
 from edgerun.heads.ssd import Order, Ssd, SsdOptions, tell_apart
 from edgerun.heads.ssd_raw import SsdRaw, SsdRawOptions
 from edgerun.images import TensorWriter
@@ -155,6 +157,24 @@ def test_a_quantized_input_tells_what_the_model_was_trained_with(
         TensorWriter(io, head.layout(io)).write(Frame.of_bgr(np.full((4, 4, 3), pixel, np.uint8), "c"), seen)
         wanted = low + (high - low) * pixel / 255
         assert float(dequantize(seen, spec).flat[0]) == pytest.approx(wanted, abs=2 * scale + 1e-5)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        Ssd(SsdOptions(pixels="unit")),
+        SsdRaw(SsdRawOptions(pixels="unit")),
+        Classify(ClassifyOptions(pixels="unit")),
+        PicoDet(PicoDetOptions(pixels="unit")),
+    ],
+)
+def test_how_pixels_are_wanted_can_be_told_where_the_file_does_not(head: Head) -> None:
+    """A float input does not, and of PP-YOLOE there are both."""
+    spec = TensorSpec("in", (1, 4, 4, 3), "float32")
+    io = ModelIO((spec,), (TensorSpec("out", (1, 3), "float32"),))
+    seen = np.zeros(spec.shape, np.float32)
+    TensorWriter(io, head.layout(io)).write(Frame.of_bgr(np.full((4, 4, 3), 51, np.uint8), "c"), seen)
+    assert seen == pytest.approx(np.full(spec.shape, 0.2))
 
 
 def test_a_doubtful_first_frame_does_not_decide_for_the_next() -> None:
