@@ -13,6 +13,7 @@ from typing import Any
 Row = tuple[float, float, float, float, float, int]
 Tensor = Any
 """An array, only ever indexed down to numbers."""
+Anchors = dict[int, list[tuple[int, int]]]
 
 
 def sigma(x: float) -> float:
@@ -137,9 +138,17 @@ def yolov5(out: Tensor, least: float) -> list[Row]:
     return rows
 
 
-def yolov5_maps(outs: list[Tensor], width: int, least: float) -> list[Row]:
+YOLOV7: Anchors = {
+    8: [(12, 16), (19, 36), (40, 28)],
+    16: [(36, 75), (76, 55), (72, 146)],
+    32: [(142, 110), (192, 243), (459, 401)],
+}
+"""WongKinYiu/yolov7 cfg/deploy/yolov7.yaml: anchors by stride."""
+
+
+def yolov5_maps(outs: list[Tensor], width: int, least: float, anchors: Anchors | None = None) -> list[Row]:
     """ultralytics/yolov5 models/yolo.py: Detect.forward in inference; anchors of models/yolov5s.yaml."""
-    anchors = {
+    anchors = anchors or {
         8: [(10, 13), (16, 30), (33, 23)],
         16: [(30, 61), (62, 45), (59, 119)],
         32: [(116, 90), (156, 198), (373, 326)],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgerun.heads import HEADS
+from edgerun.heads.yolov5 import Yolov5, Yolov5Options
 from edgerun.quant import dequantize, quantize
 from edgerun.stages import Head
 from edgerun.types import F32, Array, Detections, Fit, ModelIO, TensorSpec
@@ -147,6 +148,10 @@ def test_yolov5_raw_maps(seed: int) -> None:
     agree(seen("yolov5", outputs, model(outputs)), expected)
     flat = {n: m.transpose(0, 1, 4, 2, 3).reshape(1, -1, *m.shape[2:4]) for n, m in outputs.items()}
     agree(seen("yolov5", flat, model(flat)), expected)
+    sides = [[side for anchor in anchors for side in anchor] for anchors in published.YOLOV7.values()]
+    told = Yolov5Options(anchors=tuple(map(tuple, sides)))  # type: ignore[arg-type]  # of six each
+    found = Yolov5(told).decode(maps, model(outputs), Fit(1, 1, 0, 0, (0, 0, W, H)), LEAST)
+    agree(found, published.suppress(published.yolov5_maps(maps, W, LEAST, published.YOLOV7), 0.45))
 
 
 def yolov8_output(seed: int, extra: int = 0, classes: int = CLASSES) -> F32:
