@@ -53,6 +53,22 @@ def test_alerts_go_through_it_and_it_comes_back_when_killed(tmp_path: Path) -> N
     assert not children()
 
 
+def test_who_watches_need_not_say_that_it_speaks_3_1_1() -> None:
+    """To a hello in MQTT 5 it says nothing at all."""
+    options = MqttOptions(port=free_port(), embedded=True)
+    broker = EmbeddedBroker(options)
+    broker.start()
+    command = [sys.executable, "-m", "edgerun", "watch", "--port", str(options.port), "--seconds", "60"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        said = watching.stderr.readline()
+        if "nothing listens" in said:  # it came before the broker
+            said = watching.stderr.readline()
+        watching.terminate()
+    broker.close()
+    assert said == "edgerun: connected\n"
+
+
 def test_it_asks_for_the_password_it_was_given() -> None:
     options = MqttOptions(port=free_port(), embedded=True, username="me", password=Secret("right"))
     broker = EmbeddedBroker(options)

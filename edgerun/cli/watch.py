@@ -29,6 +29,16 @@ from edgerun.topics import NAME
 
 _REDRAW_S = 0.25
 _SHOWN = ("status", "+/state", "+/detections", "+/alerts/last")
+_ARGUMENTS = {
+    "mqtt.host": "--host",
+    "mqtt.port": "--port",
+    "mqtt.username": "--username",
+    "mqtt.password": "EDGERUN_MQTT_PASSWORD",
+    "mqtt.tls": "--tls",
+    "mqtt.tls.ca": "--ca",
+    'mqtt.version: "3.1.1"': "--mqtt 3.1.1",
+}
+"""What is called otherwise here than in the configuration."""
 _OF_ANOTHER_FORM = (AttributeError, KeyError, TypeError, ValueError)
 """What comes of reading a payload that is none of ours: anybody may publish at these topics."""
 
@@ -39,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--username", default="", help="its password: from $EDGERUN_MQTT_PASSWORD, or asked for")
     parser.add_argument("--tls", action="store_true", help="encrypt the connection")
     parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust; implies --tls")
-    parser.add_argument("--mqtt", choices=["5", "3.1.1"], default="5", help="MQTT version (embedded broker: 3.1.1)")
+    parser.add_argument("--mqtt", choices=["5", "3.1.1"], help="MQTT version (default: 5, else 3.1.1)")
     parser.add_argument("--prefix", default="edgerun")
     parser.add_argument("--device", type=_device, default="+", help="one device (default: all)")
     parser.add_argument("--seconds", type=above_zero, metavar="S", help="end after so long")
@@ -51,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     topics = ("#",) if args.json else _SHOWN
     subscriptions = tuple(f"{args.prefix}/{args.device}/{topic}" for topic in topics)
     logging.getLogger("edgerun").addHandler(logging.NullHandler())  # what goes wrong is told by the view itself
-    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, subscriptions)
+    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, subscriptions, any_version=args.mqtt is None)
     sink.open(_Inbox(inbox))
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
     try:
@@ -79,7 +89,7 @@ def _options(args: argparse.Namespace) -> MqttOptions:
             username=args.username,
             password=Secret(_password(args.username)),
             tls=tls,
-            version=args.mqtt,
+            version=args.mqtt or "5",
             prefix=args.prefix,
             client_id=f"edgerun-watch-{os.getpid()}",
         )
@@ -108,7 +118,7 @@ class _Inbox:
         self._inbox.put("")
 
     def disconnected(self, reason: str) -> None:
-        self._inbox.put(reason)
+        self._inbox.put(re.sub("`(mqtt[^`]*)`", lambda key: f"`{_ARGUMENTS.get(key[1], key[1])}`", reason))
 
     def denied(self, topic: str, reason: str) -> None:
         self._inbox.put(reason)

@@ -9,6 +9,7 @@ import random
 import socket
 import threading
 import time
+from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias, get_args
 
 from edgerun.errors import SinkError
@@ -113,7 +114,8 @@ def _is_ipv6(host: str) -> bool:
 
 class MqttSink:
     """``will`` is what the broker says when we are gone; ``subscriptions`` are the topics that requests come at;
-    ``as_published`` more of them, where a request that is to be retained says so at once."""
+    ``as_published`` more of them, where a request that is to be retained says so at once. With ``any_version`` a broker
+    that does not answer to the options' version is spoken to in 3.1.1."""
 
     def __init__(
         self,
@@ -122,7 +124,9 @@ class MqttSink:
         will: Message | None = None,
         subscriptions: tuple[str, ...] = (),
         as_published: tuple[str, ...] = (),
+        any_version: bool = False,
     ) -> None:
+        self._any_version = any_version
         self._endpoint = Endpoint(
             host=reachable(options.host) if options.embedded else options.host,
             port=options.port,
@@ -181,6 +185,8 @@ class MqttSink:
             reason, retriable = self._serve(listener)
             if self._closing.is_set():
                 break
+            if not reason:
+                continue
             steady = time.monotonic() - began > _STEADY_S
             short = 0 if steady or reason != words.LOST else short + 1
             if short > 1:
@@ -197,7 +203,8 @@ class MqttSink:
         self._rouser.close()
 
     def _serve(self, listener: SinkListener) -> tuple[str, bool]:
-        """One connection from its beginning to its end: why it ended, and whether to come back soon."""
+        """One connection from its beginning to its end: why it ended, and whether to come back soon. Empty: at once,
+        in another version."""
         self._session += 1
         connection = Connection(self._endpoint, self._session, listener, self._rouser)
         try:
@@ -207,6 +214,10 @@ class MqttSink:
                 connection.say_goodbye()
             return connection.serve(self._roused), True
         except SinkError as error:
+            if self._any_version and isinstance(error, words.VersionError):
+                self._endpoint = replace(self._endpoint, v5=not self._endpoint.v5)
+                if not self._endpoint.v5:
+                    return "", True
             return str(error), error.retriable
         finally:
             self._connection = None

@@ -146,7 +146,7 @@ class Connection:
                 topic, reason = self._refusals.pop(0)
                 self._listener.denied(topic, words.denied(topic, reason))
             if not self._up and time.monotonic() - opened > _CONNACK_S:
-                raise words.silent(self._endpoint.host, self._endpoint.port)
+                raise words.silent(self._endpoint.host, self._endpoint.port, self._endpoint.v5)
         if not self._up and self._connack is None and self._end in ("", words.LOST):
             raise words.hung_up(self._endpoint.tls)
         self._up = False

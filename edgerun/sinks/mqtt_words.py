@@ -33,6 +33,10 @@ _BAD_VERSION = (0x84, 0x01)
 _RETRY_SOON = (0x88, 0x89, 0x97, 0x9F)
 
 
+class VersionError(SinkError):
+    """It may be that the broker does not speak the version of MQTT that it was spoken to in."""
+
+
 def unreachable(error: Exception, host: str, port: int) -> SinkError:
     """Why no connection came about."""
     place = f"{host}:{port}"
@@ -60,14 +64,12 @@ def _unencrypted(error: Exception, place: str) -> SinkError | None:
     return None
 
 
-def silent(host: str, port: int) -> SinkError:
-    return SinkError(
-        f"{host}:{port} took the connection but does not answer: is it an MQTT broker? If it is one that does not "
-        'speak MQTT 5, set `mqtt.version: "3.1.1"`'
-    )
+def silent(host: str, port: int, v5: bool) -> VersionError:
+    hint = ' If it is one that does not speak MQTT 5, set `mqtt.version: "3.1.1"`' if v5 else ""
+    return VersionError(f"{host}:{port} took the connection but does not answer: is it an MQTT broker?{hint}")
 
 
-def hung_up(tls: TlsOptions | None) -> SinkError:
+def hung_up(tls: TlsOptions | None) -> VersionError:
     """The broker ended the connection before it said anything."""
     if tls is None:
         hint = "does it expect TLS (`mqtt.tls`), or websockets at this port?"
@@ -75,7 +77,7 @@ def hung_up(tls: TlsOptions | None) -> SinkError:
         hint = "does it know the certificate in `mqtt.tls.cert`?"
     else:
         hint = "does it ask for a certificate (`mqtt.tls.cert` and `key`)?"
-    return SinkError(f"the broker ended the connection before it answered: {hint}")
+    return VersionError(f"the broker ended the connection before it answered: {hint}")
 
 
 def lost_again(client_id: str) -> str:
@@ -89,7 +91,7 @@ def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:
         who = f"the user {username!r} or its password" if username else "a client without a user name"
         return SinkError(f"the broker refuses {who}: check `mqtt.username` and `mqtt.password`", retriable=False)
     if code in _BAD_VERSION and v5:
-        return SinkError('the broker does not speak MQTT 5: set `mqtt.version: "3.1.1"`', retriable=False)
+        return VersionError('the broker does not speak MQTT 5: set `mqtt.version: "3.1.1"`', retriable=False)
     said = _REASONS.get(code, f"the broker refuses the connection ({reason})")
     return SinkError(said, retriable=code in _RETRY_SOON)
 

@@ -109,7 +109,7 @@ def test_no_broker_is_said_once() -> None:
     done = edgerun("watch", "--port", "1", "--seconds", "2")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "edgerun: nothing listens at 127.0.0.1:1: is the broker running, is `mqtt.port` right?"
+        "edgerun: nothing listens at 127.0.0.1:1: is the broker running, is `--port` right?"
     ]
 
 
@@ -204,6 +204,15 @@ def test_the_older_version_is_no_complaint() -> None:
     """The embedded broker speaks no other, and nobody who only looks loses an alert by it."""
     done = edgerun("watch", "--port", "1", "--seconds", "2", "--mqtt", "3.1.1")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_broker_that_does_not_speak_mqtt_5_is_spoken_to_in_3_1_1() -> None:
+    """Unless the version is said; then what to say instead is told in the command's own words."""
+    broker = StrictBroker(older=True)
+    assert edgerun("watch", "--port", str(broker.port), "--seconds", "2").stderr == "edgerun: connected\n"
+    done = edgerun("watch", "--port", str(broker.port), "--seconds", "2", "--mqtt", "5")
+    assert done.stderr == "edgerun: the broker does not speak MQTT 5: set `--mqtt 3.1.1`\n"
+    broker.close()
 
 
 def test_a_broker_that_lets_nobody_listen_is_told() -> None:

@@ -13,10 +13,11 @@ class StrictBroker:
     """Acknowledges only when its patience (20 ms without a packet) is over, so that a client fills its window.
 
     After taking the connection it reads nothing until ``reading`` is set. It refuses subscriptions to what has
-    ``secret`` in its name.
+    ``secret`` in its name. An ``older`` one knows 3.1.1 alone.
     """
 
-    def __init__(self, *, reading: bool = True, secret: str = "nothing") -> None:
+    def __init__(self, *, reading: bool = True, secret: str = "nothing", older: bool = False) -> None:
+        self._older = older
         self._secret = secret.encode()
         self.reading = threading.Event()
         if reading:
@@ -40,8 +41,14 @@ class StrictBroker:
                 self._serve(connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        _packet(connection)
-        connection.sendall(bytes([0x20, 6, 0, 0, 3, 0x21, 0, RECEIVE_MAXIMUM]))
+        _, hello = _packet(connection)
+        if self._older:
+            knows = hello[6] == 4
+            connection.sendall(bytes([0x20, 2, 0, not knows]))
+            if not knows:
+                return
+        else:
+            connection.sendall(bytes([0x20, 6, 0, 0, 3, 0x21, 0, RECEIVE_MAXIMUM]))
         self.reading.wait()
         unanswered: list[bytes] = []
         connection.settimeout(0.02)
@@ -61,7 +68,8 @@ class StrictBroker:
                     self.most_unanswered = max(self.most_unanswered, len(unanswered))
             elif kind >> 4 == 8:
                 verdict = b"\x87" if self._secret in body else b"\x01"
-                connection.sendall(b"\x90\x04" + body[:2] + b"\x00" + verdict)
+                head = b"\x90\x03" + body[:2] if self._older else b"\x90\x04" + body[:2] + b"\x00"
+                connection.sendall(head + verdict)
             elif kind >> 4 == 12:
                 connection.sendall(b"\xd0\x00")
 
