@@ -316,6 +316,23 @@ def test_dead_ids_are_forgotten() -> None:
     assert told > 200
 
 
+@pytest.mark.parametrize(
+    ("off_px", "visits"),
+    [(100, 1), (20, 1), (-40, 1), (-100, 2), (170, 2)],
+    ids=["walked on", "stopped", "turned round", "from behind", "from farther on"],
+)
+@pytest.mark.parametrize("way", [1, -1])
+def test_who_was_lost_while_walking_is_sought_along_the_way(way: int, off_px: int, visits: int) -> None:
+    """At 100 px/s, more than a box's size, somebody is lost for a second: a new id on the way, or hardly off it, is
+    the same one."""
+    rules = book(rule(when="enter", zone="yard"))
+    walk = [(frame / 10, 1, 320 + way * (10.0 * frame - 140)) for frame in range(12)]
+    events = []
+    for t, i, x in [*walk, (1.2, 0, 0.0), (2.1, 2, walk[-1][2] + way * off_px), (2.5, 2, walk[-1][2] + way * off_px)]:
+        events += rules.update(tracks([(i, x, 300.0)] if i else []), stamp(t))
+    assert len(events) == visits
+
+
 @pytest.mark.parametrize("fps", [0.2, 0.5, 1.0, 5.0])
 def test_what_stood_and_was_missed_for_some_looks_comes_but_once(fps: float) -> None:
     """A car is parked; then its track is lost, and three looks later there is another one."""
