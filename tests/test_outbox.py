@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -398,6 +399,22 @@ def test_what_a_damaged_file_still_tells_is_taken_over(tmp_path: Path, damaged: 
     assert accept(outbox, "porch").seq > 10**12
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_log_whose_file_is_gone_or_empty_is_not_thrown_away(tmp_path: Path, empty: bool) -> None:
+    """SQLite would do that; what was accepted last stands there alone."""
+    outbox, _ = opened(tmp_path / "killed" / "outbox.db")
+    known = [accept(outbox, "porch") for _ in range(3)]
+    shutil.copytree(tmp_path / "killed", tmp_path / "after")
+    path = tmp_path / "after" / "outbox.db"
+    path.unlink()
+    if empty:
+        path.touch()
+    outbox, waiting = opened(path)
+    assert outbox.quarantined == 1
+    assert names(waiting) == names(known)
+    assert accept(outbox, "porch").seq > known[-1].seq
+
+
 def test_a_want_of_descriptors_is_no_damage(tmp_path: Path) -> None:
     outbox, _ = opened(tmp_path / "outbox.db")
     entry = accept(outbox, "porch")
@@ -680,6 +697,42 @@ def test_alerts_wear_the_card_little(tmp_path: Path) -> None:
         outbox.settle(entry)
         outbox.tick()
     assert (written() - before) / 2000 <= 4096
+
+
+def test_what_was_accepted_or_given_out_is_on_the_card_before_anybody_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut costs no accepted alert and brings no seq again: SQLite's word for that is FULL. Marks of delivery
+    may be lost by one, which spares the card."""
+    connect = sqlite3.connect
+    said: list[str] = []
+
+    def listening(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    def kinds() -> list[str]:
+        """How the commits since the last call were made."""
+        found, kind = [], ""
+        for statement in said:
+            kind = statement.partition("synchronous=")[2] or kind
+            found += [kind] if statement == "COMMIT" else []
+        said.clear()
+        return found
+
+    monkeypatch.setattr(sqlite3, "connect", listening)
+    outbox, _ = opened(tmp_path / "outbox.db")
+    assert "PRAGMA journal_mode=WAL" in said
+    kinds()
+    outbox.settle(accept(outbox, "porch"))
+    assert kinds() == ["FULL"]
+    outbox.seqs.next("porch")
+    outbox.seqs.go_ahead()  # it was delivered from memory alone
+    outbox.tick()
+    assert kinds() == ["FULL"]
+    outbox.close()
+    assert kinds() == ["NORMAL"]
 
 
 def test_a_batch_larger_than_the_room_left_evicts(tmp_path: Path) -> None:
