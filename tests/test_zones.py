@@ -108,6 +108,13 @@ def test_entering_takes_inertia_in_seconds_not_frames() -> None:
     assert "E" not in track(zones, [(320, 240), (320, 240), (100, 240)] * 10)
 
 
+def test_leaving_takes_inertia_too_right_after_entering() -> None:
+    zones = Zones({"z": ZoneOptions(polygon=SQUARE, inertia_s=0.3)}, {})
+    here, there = (320.0, 240.0), (100.0, 240.0)
+    letters = track(zones, [here] * 4 + [there] * 2 + [here] + [there] * 5)
+    assert letters == ["", "", "", "E", *[""] * 6, "X", ""]
+
+
 def test_predicted_boxes_decide_nothing() -> None:
     zones = Zones({"z": ZoneOptions(polygon=SQUARE)}, {"l": LineOptions(from_=(0.2, 0.3), to=(0.8, 0.3))})
     feet = [(320.0, 100.0)] * 5 + [(320.0, 240.0)] * 20
