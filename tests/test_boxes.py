@@ -109,5 +109,5 @@ def test_segments() -> None:
 
 
 def test_boxes_that_no_one_could_stand_in_are_not_sound() -> None:
-    rows = [[0, 0, 1, 1], [0, 0, 0, 1], [2, 0, 1, 1], [0, np.nan, 1, 1], [0, 0, np.inf, 1]]
-    assert sound(np.array(rows, np.float32)).tolist() == [True, False, False, False, False]
+    broken = [[0, 0, 0, 1], [2, 0, 1, 1], [0, np.nan, 1, 1], [0, 0, np.inf, 1], [0, -np.inf, 1, 1]]
+    assert sound(np.array([[0, 0, 1, 1], *broken], np.float32)).tolist() == [True] + [False] * 5

@@ -359,6 +359,17 @@ def test_what_is_no_text_is_no_secret(tmp_path: Path, monkeypatch: pytest.Monkey
     assert line.endswith(":4: mqtt.password: the environment variable WORD is not UTF-8 text")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("pässword".encode("latin-1"), "is not UTF-8 text"), (b"x" * 65537, "is larger than 64 KB: not a secret")],
+)
+def test_a_file_that_can_be_no_secret_is_told(tmp_path: Path, content: bytes, words: str) -> None:
+    """Saved in another encoding, or another file than was meant."""
+    (tmp_path / "pw").write_bytes(content)
+    (line,) = told(tmp_path, CAMERA + "mqtt: {username: me, password: {file: pw}}")
+    assert line.endswith(f":4: mqtt.password: the file {tmp_path}/pw {words}")
+
+
 def test_secrets_do_not_print(tmp_path: Path) -> None:
     """Neither in a repr, a str or a format; problems never repeat text from outside the file."""
     secret = Secret("hunter2")
