@@ -176,7 +176,7 @@ def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
     if kind not in _SAYS:
         return str(one["msg"]).replace("Input should", "must").replace("Value should", "must")
     if kind.startswith("union_tag"):
-        names = [name for one in _variants(root, loc, any_type=True) for name in one.get("enum", [_type_of(one)])]
+        names = [name for one in _variants(root, loc) for name in one.get("enum", [_type_of(one)])]
         context = {**context, "tags": ", ".join(dict.fromkeys(filter(None, names)))}
     said = _SAYS[kind].format(**context)
     if kind.startswith(_ECHO) and isinstance(node.value, str) and not node.outside:
@@ -184,7 +184,7 @@ def _message(one: Mapping[str, Any], root: Node, node: Node, loc: Loc) -> str:
     return said
 
 
-def _variants(root: Node, loc: Loc, any_type: bool = False) -> list[dict[str, Any]]:
+def _variants(root: Node, loc: Loc) -> list[dict[str, Any]]:
     """The schemas that could stand at a place; where a ``type`` is written, the one it names."""
     schema = json_schema()
     node: Node | None = root
@@ -192,7 +192,7 @@ def _variants(root: Node, loc: Loc, any_type: bool = False) -> list[dict[str, An
     for part in (*loc, None):
         objects = list(_flat(level, schema["$defs"]))
         written = node.get("type") if node else None
-        if written and not (any_type and part is None):
+        if written:
             objects = [
                 one for one in objects if one.get("properties", {}).get("type", {}).get("const") == written.value
             ] or objects  # where no ``type`` belongs, it is an unknown key as others are

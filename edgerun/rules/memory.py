@@ -84,7 +84,6 @@ class Memory(Rows):
         ])  # fmt: skip
         self._groups = groups or ClassGroups()
         self.blank["seen_at"] = self.blank["gone_at"] = self.blank["astray"] = np.inf
-        self.blank["way_at"] = -np.inf
         self.blank["scores"] = np.nan
         self.now = 0.0
         """Seconds that count, see MAX_GAP_S."""
