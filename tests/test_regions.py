@@ -278,6 +278,19 @@ def test_two_near_one_another_are_not_looked_at_in_one_crop_over_and_over() -> N
     assert sides == [280, 200, 200]
 
 
+def test_all_of_a_large_motion_is_looked_at_where_things_are_small() -> None:
+    """A group, say: one crop that showed all of it would show each of them too small."""
+    planner = RegionPlanner(RegionOptions(mode="on", per_frame=16, per_second=100, sweep_s=1000), MODEL)
+    group, someone = [200, 60, 900, 660], tracks_of([600, 300, 620, 360])
+    planner.plan(STILL, someone, stamp(0))
+    planner.learn(someone, stamp(0))
+    regions = [region for region in planner.plan(moved(group), Tracks.empty(), stamp(1)) if region.reason == "motion"]
+    assert max(area(region) for region in regions) <= 330 * 330
+    x, y = np.meshgrid(np.linspace(210, 890, 50), np.linspace(70, 650, 50))
+    seen = [(x > x1) & (x < x2) & (y > y1) & (y < y2) for x1, y1, x2, y2 in (region.xyxy for region in regions)]
+    assert np.logical_or.reduce(seen).all()
+
+
 def test_a_new_arrival_comes_before_those_known() -> None:
     """With one inference per frame, new motion is looked at before the ten objects that are followed."""
     planner = RegionPlanner(RegionOptions(per_frame=1, sweep_s=1000), MODEL)

@@ -55,6 +55,12 @@ class TestConfirmation:
     def test_one_box_alone_is_not_enough(self) -> None:
         assert len(last(Tracker(), [boxes([]), standing(0.7), boxes([])])) == 0
 
+    @pytest.mark.parametrize(("every", "told"), [(2, True), (3, False)])
+    def test_what_is_seen_now_and_then_only_is_nobody(self, every: int, told: bool) -> None:
+        """At 10 frames a second a new track may be missed once, however sure each of its boxes is."""
+        frames = [boxes([]) if number % every else standing() for number in range(60)]
+        assert any(len(tracks) for _, tracks in walk(Tracker(), frames)) is told
+
     def test_a_doubtful_object_needs_longer_than_a_sure_one(self) -> None:
         first = {s: next(t for t, r in walk(Tracker(), [standing(s)] * 60) if len(r)) for s in (0.6, 0.99)}
         assert first[0.6] > first[0.99]
