@@ -125,6 +125,7 @@ def test_two_do_not_share_their_state(tmp_path: Path) -> None:
         DaemonProcess(tmp_path / "second", second_wanted) as second,
     ):
         first.ready()
+        wait_for((state / "announced.json").exists, 10, "what the first one notes last")
         before = sorted(path.name for path in state.iterdir())
         second.start()
         assert second.wait(20) == 1
