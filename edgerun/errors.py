@@ -5,6 +5,7 @@
     +-- SourceError    a camera cannot be opened or read
     +-- EngineError    an accelerator or its runtime refused, hung or died
     +-- ModelError     a model or labels file is missing, damaged or of the wrong kind
+        +-- ReplacedError  another file lies where the model's was
     +-- SinkError      a message cannot be delivered or stored
 
 Edges turn vendor exceptions into these; only ``runtime`` and ``cli`` handle them.
@@ -49,6 +50,13 @@ class EngineError(EdgerunError):
 
 class ModelError(EdgerunError):
     """A model or labels file is missing, damaged or of the wrong kind."""
+
+
+class ReplacedError(ModelError):
+    """Another file lies where that was which is to be loaded. Retriable: it may be put back."""
+
+    def __init__(self, message: str, *, retriable: bool = True) -> None:
+        super().__init__(message, retriable=retriable)
 
 
 class SinkError(EdgerunError):

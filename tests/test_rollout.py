@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -132,6 +133,35 @@ def test_there_is_no_way_back_from_a_model_that_lies_where_the_one_before_did(mo
         assert "is not the model any more that it was before" in rollout(daemon)["reason"]
         wait_for(daemon.engines, 10, daemon.log)
         assert daemon.said("the configuration was reloaded") == 1
+
+
+def test_a_model_that_was_replaced_is_taken_over_when_its_engine_died(models: Path) -> None:
+    """Without a reload nobody had proven it, and messages told of the one before. One that cannot be used is told of
+    and not tried again, until another lies there."""
+    place = models / "other.tflite"
+
+    def put(content: bytes) -> str:
+        place.with_suffix(".new").write_bytes(content)
+        place.with_suffix(".new").replace(place)
+        return sha256(content).hexdigest()
+
+    model = {"path": str(place), "labels": str(models / "person.txt")}
+    with DaemonProcess(
+        models / "daemon", {"mqtt": NOBODY, "model": model, "cameras": {"gate": bare(clip())}}
+    ) as daemon:
+        daemon.ready()
+        put(b"no model")
+        (pid,) = wait_for(daemon.engines, 10, daemon.log)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: rollout(daemon)["state"] == "refused", 40, daemon.log)
+        told = daemon.health()
+        assert told["model"]["sha256"] == sha256(MODEL.read_bytes()).hexdigest()
+        assert "no TensorFlow Lite model" in told["reload_error"]
+        assert any("other.tflite was replaced since it was checked" in one for one in told["wrong"])
+        good = put(MODEL.read_bytes() + bytes(16))
+        wait_for(lambda: daemon.health()["model"]["sha256"] == good, 40, daemon.log)
+        assert not any("worker" in one for one in daemon.health()["wrong"])
+        assert daemon.said("the configuration stays as it was") == 1
 
 
 def test_an_accelerator_that_is_not_there_is_no_reason_to_go_back(models: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from edgerun.engines.tflite import Tflite, TfliteOptions
 from edgerun.errors import EdgerunError, EngineError
+from edgerun.filestate import states_of
 from edgerun.runtime.health.footprint import engine_pids
 from edgerun.types import ModelIO, TensorSpec
 from edgerun.worker.choice import Choice
@@ -76,6 +78,26 @@ def ask(worker: Worker, heard: Heard, value: int, slot: int = 0) -> Reply:
 
 def loaded(heard: Heard) -> None:
     assert heard.served.acquire(timeout=PATIENCE_S)
+
+
+def test_no_other_file_is_loaded_than_the_one_that_was_meant(tmp_path: Path) -> None:
+    """Nor a copy; but the same file, once it is back, is. One that is gone is the engine's to tell of."""
+    model, kept = tmp_path / "fake.model", tmp_path / "kept.model"
+    model.write_text("one")
+    one = candidate()
+    meant = replace(one, load=replace(one.load, model=model, files=states_of([model])))
+    with working(meant) as (worker, heard):
+        loaded(heard)
+        model.rename(kept)
+        shutil.copy2(kept, model)
+        worker.restart("it is tried out")
+        assert heard.losses.get(timeout=PATIENCE_S) == "it is tried out"
+        assert "fake.model was replaced since it was checked" in heard.losses.get(timeout=PATIENCE_S)
+        kept.rename(model)
+        loaded(heard)
+        model.unlink()
+        worker.restart("it is tried out")
+        loaded(heard)
 
 
 def test_what_an_engine_has_to_say_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import field
 from pathlib import Path
 
 from edgerun.errors import ModelError
+from edgerun.filestate import FileState, states_of
 from edgerun.folders import expanded, unseen
 from edgerun.models.catalogue import Entry, catalogue, parts
 from edgerun.models.checksums import known_sha256_of
@@ -21,7 +23,8 @@ _COMPILED = "_edgetpu.tflite"
 class ModelFile:
     """A model that is there. ``sha256`` is of all its contents, first the file and then its weights where apart.
     No labels: the model itself may bring some (``from_metadata``). No head: to be recognised from the model's outputs.
-    ``spares`` are further files of the same model, in formats for other engines."""
+    ``spares`` are further files of the same model, in formats for other engines. ``files`` are all of them as they were
+    before the hash was told."""
 
     name: str
     path: Path
@@ -29,6 +32,7 @@ class ModelFile:
     labels: tuple[str, ...] = ()
     head: str | None = None
     spares: tuple[Path, ...] = ()
+    files: tuple[FileState, ...] = field(default=(), compare=False)
 
 
 def is_path(model: str) -> bool:
@@ -58,7 +62,13 @@ def resolve(name: str, path: str = "", labels: str = "") -> ModelFile:
     there = [found for file in entry.files if (found := find(file))]
     if not there:
         raise ModelError(f"The model {name!r} is not on this machine yet. Get it with: edgerun models pull {name}")
-    return ModelFile(name, there[0], known_sha256_of(*parts(there[0])), entry.labels, entry.head, tuple(there[1:]))
+    files = _states(*there)
+    sha256 = known_sha256_of(*parts(there[0]))
+    return ModelFile(name, there[0], sha256, entry.labels, entry.head, tuple(there[1:]), files)
+
+
+def _states(*paths: Path) -> tuple[FileState, ...]:
+    return states_of(part for path in paths for part in parts(path))
 
 
 def _siblings(path: Path) -> tuple[Path, ...]:
@@ -81,7 +91,9 @@ def _of_path(path: Path, labels: str) -> ModelFile:
         for file in files:
             _refuse_oddity(file)
         names = read_labels(expanded(labels)) if labels else ()
-        return ModelFile(path.stem, path, known_sha256_of(*files), names, spares=_siblings(path))
+        spares = _siblings(path)
+        states = _states(path, *spares)
+        return ModelFile(path.stem, path, known_sha256_of(*files), names, spares=spares, files=states)
     except FileNotFoundError as error:
         missing = Path(error.filename)
         belongs = f"; it belongs beside {path.name}" if missing != path else ""

@@ -161,6 +161,10 @@ class Daemon:
         if self._reload is not None and self._reload.done:
             self._switch(self._reload)
             self._reload = None
+        if self._reload is None and self._detector.is_outdated():
+            log.warning("the model's file was replaced; it is taken over as by a reload")
+            served = self._config, self._upkeep.text
+            self._reload = Reload(lambda: served, self._config, self._detector, self._fleet.running, anew=True)
         if self._reload_asked and self._reload is None:
             self._reload_asked = False
             self._notifier.reloading()

@@ -18,7 +18,8 @@ from edgerun.runtime.rollout import Proof, prove
 
 class Reload:
     """Reads a configuration with ``read`` (it and its text) and, where the model changed, loads the new one and lets it
-    prove itself on frames of ``cameras`` (None: it need not); ``done`` once ``config`` or ``error`` tells."""
+    prove itself on frames of ``cameras`` (None: it need not); ``done`` once ``config`` or ``error`` tells. ``anew``: it
+    is loaded in any case."""
 
     def __init__(
         self,
@@ -26,8 +27,11 @@ class Reload:
         running: Config,
         detector: Detector,
         cameras: Mapping[str, Camera] | None,
+        *,
+        anew: bool = False,
     ) -> None:
         self.config = running
+        self._anew = anew
         self.detector: Detector | None = None
         """The new model being served; None: the running one stays."""
         self.error: EdgerunError | None = None
@@ -55,7 +59,11 @@ class Reload:
     ) -> None:
         try:
             config, self.text = read()
-            if replace(config.model, rollout=running.choice.rollout) != running.choice or is_another(running):
+            if (
+                self._anew
+                or replace(config.model, rollout=running.choice.rollout) != running.choice
+                or is_another(running)
+            ):
                 self._load(config, running, cameras)
             serving = self.detector or running
             for name in config.cameras:
@@ -72,8 +80,8 @@ class Reload:
     def _load(self, config: Config, running: Detector, cameras: Mapping[str, Camera] | None) -> None:
         self.detector = Detector(config.model, asked_fps(config))
         self.detector.wait(self.detector.start_s)
-        if cameras is None or config.model.rollout == "force":
-            return
+        if cameras is None or config.model.rollout == "force" or all(running.dispatcher.reasons):
+            return  # the last: no engine is left to compare with
         self.proof = prove(self.detector, running, cameras, asked_fps(config))
         if self.proof.refusal:
             name = self.detector.model.name

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from edgerun.children import die_with_parent
-from edgerun.errors import EdgerunError, EngineError
+from edgerun.errors import EdgerunError, EngineError, ReplacedError
+from edgerun.filestate import replaced
 from edgerun.stages import Engine
 from edgerun.worker import PROCESS_NAME, SAID
 from edgerun.worker.forking import Errand, forked
@@ -54,10 +55,20 @@ def _let_logs_be_heard() -> None:
 
 
 def _load(load: Load) -> Engine:
+    _refuse_another(load)
     engine = load.build(load.options, load.model)
+    _refuse_another(load)  # it may have come while that was read
     # Proven by a real inference: some runtimes load what they cannot run.
     engine.infer([np.zeros(spec.shape, spec.dtype) for spec in engine.io.inputs])
     return engine
+
+
+def _refuse_another(load: Load) -> None:
+    """Raises ReplacedError."""
+    if path := replaced(load.files):
+        raise ReplacedError(
+            f"{path} was replaced since it was checked; until the new one is taken over, none is loaded"
+        )
 
 
 def _serve(engine: Engine, load: Load, errand: Errand) -> None:

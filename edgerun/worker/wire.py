@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from edgerun.errors import EngineError
+from edgerun.filestate import FileState
 from edgerun.records import dataclass
 from edgerun.stages import Engine
 from edgerun.types import Array, ModelIO, TensorSpec
@@ -51,6 +52,8 @@ class Load:
     model: Path
     slots: int
     memory_limit_mb: int = 0
+    files: tuple[FileState, ...] = ()
+    """The model's as they were when its checksum was told: a child loads no others."""
 
 
 @dataclass(frozen=True, slots=True)

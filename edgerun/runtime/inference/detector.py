@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from edgerun.config import Config, ModelChoice
 from edgerun.errors import EngineError
+from edgerun.filestate import FileState, states_of
 from edgerun.models import ModelFile, resolve
 from edgerun.runtime.inference.crew import Crew
 from edgerun.runtime.inference.dispatch import Dispatcher
@@ -23,6 +25,7 @@ class Detector:
         self.choice = choice
         self._io: ModelIO | None = None
         self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
+        self._looked_at = self._told = self.model.files
         engines = candidates(self.model, choice.engine, fallback=choice.fallback)
         self.preference = Preference(self.model, engines, automatic=choice.engine is None)
         engines = [engines[number] for number in self.preference.order]
@@ -81,9 +84,29 @@ class Detector:
         if self._crew.is_short(wanting, time.monotonic()):
             self.dispatcher.grow()
 
+    def is_outdated(self) -> bool:
+        """Whether an engine was not started since the model was replaced by what lies still now. Told once of each."""
+        if not self.dispatcher.outdated:
+            return False
+        before, self._looked_at = self._looked_at, _now(self.model.files)
+        if self._looked_at == self.model.files:  # put back
+            self.dispatcher.outdated = False
+        if self._looked_at != before or self._looked_at in (self._told, self.model.files):
+            return False
+        self._told = self._looked_at
+        return bool(self._told)
+
     def close(self) -> None:
         self.preference.close()
         self.dispatcher.close()
+
+
+def _now(files: tuple[FileState, ...]) -> tuple[FileState, ...]:
+    """Their states as they are now; none while one is not there."""
+    try:
+        return states_of(Path(state[0]) for state in files)
+    except OSError:
+        return ()
 
 
 def asked_fps(config: Config) -> float:

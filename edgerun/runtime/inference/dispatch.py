@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from edgerun.errors import EdgerunError
+from edgerun.errors import EdgerunError, ReplacedError
 from edgerun.pipeline import Look
 from edgerun.runtime.inference.jobs import Ask, Job, Lane
 from edgerun.runtime.inference.reading import Reading, of_one_picture
@@ -63,6 +63,8 @@ class Dispatcher:
         self._open = True
         self.error: EdgerunError | None = None
         """Why no worker serves yet; of refusals the first, which is of the engine that was wanted most."""
+        self.outdated = False
+        """A worker could not be started since other files lie where the model's were."""
 
     def _new_seat(self, number: int, early: Child | None = None) -> Seat:
         return Seat(Worker(number, self._candidates, self._terms, self, self._nurse, early))
@@ -263,6 +265,7 @@ class Dispatcher:
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:
+            self.outdated |= isinstance(error, ReplacedError)
             seat = self._seat(worker)
             if seat is self._joining:
                 log.warning("no further worker: %s", error)

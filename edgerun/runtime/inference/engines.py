@@ -10,6 +10,7 @@ from edgerun.corals import is_compiled
 from edgerun.devices import installed
 from edgerun.errors import ModelError
 from edgerun.models import ModelFile, from_metadata
+from edgerun.models.catalogue import parts
 from edgerun.stages import Engine, Head
 from edgerun.types import ModelIO
 from edgerun.worker.terms import SLOTS, Candidate
@@ -38,7 +39,7 @@ def candidates(model: ModelFile, chosen: Chosen[Engine] | None, *, fallback: boo
         return _automatic(model)
     files = (model.path, *model.spares)
     path = next((path for path in files if chosen.type in _engines_for(path)), model.path)
-    first = _candidate(chosen, path)
+    first = _candidate(chosen, model, path)
     if not (fallback and first.detachable and any(_engines_for(path) for path in files)):
         return [first]
     return [first, *(one for one in _automatic(model) if not one.detachable)]
@@ -49,7 +50,7 @@ def _automatic(model: ModelFile) -> list[Candidate]:
     if not pairs:
         raise ModelError(f"{model.path.name} is of a kind that no engine runs; known are {', '.join(_RUN_BY)}")
     there = [pair for pair in pairs if installed(pair[0])] or pairs  # else the engine itself says what to install
-    made = [_candidate(engine(name), path) for name, path in there]
+    made = [_candidate(engine(name), model, path) for name, path in there]
     return sorted(made, key=lambda one: not one.detachable)
 
 
@@ -67,11 +68,13 @@ def _is_for_corals(path: Path) -> bool:
         return False
 
 
-def _candidate(one: Chosen[Engine], path: Path) -> Candidate:
+def _candidate(one: Chosen[Engine], model: ModelFile, path: Path) -> Candidate:
     detachable = _can_go_away(one)
     limit = 0 if detachable else PROCESSOR_MEMORY_MB  # drivers map what is not memory
     builds = one.type == "tensorrt" or "tensorrt" in getattr(one.options, "providers", ())
-    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS, limit), detachable, builds)
+    own = {str(part) for part in parts(path)}
+    files = tuple(state for state in model.files if state[0] in own)
+    return Candidate(one.type, Load(one.plugin.build, one.options, path, SLOTS, limit, files), detachable, builds)
 
 
 def _can_go_away(one: Chosen[Engine]) -> bool:
