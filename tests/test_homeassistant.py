@@ -197,6 +197,20 @@ def test_nothing_stays_retained_of_what_is_gone(tmp_path: Path, home_assistant: 
     }
 
 
+def test_entities_go_before_what_they_listen_to_is_emptied(tmp_path: Path) -> None:
+    """Home Assistant has an error for each template that an empty message comes to."""
+    run(tmp_path)
+    left = {"porch": CAMERAS["porch"]}
+    for told in (
+        run(tmp_path, cameras=left, broker=False).told,
+        run(tmp_path, cameras=left).told,
+        run(tmp_path, "yard-pi", left).told,
+    ):
+        emptied = [there or topic.startswith("homeassistant/") for topic, there in told]
+        assert not all(emptied)
+        assert emptied == sorted(emptied, reverse=True)
+
+
 def test_what_only_was_not_seen_yet_stays(tmp_path: Path) -> None:
     """A camera that is not back after a power cut has no counts yet; its entities keep what their user made of them,
     and count nobody."""

@@ -43,17 +43,18 @@ class Announcer:
 
     def tell(self, cameras: Mapping[str, CameraView]) -> None:
         """Tell of the cameras that run, if anything changed."""
-        memory = self._memory
-        if self._told is None:
-            memory = self._read()
-            for topic in memory.leaving:
-                self._delivery.withdraw(topic)
+        memory = self._memory if self._told is not None else self._read()
         if cameras != self._told:
-            self._told = cameras
             known = {name: self._with_remembered(name, view, memory) for name, view in cameras.items()}
+            # first: empty messages are errors to the entities that Home Assistant still has
+            said = self._announce(memory, known)
+            if self._told is None:
+                for topic in memory.leaving:
+                    self._delivery.withdraw(topic)
             self._take_away(memory, known)
+            self._told = cameras
             counts = {name: set(view.counts) for name, view in known.items()}
-            memory = _Memory(self._topics.base, counts, self._announce(memory, known))
+            memory = _Memory(self._topics.base, counts, said)
         memory = replace(memory, leaving=self._delivery.leaving())
         if memory != self._memory:
             self._memory = memory
