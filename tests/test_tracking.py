@@ -61,6 +61,13 @@ class TestConfirmation:
         frames = [boxes([]) if number % every else standing() for number in range(60)]
         assert any(len(tracks) for _, tracks in walk(Tracker(), frames)) is told
 
+    @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+    def test_of_boxes_upon_one_another_the_best_is_followed_in_whatever_order_they_come(self, order: list[int]) -> None:
+        frame = boxes([walker(100), walker(112), walker(124)], [0.6, 0.95, 0.7]).take(np.array(order))
+        tracks = last(Tracker(), [frame] * 10)
+        assert tracks.track_id.tolist() == [1]
+        assert tracks.xyxy[0].tolist() == walker(112)
+
     def test_a_doubtful_object_needs_longer_than_a_sure_one(self) -> None:
         first = {s: next(t for t, r in walk(Tracker(), [standing(s)] * 60) if len(r)) for s in (0.6, 0.99)}
         assert first[0.6] > first[0.99]
