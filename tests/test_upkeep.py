@@ -27,6 +27,7 @@ from edgerun.runtime.health.fallback import StartRecord
 from edgerun.runtime.health.memory import give_back, rss_mb
 from edgerun.runtime.health.upkeep import Upkeep
 from edgerun.runtime.health.vitals import read
+from edgerun.runtime.health.watch import Watch
 from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.stages import Source
@@ -234,6 +235,22 @@ def test_a_camera_that_fell_silent_while_it_was_paused_is_stalled_once_resumed(r
 
 
 # Which configuration
+
+
+def test_a_loop_is_stuck_once_it_has_not_turned_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that turns seldom is not, nor is one that just began; and one that turns again is well."""
+    now = [100.0]
+    monkeypatch.setattr("edgerun.runtime.health.watch.time", SimpleNamespace(monotonic=lambda: now[0]))
+    turns = {"delivery": 7, "porch": 1, "yard": 0}
+    watch = Watch(lambda: turns)
+    told = []
+    for second in range(40):
+        now[0] += 1
+        turns |= {"porch": second, "yard": second // 8}
+        told.append(watch.stuck())
+    assert told == [[]] * told.index(["delivery"]) + [["delivery"]] * (40 - told.index(["delivery"]))
+    turns |= {"delivery": 8, "attic": 0}
+    assert watch.stuck() == []
 
 
 def test_after_some_crashes_the_last_good_one(tmp_path: Path) -> None:
