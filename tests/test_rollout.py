@@ -298,10 +298,19 @@ def test_silence_is_wrong_where_frames_should_come(
         (seen(), seen((0, 0), (20, 0), (40, 0), (60, 0)), 0.0),
         (seen(), seen((0, 0)), None),
         (seen((0, 2), (20, 2), (40, 2), (60, 2)), seen(), None),
+        (seen(), seen((0, 2), (20, 2), (40, 2), (60, 2)), None),
     ],
-    ids=["same", "half", "other labels", "blind", "little to see", "only what the other does not know"],
+    ids=[
+        "same",
+        "half",
+        "other labels",
+        "blind",
+        "little to see",
+        "only what the other does not know",
+        "and it neither",
+    ],
 )
 def test_agreement_is_about_what_both_know(ours: Detections, theirs: Detections, share: float | None) -> None:
     """The labels of the models are in different orders."""
-    new, running = Named("dog", "person", "bike"), Named("person", "dog")
+    new, running = Named("dog", "person", "bike"), Named("person", "dog", "car")
     assert _agreement(cast(Detector, new), [ours], cast(Detector, running), [theirs]) == share
