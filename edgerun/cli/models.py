@@ -119,8 +119,9 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(told))
         return 0
-    for key in ("name", "path", "size", "sha256", "engine", "head"):
-        print(f"{key:8} {told[key]}")
+    for key in ("name", "path", "size", "sha256", "engine", "head", "assumed"):
+        if told[key] != "":
+            print(f"{key:8} {told[key]}")
     for key in ("inputs", "outputs"):
         for tensor in told[key]:
             quantized = f", (q - {tensor['zero_point']}) x {tensor['scale']:.6g}" if tensor["scale"] else ""
@@ -170,7 +171,7 @@ def _loaded(process: EngineProcess) -> ModelIO:
 
 
 def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
-    from edgerun.heads.recognise import recognise
+    from edgerun.heads.recognise import assumed, recognise
     from edgerun.runtime.inference.engines import head_chooser, labels_of
 
     labels = labels_of(model, io)
@@ -187,6 +188,7 @@ def _described(model: ModelFile, engine: str, io: ModelIO) -> dict[str, Any]:
         "sha256": model.sha256,
         "engine": engine,
         "head": head,
+        "assumed": "" if model.head else assumed(head, io),
         "inputs": [_tensor(spec) for spec in io.inputs],
         "outputs": [_tensor(spec) for spec in io.outputs],
         "labels": list(labels),

@@ -43,6 +43,17 @@ def recognise(io: ModelIO, label_count: int | None = None) -> str:
     return found
 
 
+def assumed(head: str, io: ModelIO) -> str:
+    """What a recognised head takes for granted, in words, where nothing in the file tells; empty where all is told."""
+    if head == "yolov5" and len(io.outputs) == 3:
+        return "YOLOv5's own anchors, as raw maps bear none; YOLOv7's, or those of its training: head option anchors"
+    if head == "picodet":
+        return "pixels by ImageNet's mean and deviation; for PP-YOLOE+: head {type: picodet, pixels: unit}"
+    if head in ("ssd", "ssd_raw") and io.inputs[0].dtype.startswith("float"):
+        return f"pixels in -1 to 1; if the model was trained with others: head {{type: {head}, pixels: unit}}, or bytes"
+    return ""
+
+
 def _by_ultralytics(io: ModelIO) -> str:
     """Ultralytics writes task, class names and more into each export."""
     task = io.metadata.get("task", "detect")

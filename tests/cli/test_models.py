@@ -12,7 +12,10 @@ import pytest
 from edgerun.cli import main
 from edgerun.images import png
 from edgerun.models import resolve
+from tests.engines import onnx_models as make
 from tests.shared_media import SHARED, needs_shared
+
+AXIS_1 = make.attribute("axis", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,22 @@ def test_info_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert (told["engine"], told["head"], told["labels"]) == ("tflite", "ssd_raw", ["person"])
     assert told["inputs"][0]["shape"] == [1, 300, 300, 3]
+    assert told["assumed"] == ""
+
+
+def test_info_tells_what_is_taken_for_granted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Raw maps may be YOLOv7's as well as YOLOv5's; here they are of one class."""
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    sides = (8, 4, 2)
+    nodes = [make.node("GlobalMaxPool", ["picture"], ["one"]), make.node("Concat", ["one"] * 6, ["all"], AXIS_1)]
+    nodes += [make.node("Expand", ["all", f"shape{side}"], [f"map{side}"]) for side in sides]
+    outputs = [make.value(f"map{side}", [1, 18, side, side]) for side in sides]
+    shapes = [make.integers(f"shape{side}", [1, 18, side, side]) for side in sides]
+    path = tmp_path / "raw.onnx"
+    path.write_bytes(make.model(nodes, [make.value("picture", [1, 3, 64, 64])], outputs, shapes))
+    assert main(["models", "info", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "head     yolov5\nassumed  YOLOv5's own anchors" in told
 
 
 def test_labels_for_a_model_that_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:

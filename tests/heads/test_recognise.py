@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edgerun.heads import HEADS
-from edgerun.heads.recognise import recognise
+from edgerun.heads.recognise import assumed, recognise
 from edgerun.types import ModelIO, TensorSpec
 
 YUNET: dict[str, tuple[int, ...]] = {
@@ -150,3 +150,13 @@ def test_labels_that_mean_harm_are_not_evaluated_for_long(names: str) -> None:
     """Class names are the model's author's text."""
     io = model(640, (1, 7, 8400), metadata={"stride": "32", "names": names})
     assert recognise(io) == "yolov8"
+
+
+def test_what_no_file_tells_is_said() -> None:
+    """PP-YOLOE+ looks as PicoDet does, and a float SSD may be trained with any pixels."""
+    assert "PP-YOLOE+: head {type: picodet, pixels: unit}" in assumed("picodet", model(320, *PICODET))
+    floats = model(300, *POST)
+    assert "{type: ssd, pixels: unit}" in assumed("ssd", floats)
+    picture = replace(floats.inputs[0], dtype="uint8", scale=1 / 128, zero_point=128)
+    assert assumed("ssd", replace(floats, inputs=(picture,))) == ""
+    assert assumed("yolov5", model(320, (1, 6300, 85))) == ""
