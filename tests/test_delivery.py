@@ -24,7 +24,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edgerun.messages import camera_state, occupancy, status
 from edgerun.outbox import OutboxOptions
-from edgerun.runtime.delivery.delivery import Delivery, DeliveryCounts
+from edgerun.runtime.delivery.counts import DeliveryCounts
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.delivery.departures import WINDOW
 from edgerun.runtime.delivery.episodes import Episodes
 from edgerun.schemas import PAYLOADS

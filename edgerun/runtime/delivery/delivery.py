@@ -16,8 +16,8 @@ from queue import Empty, SimpleQueue
 
 from edgerun import messages
 from edgerun.outbox import Outbox, OutboxOptions
-from edgerun.records import dataclass
 from edgerun.runtime.delivery.backlog import Backlog
+from edgerun.runtime.delivery.counts import DeliveryCounts
 from edgerun.runtime.delivery.departures import GOODBYE_S, Departures
 from edgerun.runtime.delivery.episodes import Episodes
 from edgerun.runtime.delivery.ledger import Ledger
@@ -34,32 +34,6 @@ _TICK_S = 1.0
 _WAITING_EVENTS = 1000
 _BATCH = 256
 _COMMANDS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryCounts:
-    """What the state tells of the delivery; ``error``, ``refusal`` and ``outbox_error`` are empty while all is well.
-
-    ``depth`` counts alerts that are not delivered, ``unclaimed`` those of them that the broker took with nobody
-    listening, ``unsaved`` those that are only in memory because the disk failed. ``lost`` events never became alerts.
-    """
-
-    depth: int = 0
-    unclaimed: int = 0
-    unsaved: int = 0
-    evicted: int = 0
-    accepted: int = 0
-    delivered: int = 0
-    refused: int = 0
-    dropped: int = 0
-    lost: int = 0
-    connects: int = 0
-    quarantined: int = 0
-    connected: bool = False
-    degraded: bool = False
-    error: str = "not connected yet"
-    refusal: str = ""
-    outbox_error: str = ""
 
 
 class Delivery:

@@ -13,7 +13,8 @@ from edgerun import __version__
 from edgerun.messages import camera_state, iso, state
 from edgerun.records import dataclass
 from edgerun.runtime.cameras.camera_report import CameraReport
-from edgerun.runtime.delivery.delivery import Delivery, DeliveryCounts
+from edgerun.runtime.delivery.counts import DeliveryCounts
+from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.health.footprint import processes, pss_mb
 from edgerun.runtime.health.memory import rss_mb
 from edgerun.runtime.health.vitals import Vitals
