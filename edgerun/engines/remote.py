@@ -19,7 +19,7 @@ from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded
 from edgerun.limits import Interval
 from edgerun.records import dataclass
-from edgerun.tls import trusting
+from edgerun.tls import CERTIFICATE, read_pem, trusting
 from edgerun.types import Array, ModelIO, TensorSpec
 
 log = logging.getLogger(__name__)
@@ -163,6 +163,11 @@ def _client(protocol: Any, url: SplitResult, options: RemoteOptions) -> Any:
     target = _target(url)
     secure = url.scheme in ("https", "grpcs")
     ca = expanded(options.ca) if options.ca else None
+    try:
+        if secure and ca:
+            read_pem(ca, CERTIFICATE)
+    except ValueError as error:
+        raise EngineError(f"The engine's ca: {error}.") from error
     if _is_grpc(url):
         return protocol.InferenceServerClient(target, ssl=secure, root_certificates=str(ca) if ca else None)
     return protocol.InferenceServerClient(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgerun.errors import SinkError
 from edgerun.folders import expanded
 from edgerun.records import dataclass
-from edgerun.tls import trusting
+from edgerun.tls import CERTIFICATE, KEY, read_pem, trusting
 from edgerun.types import Message
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _DEAD_LINK_MS = 5000
 _PROBE_S = 2
-_CERTIFICATE, _KEY = b"CERTIFICATE-----", b"PRIVATE KEY-----"
-"""What a line of a PEM file ends in, above what it is named after (RFC 7468)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +62,9 @@ def tls_context(options: TlsOptions) -> ssl.SSLContext:
     import ssl
 
     ca, cert, key = (expanded(file) if file else None for file in (options.ca, options.cert, options.key))
-    _read("ca", ca, _CERTIFICATE)
-    _read("cert", cert, _CERTIFICATE)
-    if b"ENCRYPTED" in _read("key", key, _KEY):  # OpenSSL would ask for it at the terminal, where there is one
+    _read("ca", ca, CERTIFICATE)
+    _read("cert", cert, CERTIFICATE)
+    if b"ENCRYPTED" in _read("key", key, KEY):  # OpenSSL would ask for it at the terminal, where there is one
         raise SinkError(f"`mqtt.tls.key`: {key} is locked with a password: openssl pkey -in {key} takes it off")
     try:
         context = trusting(ca, insecure=options.insecure)
@@ -82,16 +80,10 @@ def tls_context(options: TlsOptions) -> ssl.SSLContext:
 
 def _read(name: str, path: Path | None, mark: bytes) -> bytes:
     """What a file of the options holds; empty without one. Raises SinkError where it does not hold ``mark``."""
-    if path is None:
-        return b""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SinkError(f"`mqtt.tls.{name}`: {path} cannot be read ({error.strerror})") from error
-    if mark not in content:
-        what = mark.strip(b"-").decode().lower()
-        raise SinkError(f"`mqtt.tls.{name}`: {path} holds no {what} in PEM form (BEGIN ... {mark.decode()})")
-    return content
+        return read_pem(path, mark) if path else b""
+    except ValueError as error:
+        raise SinkError(f"`mqtt.tls.{name}`: {error}") from error
 
 
 def tune(sock: socket.socket) -> None:

@@ -68,6 +68,15 @@ def test_a_token_is_sent_when_configured(
         Remote(options(server, token_file=tmp_path / "none"), UNUSED)
 
 
+@pytest.mark.parametrize("scheme", ["https", "grpcs"])
+def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, scheme: str) -> None:
+    """The clients died of them, of an attribute that they had not set yet."""
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    for ca, said in (("none.pem", "cannot be read"), (".", "cannot be read"), ("key.pem", "holds no certificate in")):
+        with pytest.raises(EngineError, match=f"The engine's ca: {tmp_path / ca} {said}"):
+            Remote(RemoteOptions(url=f"{scheme}://127.0.0.1:9", ca=tmp_path / ca), UNUSED)
+
+
 @pytest.mark.parametrize("mood", ["late", "busy", "garbled"])
 def test_a_server_in_trouble_is_a_passing_error(server: InferenceServer, mood: str) -> None:
     engine = Remote(options(server), UNUSED)
