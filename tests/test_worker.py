@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edgerun.engines.tflite import Tflite, TfliteOptions
-from edgerun.errors import EdgerunError, EngineError
+from edgerun.errors import EdgerunError, EngineError, ReplacedError
 from edgerun.filestate import states_of
 from edgerun.runtime.health.footprint import engine_pids
 from edgerun.types import ModelIO, TensorSpec
@@ -40,6 +40,7 @@ class Heard:
         self.served = threading.Semaphore(0)
         self.replies: SimpleQueue[Reply] = SimpleQueue()
         self.losses: SimpleQueue[str] = SimpleQueue()
+        self.refusals: SimpleQueue[EdgerunError] = SimpleQueue()
 
     def loaded(self, worker: Worker) -> None:
         self.served.release()
@@ -49,6 +50,9 @@ class Heard:
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         self.losses.put(str(error))
+
+    def refused(self, worker: Worker, error: EdgerunError) -> None:
+        self.refusals.put(error)
 
 
 def candidate(**options: object) -> Candidate:
@@ -98,6 +102,22 @@ def test_no_other_file_is_loaded_than_the_one_that_was_meant(tmp_path: Path) -> 
         model.unlink()
         worker.restart("it is tried out")
         loaded(heard)
+
+
+def test_an_accelerator_that_is_back_does_not_load_another_file_either(tmp_path: Path) -> None:
+    """While the processor's engine serves: whoever listens is told, as nothing is lost by that."""
+    model = tmp_path / "fake.model"
+    model.write_text("one")
+    away, here = candidate(name="away"), candidate(name="here")
+    away = replace(away, load=replace(away.load, model=model, files=states_of([model])), detachable=True)
+    with working(away, here, terms=Terms(retry_primary_s=0.5)) as (worker, heard):
+        loaded(heard)
+        model.write_text("two, say")
+        worker.restart("unplugged")
+        loaded(heard)
+        assert worker.candidate.name == "here"
+        assert isinstance(heard.refusals.get(timeout=PATIENCE_S), ReplacedError)
+        assert ask(worker, heard, 7).reason == ""
 
 
 def test_what_an_engine_has_to_say_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

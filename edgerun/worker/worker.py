@@ -47,6 +47,9 @@ class Listener(Protocol):
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         """It does not serve any more; it is being started again."""
 
+    def refused(self, worker: Worker, error: EdgerunError) -> None:
+        """A better engine was tried beside the one that serves, and does not."""
+
 
 class Worker:
     """Runs ``candidates`` in their order of preference: the next one when one fails, a better one when it is back."""
@@ -268,6 +271,7 @@ class Worker:
         except EdgerunError as error:
             log.info("engine %s is not back yet: %s", self._candidates[better].name, error)
             self._choice.not_back(better, retriable=error.retriable, now=now)
+            self._listener.refused(self, error)
             self._drop_aside()
             return False
         self._choice.current = better

@@ -265,7 +265,7 @@ class Dispatcher:
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
         with self._state:
-            self.outdated |= isinstance(error, ReplacedError)
+            self.refused(worker, error)
             seat = self._seat(worker)
             if seat is self._joining:
                 log.warning("no further worker: %s", error)
@@ -276,6 +276,9 @@ class Dispatcher:
             if self.error is None or self.error.retriable:
                 self.error = error
             self._state.notify_all()
+
+    def refused(self, worker: Worker, error: EdgerunError) -> None:
+        self.outdated |= isinstance(error, ReplacedError)
 
     def replied(self, worker: Worker, reply: Reply) -> None:
         """Refill the worker first, then read its answer."""
