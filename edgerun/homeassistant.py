@@ -141,6 +141,8 @@ def _device_components(topics: Topics) -> dict[str, Component]:
 
 
 def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[str, Component]:
+    """Alerts and their picture have no ``availability``: what has happened stays true when the device is away. Alerts
+    that waited come before its status is back, and Home Assistant has no event for those of an unavailable entity."""
     online = [{"topic": topics.status}]
     found: dict[str, Component] = {
         f"{camera}_state": {
@@ -169,7 +171,6 @@ def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[st
             "name": f"{camera} last alert",
             "image_topic": topics.snapshot(camera),
             "content_type": "image/jpeg",
-            "availability": online,
         },
     }
     if view.kinds:
@@ -179,7 +180,6 @@ def _camera_components(topics: Topics, camera: str, view: CameraView) -> dict[st
             "event_types": sorted({*view.kinds, "test"}),
             "state_topic": topics.alerts(camera),
             "value_template": _ATTRIBUTES,
-            "availability": online,
         }
     return found
 

@@ -67,6 +67,13 @@ def test_every_component_is_complete_and_named_once() -> None:
     assert found["porch_path_traffic_light_count"]["state_topic"] == "edgerun/porch-pi/porch/path/traffic light"
 
 
+def test_what_has_happened_does_not_depend_on_the_device_being_there() -> None:
+    """Alerts that waited arrive before the status that ends an outage, and its last picture may be of who ended it."""
+    found = components(verbs=VERBS)
+    always = {name for name, component in found.items() if "availability" not in component}
+    assert always == {"connection", "porch_alert", "porch_last_alert", "yard_last_alert"}
+
+
 def test_entities_of_like_names_are_told_apart() -> None:
     """Camera and zone run together in an entity's id, as do labels that differ in a blank. Whoever comes second gets
     another id, always the same one; all others keep theirs."""
