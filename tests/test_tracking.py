@@ -61,6 +61,11 @@ class TestConfirmation:
         frames = [boxes([]) if number % every else standing() for number in range(60)]
         assert any(len(tracks) for _, tracks in walk(Tracker(), frames)) is told
 
+    def test_what_was_doubtful_for_long_counts_as_soon_as_anything_new_once_it_is_sure(self) -> None:
+        doubtful = [standing(0.6)] + [standing(0.12)] * 20
+        told = [len(tracks) for _, tracks in walk(Tracker(), doubtful + [standing(0.9)] * 5)]
+        assert told == [0] * len(doubtful) + [len(tracks) for _, tracks in walk(Tracker(), [standing(0.9)] * 5)]
+
     @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
     def test_of_boxes_upon_one_another_the_best_is_followed_in_whatever_order_they_come(self, order: list[int]) -> None:
         frame = boxes([walker(100), walker(112), walker(124)], [0.6, 0.95, 0.7]).take(np.array(order))
