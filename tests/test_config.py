@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from edgerun.errors import ConfigError
 from edgerun.runtime.cameras.pipelines import pipeline_for
 from edgerun.secrets import Secret
 from edgerun.tracking import TrackerOptions
+from tests.stories import SCENARIOS
 
 CAMERA = "cameras:\n  porch:\n    source: {type: file, path: clip.mp4}\n"
 """Three lines; what a test adds to the camera starts in line 4."""
@@ -90,6 +92,17 @@ def test_the_contracts_example_is_typed_options(tmp_path: Path, monkeypatch: pyt
     assert config.secrets_of(loaded) == {"hunter2", "s3cret"}
     assert loaded.model.engine is None
     assert loaded.model.head is None
+
+
+@pytest.mark.parametrize("story", sorted(path.name for path in SCENARIOS.iterdir()))
+def test_what_the_scenarios_rules_tell_may_be_written(tmp_path: Path, story: str) -> None:
+    """Every kind of rule, with all that it points to, gets through the checks as it is meant."""
+    rules = yaml.safe_load((SCENARIOS / story / "config.yaml").read_text())
+    place = {"place": rules.pop("place")} if "place" in rules else {}
+    source = {"type": "file", "path": "clip.mp4"}
+    written = {"model": {"path": "own.tflite"}, "cameras": {"porch": {"source": source, **rules}}, **place}
+    (porch,) = config.load(write(tmp_path, yaml.safe_dump(written))).cameras.values()
+    assert [rule.name for rule in porch.rules] == [rule["name"] for rule in rules["rules"]]
 
 
 def test_a_source_is_all_that_must_be_written(tmp_path: Path) -> None:
