@@ -74,6 +74,12 @@ def test_what_has_happened_does_not_depend_on_the_device_being_there() -> None:
     assert always == {"connection", "porch_alert", "porch_last_alert", "yard_last_alert"}
 
 
+def test_the_automation_in_the_documentation_names_what_there_is() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "broker.md").read_text()
+    named = set(re.findall(r"\b(?:event|image)\.porch_pi_\w+", text))
+    assert named == {components()[name]["default_entity_id"] for name in ("porch_alert", "porch_last_alert")}
+
+
 def test_entities_of_like_names_are_told_apart() -> None:
     """Camera and zone run together in an entity's id, as do labels that differ in a blank. Whoever comes second gets
     another id, always the same one; all others keep theirs."""
