@@ -68,6 +68,29 @@ def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
     assert fewest <= widest <= most
 
 
+@pytest.mark.parametrize(("window", "quarter"), [(1, 1), (2, 1), (8, 2), (16, 4)])
+def test_no_more_is_in_flight_than_the_broker_takes_and_of_what_is_retained_a_quarter(
+    window: int, quarter: int
+) -> None:
+    """With more it would end the connection, and all would begin anew. Alerts and retained messages both go on."""
+    desk: Any = Desk()
+    backlog, retained = Backlog(), Retained()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, backlog, retained)
+    backlog.add(Entry("porch", seq, b"") for seq in range(1, 31))
+    for number in range(30):
+        retained.set(Message(f"edgerun/pi/porch/path/thing-{number}", b"1", 1, True))
+    departures.start(window, 1)
+    for _ in range(100):
+        before = len(desk.offered) - len(desk.unanswered)
+        departures.fill(0.0)
+        departures.fill(0.0)
+        assert len(desk.unanswered) <= window
+        assert sum(message.retain for message in desk.offered[before:]) <= quarter
+        if desk.unanswered:
+            departures.answered(desk.unanswered.pop(0), "taken", "")
+    assert (len(desk.offered), len(backlog), departures.idle) == (60, 0, True)
+
+
 def test_a_disk_that_stalls_is_not_laid_to_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit may take half a minute; what is sent after it has waited for nobody yet."""
     now = [100.0]
