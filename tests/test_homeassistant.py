@@ -171,11 +171,12 @@ def run(
     cameras: Mapping[str, CameraView] = CAMERAS,
     *,
     home_assistant: bool = True,
+    prefix: str = "homeassistant",
     broker: bool = True,
 ) -> Notes:
     """What one run of the daemon tells."""
     notes: Any = Notes(broker)
-    options = MqttOptions(home_assistant=home_assistant)
+    options = MqttOptions(home_assistant=home_assistant, discovery_prefix=prefix)
     announcer = Announcer(Topics("edgerun", device), options, notes, folder / "announced.json")
     announcer.tell(cameras)
     announcer.tell(dict(cameras))
@@ -192,6 +193,14 @@ def test_a_device_is_taken_away_when_it_has_another_name_or_is_to_be_told_no_mor
     assert [found for found in told if found[0] in (one, other)] == [(one, False), (other, True)]
     assert run(tmp_path, "yard-pi", home_assistant=False).told == [(other, False)]
     assert run(tmp_path, "yard-pi", home_assistant=False).told == []
+
+
+def test_a_device_is_taken_away_where_it_was_told(tmp_path: Path) -> None:
+    """An announcement under another prefix is another one."""
+    one, other = (f"{prefix}/device/edgerun_porch-pi/config" for prefix in ("homeassistant", "ha"))
+    run(tmp_path)
+    assert run(tmp_path, prefix="ha").told == [(one, False), (other, True)]
+    assert run(tmp_path, prefix="homeassistant", home_assistant=False).told == [(other, False)]
 
 
 @pytest.mark.parametrize("home_assistant", [True, False])

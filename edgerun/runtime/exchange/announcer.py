@@ -26,6 +26,7 @@ class _Memory:
 
     base: str = ""
     counts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    prefix: str = ""
     discovery: str = ""
     leaving: tuple[str, ...] = ()
 
@@ -54,7 +55,7 @@ class Announcer:
             self._take_away(memory, known)
             self._told = cameras
             counts = {name: set(view.counts) for name, view in known.items()}
-            memory = _Memory(self._topics.base, counts, said)
+            memory = _Memory(self._topics.base, counts, self._options.discovery_prefix, said)
         memory = replace(memory, leaving=self._delivery.leaving())
         if memory != self._memory:
             self._memory = memory
@@ -86,14 +87,15 @@ class Announcer:
             self._delivery.retain(Message(address, b"", qos=1, retain=True))
 
     def _announce(self, before: _Memory, known: Mapping[str, CameraView]) -> str:
-        """Home Assistant's message, if it is to be told. A device of before under another name is taken away."""
+        """Home Assistant's message, if it is to be told. What was told elsewhere before, under another name or prefix,
+        is taken away."""
         options, said = self._options, before.discovery.encode()
         message = None
         if options.home_assistant:
             message = discovery(
                 self._topics, options.discovery_prefix, known, verbs=options.verbs, before=platforms(said)
             )
-        gone = withdrawal(options.discovery_prefix, said)
+        gone = withdrawal(before.prefix, said)
         if gone is not None and (message is None or gone.topic != message.topic):
             self._delivery.retain(gone)
         if message is None:
@@ -105,14 +107,21 @@ class Announcer:
         try:
             found = json.loads(self._remembered.read_bytes())
             counts = {name: {(str(zone), str(label)) for zone, label in told} for name, told in found["counts"].items()}
+            prefix = str(found.get("prefix", self._options.discovery_prefix))
             leaving = tuple(map(str, found.get("leaving", ())))
-            return _Memory(str(found["base"]), counts, str(found["discovery"]), leaving)
+            return _Memory(str(found["base"]), counts, prefix, str(found["discovery"]), leaving)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # not there, or damaged
             return _Memory()
 
     def _write(self, memory: _Memory) -> None:
         """A disk that refuses costs no more than that something stays announced."""
         counts = {name: sorted(pairs) for name, pairs in memory.counts.items()}
-        kept = {"base": memory.base, "counts": counts, "discovery": memory.discovery, "leaving": memory.leaving}
+        kept = {
+            "base": memory.base,
+            "counts": counts,
+            "prefix": memory.prefix,
+            "discovery": memory.discovery,
+            "leaving": memory.leaving,
+        }
         with contextlib.suppress(OSError):
             write_whole(self._remembered, json.dumps(kept).encode())
