@@ -46,7 +46,8 @@ class MqttOptions:
     """Port of the broker; brokers with TLS mostly listen at 8883."""
     embedded: bool = False
     """Run a broker inside edgerun, in a process of its own (`pip install edgerun[demo]`). It keeps nothing over a
-    restart, so a broker of its own (Mosquitto) is better where alerts must arrive."""
+    restart and speaks MQTT 3.1.1 alone, so a broker of its own (Mosquitto) is better where alerts must arrive, and for
+    Home Assistant, which gives 3.1.1 up with its release 2027.1."""
     username: str = ""
     """User name at the broker. Empty: none is given."""
     password: Secret = NO_SECRET
