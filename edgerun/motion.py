@@ -68,7 +68,7 @@ class MotionOptions:
     hold_s: Annotated[float, Ge(0)] = 1.0
     """How long a camera still counts as moving after the last motion."""
     adapt_s: Annotated[float, Gt(0)] = 10.0
-    """Time constant with which the background takes in what stands still."""
+    """Time constant with which the background follows slow changes everywhere. What stops moving it takes in sooner."""
     settle_s: Annotated[float, Gt(0)] = 0.8
     """How long the background is learnt anew after a change of light; no motion is told meanwhile."""
     masks: tuple[Polygon, ...] = ()
