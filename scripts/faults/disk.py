@@ -127,7 +127,7 @@ def _room(terms: Terms) -> Outcome:
 def _crashed(terms: Terms, folder: Path) -> tuple[list[tuple[str, int]], set[tuple[str, int]]]:
     """An outbox as a kill leaves it, its log not yet taken over: what it accepted in order, and what was delivered."""
     with (
-        Mosquitto(terms.folder / "broker") as broker,
+        Mosquitto(terms.folder / "broker", persistent=True) as broker,
         Subscriber(broker.port, topic="edgerun/+/+/alerts") as subscriber,
         Sender(folder, broker.port) as sender,
     ):
@@ -137,6 +137,11 @@ def _crashed(terms: Terms, folder: Path) -> tuple[list[tuple[str, int]], set[tup
         seen = len(sender.accepted)
         wait_for(lambda: len(sender.accepted) > seen + 300, 30, "alerts that wait")
         sender.kill()
+        broker.start()  # which may have acknowledged some that had not come to the subscriber
+        with Subscriber(broker.port, topic="none", name="marker", session_s=0) as another:
+            marker = {"id": "marker", "camera": "marker", "seq": 0}
+            another.publish("edgerun/marker/marker/alerts", json.dumps(marker).encode())
+        wait_for(lambda: "marker" in subscriber.by_camera(), 30, "what the broker still had")
         delivered = {(name, seq) for name, seqs in subscriber.by_camera().items() for seq in seqs}
     half = (max(seq for _, seq in sender.accepted)) + 1
     order = [(name, seq) for seq in range(1, half) for name in CAMERAS if (name, seq) in sender.accepted]
