@@ -18,12 +18,15 @@ from __future__ import annotations
 class EdgerunError(Exception):
     """Base of all errors that edgerun raises on purpose.
 
-    ``retriable`` tells the runtime whether trying the same thing again can help.
+    ``retriable`` tells the runtime whether trying the same thing again can help; None: as is usual with its kind.
     """
 
-    def __init__(self, message: str, *, retriable: bool = False) -> None:
+    retriable = False
+
+    def __init__(self, message: str, *, retriable: bool | None = None) -> None:
         super().__init__(message)
-        self.retriable = retriable
+        if retriable is not None:
+            self.retriable = retriable
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), str(self), self.retriable)
@@ -40,8 +43,7 @@ class ConfigError(EdgerunError):
 class SourceError(EdgerunError):
     """A camera cannot be opened or read. Retriable unless said otherwise."""
 
-    def __init__(self, message: str, *, retriable: bool = True) -> None:
-        super().__init__(message, retriable=retriable)
+    retriable = True
 
 
 class EngineError(EdgerunError):
@@ -55,12 +57,10 @@ class ModelError(EdgerunError):
 class ReplacedError(ModelError):
     """Another file lies where that was which is to be loaded. Retriable: it may be put back."""
 
-    def __init__(self, message: str, *, retriable: bool = True) -> None:
-        super().__init__(message, retriable=retriable)
+    retriable = True
 
 
 class SinkError(EdgerunError):
     """A message cannot be delivered or stored. Retriable unless said otherwise."""
 
-    def __init__(self, message: str, *, retriable: bool = True) -> None:
-        super().__init__(message, retriable=retriable)
+    retriable = True
