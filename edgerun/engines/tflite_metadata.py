@@ -50,10 +50,12 @@ def read_metadata(path: Path) -> dict[str, str]:
             texts = dict(_texts(archive))
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"The metadata at the end of {path} is damaged: {error}") from error
+    plain: list[str] = []
     for name, text in texts.items():
         if name == "metadata.json" or text.lstrip().startswith("{"):
             found |= _mapping(text)
-    plain = [name for name in texts if name.endswith(".txt") and not texts[name].lstrip().startswith("{")]
+        elif name.endswith(".txt"):
+            plain.append(name)
     if plain and (labels := _labels_file(path, plain)):
         found["labels"] = texts[labels]
     return found

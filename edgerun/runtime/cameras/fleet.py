@@ -40,7 +40,13 @@ class Fleet:
 
     def keep(self, names: Collection[str]) -> None:
         """Close all others, side by side."""
-        self._end([self.running.pop(name) for name in self.running.keys() - names])
+        closing = [self.running.pop(name) for name in self.running.keys() - names]
+        for camera in closing:
+            camera.close()
+        until = time.monotonic() + self._patience_s
+        for camera in closing:
+            camera.join(max(0.0, until - time.monotonic()))
+            camera.end()
 
     def look_anew(self, names: Iterable[str], config: Config, detector: Detector) -> None:
         """Let these follow what they see by what the configuration tells now."""
@@ -67,11 +73,3 @@ class Fleet:
             for words in shared:
                 log.warning("%s", words)
         self._shared[name] = shared
-
-    def _end(self, cameras: Collection[Camera]) -> None:
-        for camera in cameras:
-            camera.close()
-        until = time.monotonic() + self._patience_s
-        for camera in cameras:
-            camera.join(max(0.0, until - time.monotonic()))
-            camera.end()
