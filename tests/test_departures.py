@@ -42,14 +42,20 @@ class Desk:
     def settle(self, entry: Entry) -> None: ...
 
 
-@pytest.mark.parametrize(("round_trip_s", "fewest", "most"), [(0.001, 1, 1), (0.04, 7, 9), (1.0, 12, 16)])
-def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
-    round_trip_s: float, fewest: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And with nothing behind it, it is as narrow as ever."""
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic seconds of the departures' clock, which only the test sets."""
     now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
     monkeypatch.setattr("edgerun.runtime.delivery.departures.time", clock)
+    return now
+
+
+@pytest.mark.parametrize(("round_trip_s", "fewest", "most"), [(0.001, 1, 1), (0.04, 7, 9), (1.0, 12, 16)])
+def test_a_backlog_widens_the_window_as_far_as_the_way_calls_for(
+    round_trip_s: float, fewest: int, most: int, now: list[float]
+) -> None:
+    """And with nothing behind it, it is as narrow as ever."""
     desk: Any = Desk()
     backlog = Backlog()
     departures = Departures(Topics("edgerun", "pi"), desk, desk, backlog, Retained())
@@ -92,11 +98,8 @@ def test_no_more_is_in_flight_than_the_broker_takes_and_of_what_is_retained_a_qu
     assert (len(desk.offered), len(backlog), departures.idle) == (60, 0, True)
 
 
-def test_a_disk_that_stalls_is_not_laid_to_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_stalls_is_not_laid_to_the_broker(now: list[float]) -> None:
     """A commit may take half a minute; what is sent after it has waited for nobody yet."""
-    now = [100.0]
-    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
-    monkeypatch.setattr("edgerun.runtime.delivery.departures.time", clock)
     desk: Any = Desk()
     backlog = Backlog()
     departures = Departures(Topics("edgerun", "pi"), desk, desk, backlog, Retained())
@@ -140,11 +143,8 @@ def test_a_topic_is_taken_away_until_the_broker_says_so(verdict: Verdict) -> Non
     assert session(verdict) == [kept]
 
 
-def test_what_the_broker_refuses_to_retain_is_said_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_broker_refuses_to_retain_is_said_again_after_a_while(now: list[float]) -> None:
     """As it is then: a broker may have had no room, and a count may stay the same for hours."""
-    now = [100.0]
-    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9)
-    monkeypatch.setattr("edgerun.runtime.delivery.departures.time", clock)
     desk: Any = Desk()
     retained = Retained()
     departures = Departures(Topics("edgerun", "pi"), desk, desk, Backlog(), retained)
