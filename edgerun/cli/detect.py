@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable
 from itertools import chain, count
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 
 from edgerun import config
 from edgerun.cli.arguments import literal, spare
+from edgerun.cli.ending import FAILED
 from edgerun.config.tree import DEFAULT_MODEL
-from edgerun.errors import ConfigError
+from edgerun.errors import ConfigError, SourceError
 from edgerun.labels import label
 from edgerun.models import is_path
 from edgerun.pipeline import Look
@@ -67,7 +69,11 @@ def run(args: argparse.Namespace) -> int:
     results = []
     with Session(choice) as session:
         for number, (path, name) in enumerate(zip(args.images, names, strict=True)):
-            frame = Frame.of_bgr(picture(path), path.name, number)
+            try:
+                frame = Frame.of_bgr(picture(path), path.name, number)
+            except SourceError as error:  # the others are looked at all the same
+                print(f"edgerun: {error}", file=sys.stderr)
+                continue
             size = frame.stamp.width, frame.stamp.height
             look = Look(frame, parts_of(size, session.io.size)) if args.regions else Look.whole(frame)
             parts = session.infer(look).parts
@@ -81,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
                 _print(results[-1])
     if args.json:
         print(json.dumps(results))
-    return 0
+    return 0 if len(results) == len(args.images) else FAILED
 
 
 def parts_of(size: tuple[int, int], model: tuple[int, int]) -> tuple[Region, ...]:

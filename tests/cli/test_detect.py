@@ -146,6 +146,21 @@ def test_images_of_one_name_are_all_drawn(tmp_path: Path, capsys: pytest.Capture
     assert greys == {"gate.jpg": 10, "gate-2.jpg": 90, "gate-3.jpg": 170, "gate-2-2.jpg": 250}
 
 
+@pytest.mark.parametrize("form", ["--json", "--score=0.5"])
+def test_a_picture_that_cannot_be_read_takes_no_other_with_it(
+    red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """It is named, the others are told of, and the status says that one is missing."""
+    model, torn = pose_model(tmp_path / "pose.onnx"), tmp_path / "torn.jpg"
+    torn.write_text("no picture")
+    assert main(["detect", str(red), str(torn), str(red), "--model", str(model), "--engine", "onnx", form]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("person") == 2
+    assert said.err.startswith(f"edgerun: {torn} is not there, or is no picture")
+    if form == "--json":
+        assert [one["image"] for one in json.loads(said.out)] == [str(red)] * 2
+
+
 def test_a_file_that_is_not_there_is_missed_in_the_same_words_everywhere(
     red: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
