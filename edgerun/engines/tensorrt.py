@@ -14,7 +14,7 @@ import numpy as np
 
 from edgerun.engines.onnx_file import onnx_metadata, refuse_unsafe_onnx
 from edgerun.engines.shapes import OPEN, USUAL_SIZE, Batch, Size, picture_first, settle_input, told_size
-from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget
+from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget, listener
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.limits import Ge
@@ -60,11 +60,11 @@ class Tensorrt:
         refuse_unsafe_onnx(model)
         self._trt, self._cuda = _libraries()
         gpu = self._gpu()
-        logger = self._trt.Logger(self._trt.Logger.WARNING)
+        self._logger = listener(self._trt)  # the engine may complain as long as it lives
         metadata = onnx_metadata(model)
         size = options.input_size or told_size(metadata) or USUAL_SIZE
         recipe = Recipe(model, options.precision, options.dla_core, options.workspace_mb, size, options.batch)
-        self._engine = self._deserialized(logger, recipe, gpu, options.cache_dir)
+        self._engine = self._deserialized(recipe, gpu, options.cache_dir)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineError("TensorRT has not enough GPU memory for this model. Use a smaller one.", retriable=True)
@@ -112,17 +112,17 @@ class Tensorrt:
         name = facts.name.decode(errors="replace") if isinstance(facts.name, bytes) else str(facts.name)
         return f"{name} {facts.major}.{facts.minor}"
 
-    def _deserialized(self, logger: Any, recipe: Recipe, gpu: str, cache: Path | None) -> Any:
+    def _deserialized(self, recipe: Recipe, gpu: str, cache: Path | None) -> Any:
         """The engine, built anew once where a kept one is not taken."""
-        runtime = self._trt.Runtime(logger)
+        runtime = self._trt.Runtime(self._logger)
         if recipe.dla_core is not None:
             runtime.DLA_core = recipe.dla_core
         for _ in range(2):
-            engine = runtime.deserialize_cuda_engine(built(self._trt, logger, recipe, gpu, cache))
+            engine = runtime.deserialize_cuda_engine(built(self._trt, self._logger, recipe, gpu, cache))
             if engine is not None:
                 return engine
             forget(self._trt, recipe, gpu, cache)
-        raise EngineError("TensorRT does not take the engine that it has just built; its own words are above.")
+        raise EngineError(f"TensorRT does not take the engine that it has just built: {self._logger.complaint}.")
 
     def _tensors(self, size: tuple[int, int], batch: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]

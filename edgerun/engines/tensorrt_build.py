@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import mmap
+import sys
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,6 +27,7 @@ Precision = Literal["auto", "fp16", "int8", "model"]
 
 _QDQ: Final = b"QuantizeLinear"
 _TIMINGS: Final = "timings.cache"
+_MOST_ERRORS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,26 @@ class Recipe:
     workspace_mb: int
     input_size: tuple[int, int]
     batch: int
+
+
+def listener(trt: Any) -> Any:
+    """A logger for TensorRT: ``complaint`` is what it said of errors, the first ones first, as those are the causes."""
+
+    class Listener(trt.ILogger):  # type: ignore[misc]  # there only where TensorRT is
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self._errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self._errors = [*self._errors, msg][:_MOST_ERRORS]
+                print(msg, file=sys.stderr)  # what the daemon tells of it should this process die
+
+        @property
+        def complaint(self) -> str:
+            return one_line(ValueError("; ".join(self._errors) or "it does not say why"))
+
+    return Listener()
 
 
 def built(trt: Any, logger: Any, recipe: Recipe, gpu: str, cache: Path | None) -> bytes:
@@ -97,7 +119,7 @@ def _build(trt: Any, logger: Any, recipe: Recipe, timings: Path) -> Any:
     config.set_timing_cache(config.create_timing_cache(timings.read_bytes() if timings.is_file() else b""), True)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(f"TensorRT could not build an engine for {recipe.model.name}; its own words are above.")
+        raise EngineError(f"TensorRT could not build an engine for {recipe.model.name}: {logger.complaint}.")
     write_whole(timings, bytes(config.get_timing_cache().serialize()), lasting=True)
     return plan
 

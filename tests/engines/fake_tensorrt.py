@@ -28,6 +28,7 @@ class Machine:
     shape: tuple[int, ...] = (1, 3, 6, 8)
     output: tuple[int, ...] = (1, 3)
     refuses_kept: bool = False
+    refuses_to_build: bool = False
     builds: list[dict[str, object]] = field(default_factory=list)
     allocated: dict[int, ctypes.Array[ctypes.c_char]] = field(default_factory=dict)
 
@@ -65,11 +66,11 @@ class NetworkDefinitionCreationFlag(IntEnum):
     STRONGLY_TYPED = 1
 
 
-class Logger:
-    WARNING = 2
+class ILogger:
+    INTERNAL_ERROR, ERROR, WARNING = range(3)
 
-    def __init__(self, min_severity: int = WARNING) -> None:
-        self.min_severity = min_severity
+    def log(self, severity: int, msg: str) -> None:
+        raise NotImplementedError
 
 
 @dataclass
@@ -202,8 +203,8 @@ def _tensorrt(machine: Machine) -> dict[str, object]:
     class Builder:
         num_DLA_cores = machine.dla_cores  # noqa: N815  # TensorRT's name
 
-        def __init__(self, logger: Logger) -> None:
-            pass
+        def __init__(self, logger: ILogger) -> None:
+            self._logger = logger
 
         def create_builder_config(self) -> BuilderConfig:
             return BuilderConfig()
@@ -214,7 +215,12 @@ def _tensorrt(machine: Machine) -> dict[str, object]:
         def create_optimization_profile(self) -> OptimizationProfile:
             return OptimizationProfile()
 
-        def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes:
+        def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes | None:
+            self._logger.log(ILogger.WARNING, "Weights were cast")
+            if machine.refuses_to_build:
+                self._logger.log(ILogger.ERROR, "Could not find any implementation for node pool.")
+                self._logger.log(ILogger.INTERNAL_ERROR, "Assertion engine != nullptr failed.")
+                return None
             plan = {
                 "version": machine.version,
                 "flags": sorted(config.flags),
@@ -231,7 +237,7 @@ def _tensorrt(machine: Machine) -> dict[str, object]:
     class OnnxParser:
         num_errors = 1
 
-        def __init__(self, network: Network, logger: Logger) -> None:
+        def __init__(self, network: Network, logger: ILogger) -> None:
             self._network = network
 
         def parse_from_file(self, model: str) -> bool:
@@ -244,22 +250,25 @@ def _tensorrt(machine: Machine) -> dict[str, object]:
     class Runtime:
         DLA_core = -1
 
-        def __init__(self, logger: Logger) -> None:
-            pass
+        def __init__(self, logger: ILogger) -> None:
+            self._logger = logger
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> Engine | None:
             try:
                 plan = json.loads(serialized_engine)
             except ValueError:
                 return None
-            return None if machine.refuses_kept else Engine(machine, plan)
+            if machine.refuses_kept:
+                self._logger.log(ILogger.ERROR, "Version tag does not match")
+                return None
+            return Engine(machine, plan)
 
     def nptype(trt_type: str) -> type:
         if trt_type != "FLOAT":
             raise TypeError("Could not resolve TensorRT datatype to an equivalent numpy datatype.")
         return np.float32
 
-    own = (MemoryPoolType, DeviceType, TensorIOMode, NetworkDefinitionCreationFlag, Logger)
+    own = (MemoryPoolType, DeviceType, TensorIOMode, NetworkDefinitionCreationFlag, ILogger)
     made = (Builder, OnnxParser, Runtime, nptype)
     return {part.__name__: part for part in (*own, *made)}
 

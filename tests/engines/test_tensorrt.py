@@ -84,7 +84,14 @@ def test_a_damaged_engine_is_built_anew(machine: Machine, model: Path) -> None:
     Tensorrt(options(model), model).close()
     assert len(machine.builds) == 2
     machine.refuses_kept = True
-    with pytest.raises(EngineError, match="has just built"):
+    with pytest.raises(EngineError, match="has just built: Version tag does not match"):
+        Tensorrt(options(model), model)
+
+
+def test_why_an_engine_cannot_be_built_is_told_in_its_error(machine: Machine, model: Path) -> None:
+    """Its logger's words go nowhere else that a user looks; those of warnings say nothing of it."""
+    machine.refuses_to_build = True
+    with pytest.raises(EngineError, match=r"for model.onnx: Could not find any implementation for node pool\.; Assert"):
         Tensorrt(options(model), model)
 
 
