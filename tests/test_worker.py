@@ -301,6 +301,28 @@ def test_a_spare_that_died_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         assert worker.restarts == 0
 
 
+def test_a_spare_that_cannot_be_loaded_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In words, and to whoever listens, who may take over what lies there now."""
+    monkeypatch.setattr("edgerun.worker.worker._SPARE_LOOK_S", 0.1)
+    monkeypatch.setattr("edgerun.worker.worker._NO_SPARE_S", 0.1)
+    model = tmp_path / "fake.model"
+    model.write_text("one")
+    one = candidate()
+    meant = replace(one, load=replace(one.load, model=model, files=states_of([model])))
+    with working(meant, terms=Terms(spare=True)) as (worker, heard):
+        loaded(heard)
+        first, spare = with_spare(worker)
+        model.write_text("two, say")
+        os.kill(spare, signal.SIGKILL)
+        for _ in range(2):
+            assert isinstance(heard.refusals.get(timeout=PATIENCE_S), ReplacedError)
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert said.startswith(f"worker 0 has no spare: {model} was replaced")
+        assert worker.pid == first
+
+
 def test_a_model_that_its_runtime_keeps_in_an_order_of_its_own_is_not_held_twice() -> None:
     """And the engine answers as it does elsewhere."""
     load = Load(Tflite, TfliteOptions(), MODEL, SLOTS)

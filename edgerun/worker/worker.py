@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import random
@@ -31,6 +30,8 @@ _SPARE_AFTER_S = 0.25
 """So long after it began to serve: loading another one would slow down the first answers."""
 _SPARE_LOOK_S = 5.0
 """How often it is seen to that the spare still lives."""
+_NO_SPARE_S = 60.0
+"""So long none is tried after two that could not be loaded, which costs what serves some speed."""
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
 
@@ -48,7 +49,7 @@ class Listener(Protocol):
         """It does not serve any more; it is being started again."""
 
     def refused(self, worker: Worker, error: EdgerunError) -> None:
-        """A better engine was tried beside the one that serves, and does not."""
+        """A better engine, or a spare, was tried beside the one that serves, and does not."""
 
 
 class Worker:
@@ -90,6 +91,8 @@ class Worker:
         """The child that serves."""
         self._aside: Started | None = None
         """A child beside that: one that stands by, or a better one that is being tried."""
+        self._spareless = ""
+        """Why the last one that was to stand by could not be loaded."""
         self._launcher = Launcher(number, candidates, nurse, early)
         self._layout: Layout | None = None
         """Of the child that served last."""
@@ -242,8 +245,7 @@ class Worker:
                     self._listener.lost(self, EngineError(f"changing to {self.candidate.name}", retriable=True))
                     return
                 if time.monotonic() > spare_at:
-                    spare_at = time.monotonic() + _SPARE_LOOK_S
-                    self._see_to_spare()
+                    spare_at = time.monotonic() + self._see_to_spare()
         finally:
             with self._lock:
                 self._process = None
@@ -278,13 +280,26 @@ class Worker:
         log.warning("engine %s takes over (worker %d)", self.candidate.name, self.number)
         return True
 
-    def _see_to_spare(self) -> None:
-        """Let a child stand by, and another one where it has died."""
-        self._drop_dead()
-        if self._aside is None:
-            following = self._choice.later() if self.candidate.detachable else None
-            with contextlib.suppress(EngineError):  # it is seen to again
+    def _see_to_spare(self) -> float:
+        """Let a child stand by, and another one where it has died; in how many seconds to see to it again."""
+        try:
+            if self._aside is not None:
+                died = self._aside.process.is_dead
+                if self._aside.process.loaded(0.0) is not None:
+                    self._spareless = ""
+                if died:
+                    self._drop_aside()
+            if self._aside is None:
+                following = self._choice.later() if self.candidate.detachable else None
                 self._aside = self._launcher.start(self._choice.current if following is None else following)
+        except EdgerunError as error:
+            self._drop_aside()
+            self._listener.refused(self, error)
+            if self._spareless == str(error):
+                return _NO_SPARE_S
+            self._spareless = str(error)
+            log.warning("worker %d has no spare: %s", self.number, error)
+        return _SPARE_LOOK_S
 
     def _drop_dead(self) -> None:
         if self._aside is not None and self._aside.process.is_dead:
