@@ -58,6 +58,12 @@ def expanded(path: str | Path) -> Path:
     return Path(expanded_text(str(path)))
 
 
+def own_folder(path: str | Path) -> Path:
+    """As ``expanded``, for a folder that is to be made: where there is no such home it cannot be."""
+    text = expanded_text(str(path))
+    return NOWHERE / text if text.startswith("~") else Path(text)
+
+
 def expanded_text(path: str) -> str:
     """As ``expanded``, where ``./x`` means something else than ``x``."""
     return os.path.expanduser(path)  # noqa: PTH111  raises nothing
@@ -65,5 +71,4 @@ def expanded_text(path: str) -> str:
 
 def _folders(of_service: str, of_user: str, usual: str) -> list[Path]:
     given = [Path(name) for name in os.environ.get(of_service, "").split(":") if name]
-    home = Path(os.environ.get(of_user) or expanded(usual))
-    return [*given, (NOWHERE if home.parts[:1] == ("~",) else home) / "edgerun"]
+    return [*given, own_folder(os.environ.get(of_user) or usual) / "edgerun"]

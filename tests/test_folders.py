@@ -68,6 +68,10 @@ def test_a_user_without_a_home_is_told_and_nothing_called_tilde_is_made(
         made_state_dir("")
     with pytest.raises(OSError, match="/dev/null"):
         cache_directory(None, "onnx")
+    with pytest.raises(ConfigError, match=r"no home folder for ~/state: set another `state_dir`"):
+        made_state_dir("~/state")
+    with pytest.raises(OSError, match="/dev/null"):
+        cache_directory(Path("~/cache"), "onnx")
     assert made_state_dir("state") == Path("state")
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 

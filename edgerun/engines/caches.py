@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgerun.folders import cache_dir, expanded
+from edgerun.folders import cache_dir, own_folder
 
 
 def cache_directory(configured: Path | None, engine: str) -> Path:
@@ -12,6 +12,6 @@ def cache_directory(configured: Path | None, engine: str) -> Path:
 
     The folder exists afterwards. Raises OSError when it cannot be made.
     """
-    folder = expanded(configured) if configured else cache_dir() / engine
+    folder = own_folder(configured) if configured else cache_dir() / engine
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder

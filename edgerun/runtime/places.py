@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 
 from edgerun.errors import ConfigError, EdgerunError
-from edgerun.folders import NOWHERE, expanded, state_dirs
+from edgerun.folders import NOWHERE, own_folder, state_dirs
 
 
 def state_dir(configured: str) -> Path:
     """Lasting state: as configured, or systemd's state directory, or the user's own. Raises ConfigError."""
-    folder = expanded(configured) if configured else state_dirs()[0]
+    folder = own_folder(configured) if configured else state_dirs()[0]
     if folder.is_relative_to(NOWHERE):
+        if configured:
+            raise ConfigError(f"there is no home folder for {configured}: set another `state_dir`, or $HOME")
         raise ConfigError("this user has no home folder for lasting state: set `state_dir`, or $HOME")
     return folder
 
