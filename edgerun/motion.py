@@ -160,6 +160,7 @@ class MotionGate:
         self._flicker = np.zeros_like(self._background)
         self._masked = _drawn(self._options.masks, small.shape) if self._options.masks else None
         self._before = small
+        self._scratch = np.empty_like(small)
         self._at = self._refreshed_at = now
         self._settled_at = now + self._options.settle_s
         self._lit_at: float | None = None
@@ -168,8 +169,8 @@ class MotionGate:
 
     def _changed(self, small: Array) -> Array:
         """255 where a pixel differs from the background, seen in the present light, by more than its threshold."""
-        expected = cv2.convertScaleAbs(self._background, alpha=self._light[0], beta=self._light[1])
-        return cv2.compare(cv2.absdiff(small, expected), self._threshold, cv2.CMP_GT)
+        expected = cv2.convertScaleAbs(self._background, self._scratch, *self._light)
+        return cv2.compare(cv2.absdiff(small, expected, expected), self._threshold, cv2.CMP_GT)
 
     def _settle(self, changed: Array, count: int, small: Array, now: float) -> bool:
         """Whether the light is changing."""
@@ -240,19 +241,20 @@ class MotionGate:
         if len(earlier) < 2:
             return NOTHING
         confirmed = cv2.bitwise_and(earlier[-1].joined(), self._there(*changed.shape))
-        active = cv2.compare(cv2.absdiff(small, earlier[0].small), self._threshold, cv2.CMP_GT)
+        differs = cv2.absdiff(small, earlier[0].small, self._scratch)
+        active = cv2.compare(differs, self._threshold, cv2.CMP_GT, differs)
         least, (most_y, most_x) = self._options.min_area * changed.size, self._shape
         boxes = []
         for outline in cv2.findContours(confirmed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
             x, y, width, height = cv2.boundingRect(outline)
-            inside = slice(y, y + height), slice(x, x + width)
-            if cv2.countNonZero(changed[inside]) < least:
+            y2, x2 = y + height, x + width
+            if cv2.countNonZero(changed[y:y2, x:x2]) < least:
                 continue
-            if cv2.countNonZero(active[inside]) >= ACTIVE_PART * least:
+            if cv2.countNonZero(active[y:y2, x:x2]) >= ACTIVE_PART * least:
                 (left, right), (top, bottom) = _unjoined(x, width, small.shape[1]), _unjoined(y, height, small.shape[0])
                 boxes.append((left * step, top * step, min(right * step, most_x), min(bottom * step, most_y)))
             elif self._lit_at is None:
-                cv2.accumulateWeighted(small[inside], self._background[inside], min(gap / ABSORB_S, 1.0))
+                cv2.accumulateWeighted(small[y:y2, x:x2], self._background[y:y2, x:x2], min(gap / ABSORB_S, 1.0))
         return np.array(boxes, np.float32) if boxes else NOTHING
 
     def _there(self, height: int, width: int) -> Array:
