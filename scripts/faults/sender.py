@@ -1,6 +1,6 @@
 """A device that has nothing but alerts: the daemon's own outbox, delivery and MQTT client, in a process to be killed.
 
-    python -m faults.sender FOLDER PORT PER_SECOND COUNT [--max-mb N] [--level LEVEL]
+    python -m faults.sender FOLDER PORT PER_SECOND COUNT [--host H] [--max-mb N] [--step-s S] [--ahead N]
 
 Prints ``accepted CAMERA SEQ`` after each commit and its counts five times a second; ends on SIGTERM.
 """
@@ -35,7 +35,6 @@ log = logging.getLogger("sender")
 
 TOPICS = Topics("edgerun", "sender")
 CAMERAS = ("porch", "yard")
-_FULL_INBOX = 500
 
 
 def event(n: int, wall: float) -> Event:
@@ -54,6 +53,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--max-mb", type=int, default=32)
     parser.add_argument("--step-s", type=float, default=0.0, help="seconds between two alerts by their own times")
+    parser.add_argument("--ahead", type=int, default=500, help="events that wait at the most; 0: one a commit")
     args = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(message)s")
     asked = threading.Event()
@@ -64,7 +64,7 @@ def main() -> None:
     threading.Thread(target=_tell, args=(delivery,), daemon=True).start()
     begin = time.time() - args.count * args.step_s
     for n in range(args.count):
-        while n - delivery.snapshot().accepted > _FULL_INBOX and not asked.is_set():
+        while n - delivery.snapshot().accepted > args.ahead and not asked.is_set():
             time.sleep(0.001)
         delivery.accept(event(n, begin + n * args.step_s))
         if asked.wait(1 / args.per_second) if args.per_second else asked.is_set():
