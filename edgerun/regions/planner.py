@@ -74,7 +74,8 @@ class RegionPlanner:
             self._begin((stamp.width, stamp.height))  # another picture, or another clip
         self._planned_at, self._gateless = now, motion is None
         allowed = self._budget.allowed(now)
-        self._rest.update(tracks, motion, now)
+        if motion is not None or not self._whole_only:  # else all of each frame is looked at, whatever stands still
+            self._rest.update(tracks, motion, now)
         if self._whole_only:
             regions = self._plan_whole(motion, len(tracks) > 0, now)[:allowed]
         else:
