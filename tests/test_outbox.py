@@ -979,3 +979,57 @@ def test_files_of_another_user_are_told_with_what_to_do(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "outbox.db")
     with pytest.raises(SinkError, match=r"may not be written; .* such as root\? `chown -R`"):
         outbox.open()
+
+
+def _delete_all(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+def _restore_a_copy(file: Path) -> None:
+    """Of when less had been accepted, as from a backup."""
+    file.parent.rename(file.parent.with_name("moved"))
+    other, _ = opened(file)
+    for _ in range(2):
+        accept(other, "porch")
+    other.close()
+
+
+@pytest.mark.parametrize("lose", [_delete_all, Path.unlink, _restore_a_copy])
+def test_a_file_that_is_taken_away_in_use_is_missed_and_costs_no_alert(
+    tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
+    """SQLite goes on writing to it, and the next start would find nothing of that."""
+    path = tmp_path / "state" / "outbox.db"
+    outbox, _ = opened(path)
+    entries = [accept(outbox, camera) for camera in ("porch", "porch", "yard", "porch") * 30]
+    for entry in entries[3:7]:
+        outbox.settle(entry)
+    outbox.tick()
+    lose(path)
+    late = accept(outbox, "yard")
+    wanted = sorted(names([*entries[:3], *entries[7:], late]))
+    with pytest.raises(SinkError, match="was deleted or replaced while it was in use"):
+        outbox.tick()
+    assert outbox.broken
+    waiting = outbox.open()
+    assert sorted(names(waiting)) == wanted
+    assert all(outbox.body(entry) == body(entry.camera, entry.seq) for entry in waiting)
+    outbox.tick()
+    outbox.settle(waiting.pop())
+    outbox.close()
+    outbox, again = opened(path)
+    assert names(again) == names(waiting)
+    assert accept(outbox, "yard").seq > late.seq
+
+
+def test_what_a_lost_file_held_waits_in_memory_until_there_can_be_another(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "outbox.db"
+    outbox, _ = opened(path)
+    entries = [accept(outbox, "porch") for _ in range(3)]
+    shutil.rmtree(path.parent)
+    path.parent.write_text("in its way")
+    for _ in range(2):
+        with pytest.raises(SinkError, match="cannot be opened"):
+            outbox.open()
+    path.parent.unlink()
+    assert names(outbox.open()) == names(entries)

@@ -8,6 +8,7 @@ gave out, ``seq`` leaps to the seconds since 1970.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -66,6 +67,10 @@ class Outbox:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._database: Database | None = None
         self._ring: Ring | None = None
+        self._place: tuple[int, int] | None = None
+        """Of the file that is open: which it was that lay at the path."""
+        self._stranded: list[Entry] = []
+        """What waited in one that was deleted or replaced, until it is in the one that lies there now."""
         self._index = Index()
         self.seqs = Seqs(path.with_name(path.name + ".ahead"), path)
         self.gaps = Gaps()
@@ -88,7 +93,10 @@ class Outbox:
 
     def open(self) -> list[Entry]:
         """What still waits, in the order of acceptance. A damaged file is set aside and what is whole in it taken
-        over; that takes seconds at the most, whatever the file holds."""
+        over; that takes seconds at the most, whatever the file holds. What waits in one that lies there no more is
+        taken into the one that does."""
+        if self._database is not None and self._place != _place_of(self._path):
+            self._stranded += self._bodies()
         self.close()
         self._index = Index()
         self.gave_way = set()
@@ -101,6 +109,7 @@ class Outbox:
             entries = self._load_or_salvage()
             self.seqs.trust_file()
             self._catch_up()
+            entries += self._brought_over({(entry.camera, entry.seq) for entry in entries})
         except (OSError, sqlite3.Error, SinkError, ValueError, TypeError) as error:
             self.close()  # also a file that could be read: in one just made anew the rows have other numbers
             self._ballast.release()
@@ -110,12 +119,27 @@ class Outbox:
             held = _HELD if _LOCKED in str(error) else ""
             raise SinkError(f"the outbox {self._path} cannot be opened: {error}{held}") from error
         self._ballast.restore()
-        self._ring = self._ring or Ring(self._path.with_name(self._path.name + ".ring"))
+        self._ring = Ring(self._path.with_name(self._path.name + ".ring"))  # it may have gone with the file
         noted = self._ring.noted()
         for entry in entries:
             if (entry.row, entry.checksum) in noted:
                 self.settle(entry)
         return [entry for entry in entries if entry.row in self._index.waiting]
+
+    def _bodies(self) -> list[Entry]:
+        """What waits, in memory, as far as it can still be read."""
+        rows = []
+        with contextlib.suppress(SinkError):  # its disk may be gone with it
+            rows = [row for number in self._index.waiting if (row := self._row(number)) is not None and row.body]
+        return [Entry(row.camera, row.seq, row.body, offered=True) for row in rows]
+
+    def _brought_over(self, known: Collection[tuple[str, int]]) -> list[Entry]:
+        """Of what is stranded, all but the ``known``, now in the file. Raises SinkError."""
+        stranded = [entry for entry in self._stranded if (entry.camera, entry.seq) not in known]
+        for first in range(0, len(stranded), _EVICT):
+            self.add(stranded[first : first + _EVICT])
+        self._stranded = []
+        return stranded
 
     def _load_or_salvage(self) -> list[Entry]:
         wal = self._log_path
@@ -140,6 +164,7 @@ class Outbox:
         self.close()
         log_before = traces(self._log_path)
         database = self._database = Database(self._path, self.options.max_mb * (1 << 20) // PAGE)
+        self._place = _place_of(self._path)
         contents = Contents(database, log_before)
         self._index = contents.index
         self.gaps = Gaps(database.read(GAPS))
@@ -257,6 +282,8 @@ class Outbox:
 
     def tick(self) -> None:
         """Housekeeping, about once a second."""
+        if self._place != _place_of(self._path):  # SQLite goes on writing where nobody will find it
+            raise self._failed("it was deleted or replaced while it was in use")
         if self.seqs.are_ahead:
             self._catch_up()
         if old := self._index.outlived():
@@ -336,7 +363,16 @@ class Outbox:
             raise SinkError(f"the outbox {self._path} is not open")
         return self._database
 
-    def _failed(self, error: sqlite3.Error) -> SinkError:
+    def _failed(self, error: sqlite3.Error | str) -> SinkError:
         self.broken = True
         self.seqs.go_ahead()
         return SinkError(f"the outbox {self._path} failed: {error}")
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    """Which file lies there; None: there is none, or it cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
