@@ -135,6 +135,30 @@ def test_there_is_no_way_back_from_a_model_that_lies_where_the_one_before_did(mo
         assert daemon.said("the configuration was reloaded") == 1
 
 
+def test_what_was_tuned_meanwhile_stays_when_a_model_goes_back(models: Path) -> None:
+    """As zones in the minute after; unless the model before cannot serve that."""
+    gate = bare(clip())
+    tuned = {**gate, "fps": gate["fps"] / 2}
+    named = {"name": "v", "when": "count", "zone": "all", "labels": ["cat"], "at_least": 9}
+    with_cats = {**tuned, "zones": {"all": {"polygon": [[0, 0], [1, 0], [1, 1]]}}, "rules": [named]}
+    wanted: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"gate": gate}}
+    cats = {"path": str(models / "other.tflite"), "labels": str(models / "cat.txt"), "rollout": "force"}
+    for cameras, fps in (({"gate": tuned}, tuned["fps"]), ({"gate": with_cats}, gate["fps"])):
+        with DaemonProcess(models / "daemon", wanted) as daemon:
+            daemon.ready()
+            name = daemon.health()["model"]["name"]
+            for number, more in enumerate(({}, {"cameras": cameras}), 1):
+                daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": cats, **more})
+                daemon.signal(signal.SIGHUP)
+                wait_for(lambda: daemon.said("the configuration was reloaded") == number, 40, daemon.log)  # noqa: B023
+            (pid,) = wait_for(daemon.engines, 10, daemon.log)
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: daemon.said("the configuration was reloaded") == 3, 40, daemon.log)
+            assert rollout(daemon)["state"] == "rolled back"
+            told = daemon.health()
+            assert (told["model"]["name"], told["cameras"]["gate"]["asked_fps"]) == (name, fps)
+
+
 def test_a_model_that_was_replaced_is_taken_over_when_its_engine_died(models: Path) -> None:
     """Without a reload nobody had proven it, and messages told of the one before. One that cannot be used is told of
     and not tried again, until another lies there."""

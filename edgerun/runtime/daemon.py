@@ -253,6 +253,8 @@ class Daemon:
         elif reload.detector is not None:
             way_back = before, self._upkeep.text, self._detector.model
             self._rollout.switched(reload.detector, reload.proof, way_back)
+        else:
+            self._rollout.tuned(reload.config)
         self._set_up(reload.config)
         wanted = self._config.enabled_cameras
         self._exchange.delivery.cameras = self._fleet.running.keys() & wanted.keys()  # those to come it may never know

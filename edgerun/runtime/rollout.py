@@ -6,7 +6,9 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from queue import Empty, SimpleQueue
+from typing import TypeAlias
 
 import numpy as np
 
@@ -117,6 +119,10 @@ def _agreement(new: Detector, found: list[Detections], running: Detector, wanted
     return matched / boxes if boxes >= _FEWEST_BOXES else None
 
 
+WayBack: TypeAlias = tuple[Config, bytes, ModelFile]
+"""A configuration, the text of the one that had the model before, and the model that this meant."""
+
+
 class Rollout:
     """What is told of the newest one, and the minute after the switch in which it may still go back."""
 
@@ -126,12 +132,17 @@ class Rollout:
         self.model = ""
         self.reason = ""
         self.proof: Proof | None = None
-        self.before: tuple[Config, bytes, ModelFile] | None = None
-        """What to go back to, while that may be: the configuration, its text, and the model that it meant."""
+        self._ways_back: list[WayBack] = []
+        """While that may be, the best one first."""
         self._since = self._looked_at = 0.0
         self._looks = 0
         self._restarts = 0
         """Of its engine before it served: an accelerator that is not there gives way to the processor by one."""
+
+    @property
+    def before(self) -> WayBack | None:
+        """What to go back to; None: it stays."""
+        return self._ways_back[0] if self._ways_back else None
 
     def payload(self) -> dict[str, object]:
         """As the state tells it."""
@@ -145,21 +156,31 @@ class Rollout:
         }
 
     def refused(self, model: str, reason: str, proof: Proof | None) -> None:
-        self.state, self.model, self.reason, self.proof, self.before = "refused", model, reason, proof, None
+        self.state, self.model, self.reason, self.proof, self._ways_back = "refused", model, reason, proof, []
 
-    def switched(self, new: Detector, proof: Proof | None, before: tuple[Config, bytes, ModelFile]) -> None:
+    def switched(self, new: Detector, proof: Proof | None, before: WayBack) -> None:
         """From now on it is watched."""
-        self.state, self.model, self.reason, self.proof, self.before = "watched", new.model.name, "", proof, before
+        self.state, self.model, self.reason, self.proof = "watched", new.model.name, "", proof
+        self._ways_back = [before]
         self._restarts = _restarts(new)
         self._since = self._looked_at = time.monotonic()
         self._looks = 0
 
+    def tuned(self, config: Config) -> None:
+        """The same model, and something else was taken over: that is to stay, if the model before can serve it."""
+        if self._ways_back:
+            whole = self._ways_back[-1]
+            self._ways_back = [(replace(config, model=whole[0].model), *whole[1:]), whole]
+
     def gone_back(self) -> None:
-        self.state, self.before = "rolled back", None
+        self.state, self._ways_back = "rolled back", []
 
     def stuck(self, error: str) -> None:
-        """There is no way back; the new one goes on serving."""
-        self.state, self.before = "done", None
+        """There is no such way back; without another one the new one goes on serving."""
+        del self._ways_back[:1]
+        if self._ways_back:
+            return
+        self.state = "done"
         self.reason += f"; but the model before cannot be served: {error}"
 
     def wrong(self, report: Report, looks: int) -> str:
@@ -171,7 +192,7 @@ class Rollout:
             self._looks, self._looked_at = looks, now
         reason = self._complaint(report, now)
         if not reason and now - self._since > _WATCHED_S:
-            self.state, self.before = "done", None
+            self.state, self._ways_back = "done", []
         return reason
 
     def _complaint(self, report: Report, now: float) -> str:
