@@ -95,12 +95,18 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def deliver(
-    folder: Path, port: int, cameras: Collection[str] | None = None, max_mb: int = 32, **options: Any
+    folder: Path,
+    port: int,
+    cameras: Collection[str] | None = None,
+    max_mb: int = 32,
+    before: Delivery | None = None,
+    **options: Any,
 ) -> Delivery:
     will = status(TOPICS, online=False)
     sink = MqttSink(MqttOptions(port=port, **options), "pi", will, (TOPICS.status, BIRTH, TOPICS.command("+")))
     outbox = folder / "outbox.db"
-    delivery = Delivery(TOPICS, sink, outbox, OutboxOptions(max_mb=max_mb), birth_topic=BIRTH, cameras=cameras)
+    kept = OutboxOptions(max_mb=max_mb)
+    delivery = Delivery(TOPICS, sink, outbox, kept, birth_topic=BIRTH, cameras=cameras, before=before)
     delivery.start()
     return delivery
 
@@ -553,6 +559,26 @@ def test_a_disk_that_fails_degrades_and_heals(tmp_path: Path, broker: Mosquitto)
     delivery.accept(event(3))
     wait_for(lambda: late.seqs() == [first + 1, first + 2], 20, "the next alert")
     late.close()
+    delivery.close(1.0)
+
+
+def test_what_is_only_in_memory_is_handed_on_though_the_disk_still_fails(tmp_path: Path, broker: Mosquitto) -> None:
+    """The broker was away, and a reload names another one: the disk may never come back."""
+    in_the_way = tmp_path / "folder"
+    in_the_way.write_text("a file where the outbox's folder should be")
+    before = deliver(in_the_way, 1)
+    for n in (1, 2, 3):
+        before.accept(event(n))
+    counts(before, unsaved=3, depth=3)
+    subscriber = Subscriber(broker.port, "edgerun/pi/+/alerts")
+    delivery = deliver(in_the_way, broker.port, before=before)
+    before.close(2.0)
+    delivery.accept(event(4))
+    counts(delivery, delivered=4, unsaved=0, degraded=True)
+    wait_for(lambda: len(subscriber.seqs()) == 4, 20, "all have come")
+    first = subscriber.seqs()[0]
+    assert subscriber.seqs() == list(range(first, first + 4))
+    subscriber.close()
     delivery.close(1.0)
 
 

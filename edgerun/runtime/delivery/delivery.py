@@ -207,6 +207,7 @@ class Delivery:
             self._before._thread.join()
             self._before = None
             self._outbox.options, self._ledger.device = self._options, self._topics.device
+            self._backlog.add(self._ledger.in_memory)  # for as long as the outbox cannot be opened
 
     def _guarded_turn(self) -> None:
         """The last line of defence: whatever goes wrong in a turn, the thread goes on."""

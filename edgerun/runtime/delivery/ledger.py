@@ -172,6 +172,11 @@ class Ledger:
     def unsaved(self) -> int:
         return len(self._unsaved)
 
+    @property
+    def in_memory(self) -> Collection[Entry]:
+        """The unsaved ones, as they were taken."""
+        return self._unsaved
+
     def _say(self, trouble: str) -> None:
         if trouble and not self.trouble:
             log.error("%s; alerts are kept in memory until it works again", trouble)
