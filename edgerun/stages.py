@@ -80,8 +80,9 @@ class FixedInputs(Protocol):
         ...
 
 
-Verdict: TypeAlias = Literal["taken", "unclaimed", "refused"]
-"""What became of an offered message: taken for somebody, taken with nobody listening, or not taken."""
+Verdict: TypeAlias = Literal["taken", "unclaimed", "refused", "oversized"]
+"""What became of an offered message: taken for somebody, taken with nobody listening, not taken, or not taken as it is
+larger than this connection carries."""
 
 
 @dataclass(frozen=True, slots=True)

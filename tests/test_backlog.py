@@ -45,7 +45,7 @@ class Conversation(RuleBasedStateMachine):
             self.open[self.token] = entry
 
     @precondition(lambda self: self.open)
-    @rule(verdict=st.sampled_from(["taken", "taken", "unclaimed", "refused"]))
+    @rule(verdict=st.sampled_from(["taken", "taken", "unclaimed", "refused", "oversized"]))
     def answer(self, verdict: str) -> None:
         """Brokers answer in the order of what they got."""
         token = next(iter(self.open))
@@ -83,6 +83,7 @@ class Conversation(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """With a broker that takes everything, all is delivered in the end."""
+        self.lose_the_connection()
         for _ in range(2000):
             self.now += PROBE_S
             while (entry := self.backlog.next(self.now)) is not None:
@@ -149,6 +150,20 @@ def test_a_refused_alert_waits_at_the_head_and_others_behind_it() -> None:
     assert offered(backlog, 0.0, "refused") == [1]
     assert offered(backlog, 0.5, "taken") == []
     assert offered(backlog, 1.0, "taken") == [1, 2, 3]
+
+
+def test_an_alert_that_is_too_large_holds_up_no_other_and_is_tried_again() -> None:
+    """With the next connection, or when somebody asks: what the broker takes may have been raised."""
+    backlog = backlog_of(3)
+    assert offered(backlog, 0.0, "oversized") == [1, 2, 3]
+    backlog.add([Entry("porch", 4, b"x")])
+    assert offered(backlog, 100.0, "taken") == [4]
+    assert len(backlog) == 3
+    backlog.drop(lambda entry: entry.seq == 2)
+    backlog.replay("porch", [])
+    assert offered(backlog, 101.0, "oversized") == [1, 3]
+    backlog.lost()
+    assert offered(backlog, 102.0, "taken") == [1, 3]
 
 
 def test_while_subscribers_may_be_about_to_return_new_alerts_wait_for_the_oldest_one() -> None:

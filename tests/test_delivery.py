@@ -384,6 +384,28 @@ def test_a_message_too_large_for_the_broker_is_refused_and_costs_no_connection(
         delivery.close(2.0)
 
 
+@pytest.mark.parametrize("setting", ["message_size_limit", "max_packet_size"])
+def test_an_alert_too_large_for_the_broker_holds_up_no_other(tmp_path: Path, setting: str) -> None:
+    """It is kept and told of, and comes when the broker takes it."""
+    crowd = replace(event(2), objects=event(2).objects * 20)
+    with Mosquitto(tmp_path / "mosquitto", settings=f"allow_anonymous true\n{setting} 2000") as broker:
+        subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
+        delivery = deliver(tmp_path, broker.port)
+        for one in (event(1), crowd, event(3)):
+            delivery.accept(one)
+        wait_for(lambda: subscriber.seqs() == [1, 3], 20, "the others")
+        kept = counts(delivery, depth=1, delivered=2)
+        assert "sent to edgerun/pi/porch/alerts: " in kept.refusal
+        subscriber.close()
+        delivery.close(2.0)
+    with Mosquitto(tmp_path / "mosquitto") as broker:
+        subscriber = Subscriber(broker.port, "edgerun/pi/porch/alerts")
+        delivery = deliver(tmp_path, broker.port)
+        wait_for(lambda: subscriber.seqs() == [2], 20, "it has come")
+        subscriber.close()
+        delivery.close(2.0)
+
+
 def test_a_picture_too_large_for_the_broker_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is not tried over and over without a word, and a smaller one comes."""
     with Mosquitto(tmp_path / "mosquitto", settings="allow_anonymous true\nmax_packet_size 2000") as broker:

@@ -214,7 +214,7 @@ class Connection:
         if not self._up:
             return False
         if not self._fits(message):
-            self._listener.answered(token, "refused", f"it is larger than the {self._largest} bytes the broker takes")
+            self._listener.answered(token, "oversized", f"it is larger than the {self._largest} bytes the broker takes")
             return True
         if not message.qos:
             sent = self.send(message)
@@ -298,11 +298,12 @@ class Connection:
         if token is None:
             return
         verdict: Verdict = "taken"
+        unlisted: int = getattr(client, "unlisted", 0)
         if reason.is_failure:
-            verdict = "refused"
+            verdict = "oversized" if unlisted == words.TOO_LARGE else "refused"
         elif reason.value == _NO_SUBSCRIBERS:
             verdict = "unclaimed"
-        self._listener.answered(token, verdict, words.answer(getattr(client, "unlisted", 0), str(reason)))
+        self._listener.answered(token, verdict, words.answer(unlisted, str(reason)))
 
     def _on_subscribe(self, _: Client, __: object, mid: int, reasons: list[ReasonCode], ___: Properties) -> None:
         topic = self._asked.pop(mid, "")

@@ -9,6 +9,7 @@ from edgerun.errors import SinkError
 from edgerun.sinks.mqtt_endpoint import TlsOptions
 
 LOST = "the connection to the broker broke"
+TOO_LARGE = 0x95
 
 _REASONS = {
     0x82: "the broker found a protocol error",
@@ -20,7 +21,7 @@ _REASONS = {
     0x8D: "the broker heard nothing from us for too long",
     0x8E: "another client came with the same id: give each device its own `device` name or `mqtt.client_id`",
     0x93: "the broker says we sent more than it takes at a time",
-    0x95: "the broker says a message was too large",
+    TOO_LARGE: "the broker says a message was too large",
     0x97: "a quota at the broker is used up",
     0x98: "the broker's administrator ended the connection",
     0x9A: "the broker does not keep retained messages, which edgerun needs",

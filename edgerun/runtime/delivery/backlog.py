@@ -3,7 +3,8 @@
 What the broker took with nobody listening stays unclaimed: its oldest is offered now and then, and before each new
 alert, and once one is taken the rest follow in order. While subscribers may be about to return, as after a restart of
 the broker, new alerts wait for that; later each is offered once all the same, as not every broker knows who listens.
-What the broker refused waits at the head of its queue.
+What the broker refused waits at the head of its queue; but what is too large for a connection waits beside it, for the
+next one or until it is asked for.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class _Queue:
     def __init__(self) -> None:
         self.waiting: deque[Entry] = deque()
         self.unclaimed: deque[Entry] = deque()
+        self.oversized: deque[Entry] = deque()
         self.flying: dict[int, Entry] = {}
         self._proven = False
         """Somebody took the last one: several may be on their way at a time."""
@@ -100,7 +102,9 @@ class _Queue:
             self.put_back([entry])
             return
         self._pause_s = 0.0
-        if verdict == "unclaimed":
+        if verdict == "oversized":
+            self.oversized.append(entry)
+        elif verdict == "unclaimed":
             self._probe_at = now
             insort(self.unclaimed, entry, key=_seq)
         else:
@@ -111,8 +115,14 @@ class _Queue:
         self.put_back(self.unclaimed)
         self.unclaimed.clear()
 
+    def retry(self) -> None:
+        """What was too large is offered again, in order."""
+        self.put_back(self.oversized)
+        self.oversized.clear()
+
     def lost(self) -> None:
         """The connection went: nothing in flight will be answered, and everything may be tried at once."""
+        self.retry()
         self.put_back(self.flying.values())
         self.flying.clear()
         self._proven = self._probing = self._probed = False
@@ -122,9 +132,10 @@ class _Queue:
         """Forget what gave way in the outbox."""
         self.waiting = deque(entry for entry in self.waiting if not gone(entry))
         self.unclaimed = deque(entry for entry in self.unclaimed if not gone(entry))
+        self.oversized = deque(entry for entry in self.oversized if not gone(entry))
 
     def __len__(self) -> int:
-        return len(self.waiting) + len(self.unclaimed) + len(self.flying)
+        return len(self.waiting) + len(self.unclaimed) + len(self.oversized) + len(self.flying)
 
 
 class Backlog:
@@ -169,11 +180,17 @@ class Backlog:
     def answered(self, camera: str, token: int, verdict: Verdict, now: float) -> None:
         self._queues[camera].answered(token, verdict, now)
 
+    def holds_oversized(self, camera: str) -> bool:
+        """Alerts of this camera wait for a connection that carries them."""
+        return bool(self._queues[camera].oversized)
+
     def replay(self, camera: str, entries: Iterable[Entry]) -> None:
-        """Offer the unclaimed ones of a camera (of all, when empty) and these again, because somebody asked."""
+        """Offer the unclaimed and the oversized ones of a camera (of all, when empty) and these again, because somebody
+        asked."""
         for name, queue in self._queues.items():
             if camera in ("", name):
                 queue.claim()
+                queue.retry()
         for name, own in groupby(sorted(entries, key=_camera), key=_camera):
             self._queue(name).replay(own)
 

@@ -59,7 +59,7 @@ class Departures:
         """Retained ones, by topic."""
         self._refused_again_at = 0.0
         self._unwanted: dict[str, str] = {}
-        """Where the newest alert was refused, and why, by topic."""
+        """Where the newest alert was refused, or one is too large, and why, by topic."""
         self._token = 0
         self._window = 0
         self._session = 0
@@ -188,7 +188,8 @@ class Departures:
         flight = self._flights.pop(token, None)
         if flight is None:
             return
-        if verdict == "refused":
+        refused = verdict in ("refused", "oversized")
+        if refused:
             self.refused += 1
             topic = flight.message.topic
             if flight.message.retain:
@@ -202,13 +203,13 @@ class Departures:
             self._retained.arrived(flight.message)
         if flight.entry is None:
             return
-        if verdict == "refused":
-            self._unwanted[flight.message.topic] = reason
-        else:
-            self._unwanted.pop(flight.message.topic, None)
         now = time.monotonic()
         self._round_trip_s += (now - flight.since - self._round_trip_s) * _SMOOTHING
         self._backlog.answered(flight.entry.camera, token, verdict, now)
+        if refused:
+            self._unwanted[flight.message.topic] = reason
+        elif not self._backlog.holds_oversized(flight.entry.camera):
+            self._unwanted.pop(flight.message.topic, None)
         if verdict == "taken":
             self.delivered += 1
             self._ledger.settle(flight.entry)
