@@ -111,7 +111,7 @@ class Pipeline:
         self._gate = MotionGate(options.motion, options.fps) if options.motion.enabled else None
         self.model_size = model_size
         """Of the model's input; may be set anew when another file of the model takes over."""
-        self._regions = options.regions
+        self._options = options
         self._planned_size = model_size
         self._planner = RegionPlanner(options.regions, model_size)
         self._groups = ClassGroups(options.tracker.alike, class_names)
@@ -125,6 +125,20 @@ class Pipeline:
         self._wanted = np.array(wanted, np.int32) if options.labels else None
         self._tracks = Tracks.empty()
         self._stamp: Stamp | None = None
+
+    def take_over(self, before: Pipeline) -> None:
+        """Go on from where another one stopped, with all of it that is told as here. What it began and is not the same
+        here is left to its ``end``."""
+        now, then = self._options, before._options
+        if now.motion == then.motion:
+            self._gate = before._gate
+        if now.regions == then.regions:
+            self._planner, self._planned_size = before._planner, before._planned_size
+        self.model_size = before.model_size
+        self._tracker = before._tracker
+        self._tracker.tune(now.tracker, now.score, self._groups)
+        self._tracks, self._stamp = before._tracks, before._stamp
+        self._rules.take_over(before._rules, now.labels)
 
     @property
     def score(self) -> float:
@@ -150,7 +164,7 @@ class Pipeline:
         planner = self._planner
         if self.model_size != self._planned_size:
             self._planned_size = self.model_size
-            planner = RegionPlanner(self._regions, self._planned_size)
+            planner = RegionPlanner(self._options.regions, self._planned_size)
         regions = planner.plan(motion, self._tracks, frame.stamp)
         self._planner = planner  # only now: frames under way are merged by one that knows the frame
         return Look(frame, tuple(regions))
@@ -164,7 +178,8 @@ class Pipeline:
                 detections = detections.take(np.isin(detections.class_id, self._wanted))
             group = self._groups.of(detections.class_id)
             if group is not detections.class_id:
-                detections = detections.take(nms(detections.xyxy, detections.score, group, self._regions.overlap))
+                overlap = self._options.regions.overlap
+                detections = detections.take(nms(detections.xyxy, detections.score, group, overlap))
             tracks = self._tracker.update(detections, stamp)
             self._planner.learn(tracks, stamp)
         else:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,12 +116,20 @@ def tell(event: Event) -> dict[str, Any]:
     return {key: value for key, value in line.items() if value not in ("", [], 0) or key == "t"}
 
 
-def play(name: str) -> list[dict[str, Any]]:
-    """All events of a scenario."""
+def play(name: str, *, renewed: bool = False) -> list[dict[str, Any]]:
+    """All events of a scenario. ``renewed``: for each frame an equal book takes over from the one before."""
     folder = SCENARIOS / name
     book = load_book(folder / "config.yaml")
+    blank = deepcopy(book)
     story = yaml.safe_load((folder / "story.yaml").read_text())
-    return [tell(event) for tracks, stamp in frames(story) for event in book.update(tracks, stamp)]
+    told = []
+    for tracks, stamp in frames(story):
+        if renewed:
+            before, book = book, deepcopy(blank)
+            book.take_over(before)
+            told += before.finish(stamp)
+        told += book.update(tracks, stamp)
+    return [tell(event) for event in told]
 
 
 def expected(name: str) -> list[dict[str, Any]]:

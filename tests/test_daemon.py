@@ -432,6 +432,53 @@ def test_a_camera_keeps_its_connection_while_it_is_tuned(tmp_path: Path, broker:
             assert not daemon.said("Traceback")
 
 
+@pytest.mark.broker
+@needs_mosquitto
+def test_who_was_there_before_a_reload_does_not_come_again(tmp_path: Path, broker: Mosquitto) -> None:
+    """While rules and zones come, change and go: ids stay, nobody enters where they were, what is told as before lasts,
+    and only the rule that was changed ends."""
+    everywhere = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    comes = {"name": "comes", "when": "enter", "zone": "all"}
+    appears = {"name": "appears", "when": "enter", "zone": "new"}
+    once = {"name": "once", "when": "dwell", "zone": "all", "seconds": 0.5, "cooldown_s": 600}
+    long = {"name": "long", "when": "dwell", "zone": "all", "seconds": 0.7}
+    before = camera(clip(), zones={"all": everywhere}, lines={}, rules=[comes, count_in("all"), once, long])
+    after = camera(
+        clip(),
+        zones={"new": everywhere, "all": everywhere},
+        rules=[appears, {**long, "seconds": 1.0}, once, count_in("all"), comes],
+        tracker={"memory_s": 2.0},
+        ground={"points": [[0, 0], [1, 0], [1, 1], [0, 1]], "meters": [[0, 0], [9, 0], [9, 9], [0, 9]]},
+    )
+    with (
+        Subscriber(broker.port) as subscriber,
+        DaemonProcess(tmp_path / "daemon", config(broker.port, gate=before)) as daemon,
+    ):
+        daemon.ready()
+        some = subscriber.wait("/gate/alerts", 20, zone="all", kind="count")
+        ended = subscriber.wait("/gate/alerts", 20, rule="long", type="start")
+        known = {alert["objects"][0]["track_id"] for alert in subscriber.alerts() if alert["rule"] == "comes"}
+        reload(daemon, config(broker.port, gate=after))
+        tuned = time.monotonic()
+        subscriber.wait("/gate/alerts", 10, rule="long", type="end", alert=ended.json["alert"])
+        again = subscriber.wait("/gate/alerts", 10, tuned, rule="long", type="start")
+        assert again.json["objects"][0]["track_id"] in known
+        subscriber.wait("/gate/new/person", 10, tuned)
+        assert daemon.said("cameras started again: none; looked at anew: gate")
+        assert daemon.stop() == 0
+        told = subscriber.alerts()
+        comers = {
+            rule: [alert["objects"][0]["track_id"] for alert in told if alert["rule"] == rule]
+            for rule in ("comes", "appears")
+        }
+        assert len(comers["comes"]) == len({*comers["comes"]})
+        assert known.isdisjoint(comers["appears"])
+        assert [alert["type"] for alert in told if alert["rule"] == "once"] == ["start", "end"]
+        counts = [(alert["type"], alert["alert"]) for alert in told if alert["kind"] == "count"]
+        assert counts == [("start", some.json["alert"]), ("end", some.json["alert"])]
+        assert not daemon.said("Traceback")
+
+
 def count_in(zone: str) -> dict[str, Any]:
     return {"name": f"somebody in {zone}", "when": "count", "zone": zone, "at_least": 1}
 

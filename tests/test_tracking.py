@@ -351,6 +351,27 @@ def test_who_is_told_to_look_less_often_follows_on() -> None:
     assert last(tracker, [standing()] * 5, fps=0.5, start=2.0).track_id.tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        TrackerOptions(confirm=12),
+        TrackerOptions(start_score=0.95),
+        TrackerOptions(memory_s=5),
+        TrackerOptions(coast_s=1),
+    ],
+)
+def test_who_is_told_other_options_follows_on_by_them(options: TrackerOptions) -> None:
+    """And of who comes then it tells as one that had them from the beginning."""
+    tuned = Tracker()
+    assert last(tuned, [boxes(walker(400))] * 20).track_id.tolist() == [1]
+    tuned.tune(options, 0.5, ClassGroups())
+    frames = [boxes([walker(100), walker(400)])] * 30 + [boxes(walker(400))] * 6 + [boxes([walker(100), walker(400)])]
+    plain = Tracker(options=options)
+    news = [boxes([x for x in frame.xyxy.tolist() if x[0] < 200]) for frame in frames]
+    for (_, ours), (_, theirs) in zip(walk(tuned, frames, start=2.0), walk(plain, news, start=2.0), strict=True):
+        assert ours.track_id.tolist() == [1, *(theirs.track_id + 1).tolist()]
+
+
 def test_an_engine_that_is_slower_than_asked_loses_nobody_for_it() -> None:
     """Of five frames per second it looks at one in two seconds; after a single gap so long all are new."""
     frames = [standing()] * 8

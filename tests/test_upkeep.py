@@ -77,6 +77,9 @@ class Taker:
     def look(self, frame: Frame) -> Look:
         return Look(frame, ())
 
+    def take_over(self, before: Taker) -> None:
+        self.before = before
+
     def end(self) -> list[Event]:
         return [Event("enter", "visitor", "end", 7, Stamp("porch", 0, 0.0, 0.0, 1, 1))]
 
@@ -160,6 +163,7 @@ def test_a_camera_goes_on_by_another_pipeline_when_no_frame_of_before_is_on_its_
     porch.join(5)
     assert taker.taken == [1, 2, 5, 6]
     assert following.taken == [5, 6]
+    assert following.before is taker
     assert [event.episode for event in told] == [7]
     assert (following.fps, following.score) == (3, 0.7)
     assert porch.report().dropped["late"] == 2

@@ -18,7 +18,7 @@ from edgerun.rules.schedule import Place
 from edgerun.rules.stays import Stays
 from edgerun.tracking import ClassGroups
 from edgerun.types import Event, Past, Stamp, Tracks
-from edgerun.zones import Ground, GroundOptions, LineOptions, Rows, ZoneOptions, Zones
+from edgerun.zones import GroundOptions, LineOptions, Rows, ZoneOptions, Zones
 
 
 class RuleBook:
@@ -45,9 +45,10 @@ class RuleBook:
         paced = any(rule.is_paced for rule in rules)
         self._memory, self._zones = Memory(groups), Zones(zones, lines)
         self._filters = Filters(rules, labels)
-        self._pace = Pace(Ground(ground)) if ground is not None and paced else None
+        self._pace = Pace(ground) if ground is not None and paced else None
         scene = Scene(self._memory, self._zones, self._filters, self._pace)
-        self._journal = Journal(rules, labels, place, scene)
+        terms = [(rule, zones.get(rule.zone), lines.get(rule.line)) for rule in rules]
+        self._journal = Journal(terms, labels, place, scene)
         self._moments, self._stays = Moments(scene, self._journal), Stays(scene, self._journal)
         self._counts, self._combinations = Counts(scene, self._journal), Combinations(self._journal)
         self._tables: list[Rows] = [self._memory, self._zones, self._filters, self._journal, self._moments, self._stays]
@@ -56,6 +57,25 @@ class RuleBook:
         named = {label for rule in rules for label in rule.labels} or (set(labels) if len(labels) == 1 else set())
         self._stale = False
         self._occupancy = {(zone, label): 0 for zone in zones for label in labels if label in named}
+
+    def take_over(self, before: RuleBook, labels: Sequence[str] = ()) -> None:
+        """Go on from where another one stopped, with whom it knew and what happened by rules, zones and lines that are
+        the same here. Whoever is inside another zone does not enter it, and who has none of the ``labels`` (none given:
+        all) does not leave. The other one's ``finish`` ends what is left to it."""
+        known = before._memory.table
+        for table in self._tables:
+            table.grow(len(known))
+        self._zones.settle(known["xyxy"], known["life"], before._zones.size)
+        for ours, theirs in zip(self._tables, before._tables, strict=False):  # the last may be there or not
+            ours.take_over(theirs)
+        self._counts.take_over(before._counts)
+        self._combinations.take_over(before._combinations)
+        names = map(self._journal.label, known["class_id"].tolist())
+        self._zones.forget(np.array([bool(labels) and name not in labels for name in names], np.bool_))
+        for zone, name in before._occupancy:
+            if zone in self._zones.names and (not labels or name in labels):
+                self._occupancy[zone, name] = 0
+        self._stale = True
 
     def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]:
         """Take one frame's tracks: the events of this frame, in the order of the rules."""

@@ -7,6 +7,7 @@ from dataclasses import field
 from edgerun.records import dataclass
 from edgerun.rules.journal import Journal
 from edgerun.types import Event, Stamp, TrackedObject
+from edgerun.zones import in_both
 
 
 @dataclass(slots=True)
@@ -40,9 +41,18 @@ class Combinations:
         for combination in self._combinations:
             combination.happened.clear()
 
+    def take_over(self, before: Combinations) -> None:
+        """Go on with what happened by the same rules there."""
+        same = {there: here for here, there in in_both(self._journal.terms, before._journal.terms)}
+        self._open = {same[number]: open_ for number, open_ in before._open.items() if number in same}
+        others = {same[other.number]: other.happened for other in before._combinations if other.number in same}
+        for combination in self._combinations:
+            happened = others.get(combination.number, {}).items()
+            combination.happened = {same[number]: event for number, event in happened if number in same}
+
     def update(self, stamp: Stamp) -> None:
         """Take the alerts of this frame from the journal, and add to them."""
-        if not self._combinations or not self._journal.pages:
+        if not self._journal.pages:
             return
         pages = list(self._journal.pages)
         for number, event in pages:

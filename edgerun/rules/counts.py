@@ -8,6 +8,7 @@ import numpy as np
 
 from edgerun.rules.journal import Journal, Scene
 from edgerun.types import Mask, TrackedObject
+from edgerun.zones import in_both
 
 
 class Counts:
@@ -17,6 +18,7 @@ class Counts:
         chosen = [(number, rule) for number, rule in enumerate(journal.rules) if rule.when in ("count", "absent")]
         self._scene, self._journal = scene, journal
         self._numbers = [number for number, _ in chosen]
+        self._terms = [journal.terms[number] for number in self._numbers]
         self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
         self._least = [rule.at_least or 0 for _, rule in chosen]
         self._most = [
@@ -30,6 +32,12 @@ class Counts:
         self._count = [0] * len(self._numbers)
         self._since: list[float | None] = [None] * len(self._numbers)
         self._episode = [0] * len(self._numbers)
+
+    def take_over(self, before: Counts) -> None:
+        """Go on with what holds by the same rules there, and what is open moves to here."""
+        for here, there in in_both(self._terms, before._terms):
+            self._since[here] = before._since[there]
+            self._episode[here], before._episode[there] = before._episode[there], 0
 
     def update(self) -> None:
         """Take one frame, into the journal."""

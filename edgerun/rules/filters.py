@@ -18,7 +18,8 @@ class Filters(Rows):
     wavers around its limit makes nobody come and go. ``changed``: somebody may have passed in this frame."""
 
     def __init__(self, rules: Sequence[RuleOptions], labels: Sequence[str]) -> None:
-        super().__init__([("ours", "?", (len(rules),)), ("passed", "?", (len(rules),))])
+        fields = [("ours", "?", (len(rules),)), ("passed", "?", (len(rules),))]
+        super().__init__(fields, {"ours": rules, "passed": rules})
         for rule in rules:
             for label in rule.labels:
                 if label not in labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from edgerun.rules.options import RuleOptions
 from edgerun.rules.pace import Pace
 from edgerun.rules.schedule import Place, Schedule
 from edgerun.types import Event, Phase, Stamp, TrackedObject
-from edgerun.zones import Rows, Zones
+from edgerun.zones import LineOptions, Rows, ZoneOptions, Zones, in_both
+
+Terms: TypeAlias = tuple[RuleOptions, ZoneOptions | None, LineOptions | None]
+"""A rule, its zone and its line: where all of these are as before, it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +34,29 @@ class Scene:
 class Journal(Rows):
     """Schedules, cooldowns and episodes of R rules. Cooldowns run on the frames' own clock, gaps included."""
 
-    def __init__(self, rules: Sequence[RuleOptions], labels: Sequence[str], place: Place | None, scene: Scene) -> None:
-        super().__init__([("alerted", "f8", (len(rules),))])
+    def __init__(self, terms: Sequence[Terms], labels: Sequence[str], place: Place | None, scene: Scene) -> None:
+        super().__init__([("alerted", "f8", (len(terms),))], {"alerted": terms})
         self.blank["alerted"] = -np.inf
-        self.rules = tuple(rules)
+        self.terms = terms
+        self.rules = tuple(rule for rule, _, _ in terms)
         self._labels = tuple(labels)
-        self._schedules = [Schedule(rule.schedule, place) if rule.schedule else None for rule in rules]
+        self._schedules = [Schedule(rule.schedule, place) if rule.schedule else None for rule in self.rules]
         self._scene = scene
-        self._alerted = [-np.inf] * len(rules)
+        self._alerted = [-np.inf] * len(terms)
         self._told: dict[tuple[int, int], float] = {}
         """When rules with a cooldown for each track last told of an id, which may come back after its row was over."""
         self._episode = 0
         self._stamp = Stamp("", 0, 0.0, 0.0, 1, 1)
         self.pages: list[tuple[int, Event]] = []
         """The events of this frame, each with its rule's number."""
+
+    def take_over(self, before: Journal) -> None:
+        """Go on with its cooldowns, too; episodes go on counting."""
+        super().take_over(before)
+        self._episode = before._episode
+        for here, there in in_both(self.terms, before.terms):
+            self._alerted[here] = before._alerted[there]
+            self._told |= {(here, who): at for (rule, who), at in before._told.items() if rule == there}
 
     def turn(self, stamp: Stamp) -> None:
         """Begin a frame."""

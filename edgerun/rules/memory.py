@@ -95,8 +95,8 @@ class Memory(Rows):
         self._captured: float | None = None
         self._steps: deque[float] = deque(maxlen=5)
         self._step, self._limit, self._stalled = 0.0, MAX_GAP_S, False
-        self._key = b""
-        self._gone = self._astray = False  # whether any row has no track now, or is off its place; True where in doubt
+        self._key = b"none yet"
+        self._gone = self._astray = True  # whether any row has no track now, or is off its place; True where in doubt
         self._straight = True  # whether the rows are those of the tracks, in their order
         self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
         self.at: I64 = np.zeros(0, np.int64)
@@ -105,6 +105,12 @@ class Memory(Rows):
         self.extent: F32 = np.zeros(0, np.float32)
         self._rested: F64 | None = None
         self._looked_at = -np.inf
+
+    def take_over(self, before: Memory) -> None:
+        """Go on with its time, too."""
+        super().take_over(before)
+        self.now, self._captured, self._steps = before.now, before._captured, before._steps
+        self._unmet, self._looked_at = before._unmet, before._looked_at
 
     def keep(self, kept: Mask) -> None:
         """Drop rows; those of present tracks are never among them."""

@@ -19,11 +19,19 @@ class Moments(Rows):
 
     def __init__(self, scene: Scene, journal: Journal) -> None:
         self._rules = [(number, rule) for number, rule in enumerate(journal.rules) if rule.when in _KINDS]
-        super().__init__([("due", "i1", (len(self._rules),))])
+        about = [journal.terms[number] for number, _ in self._rules]
+        super().__init__([("due", "i1", (len(self._rules),))], {"due": about})
         self._scene, self._journal = scene, journal
         zones, lines = scene.zones.names, scene.zones.line_names
         self._column = [lines.index(r.line) if r.when == "cross" else zones.index(r.zone) for _, r in self._rules]
         self._least_rest_s = min((r.seconds for _, r in self._rules if r.when == "removed"), default=np.inf) - 1e-6
+
+    def take_over(self, before: Moments) -> None:
+        """Whoever is in its zone may yet be as fast as a rule asks that is new."""
+        for index, (_, rule) in enumerate(self._rules):
+            if rule.when == "speed":
+                self.table["due"][:, index] = self._scene.zones.inside[:, self._column[index]]
+        super().take_over(before)
 
     def update(self) -> None:
         """Take one frame, into the journal."""

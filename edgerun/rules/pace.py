@@ -6,7 +6,7 @@ import numpy as np
 
 from edgerun.rules.memory import Memory
 from edgerun.types import F64, Stamp
-from edgerun.zones import Ground, Rows
+from edgerun.zones import Ground, GroundOptions, Rows
 
 _POINTS, _EVERY_S = 12, 0.1
 _WINDOW_S, _WINDOW_STEPS = 1.5, 3.3
@@ -20,11 +20,16 @@ class Pace(Rows):
     """Speeds in km/h: after an update ``kmh`` f64 (N,), NaN where it is not known (yet). Of who is not seen it is that
     of when it was seen last."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: GroundOptions) -> None:
         super().__init__([("t", "f8", (_POINTS,)), ("at", "f8", (_POINTS, 2)), ("next", "i8")])
         self.blank["t"] = -np.inf
-        self._ground = ground
+        self._options, self._ground = ground, Ground(ground)
         self.kmh: F64 = np.zeros(0)
+
+    def take_over(self, before: Pace) -> None:
+        """Places on another ground tell no speed here."""
+        if self._options == before._options:
+            super().take_over(before)
 
     def update(self, memory: Memory, stamp: Stamp) -> None:
         """Take one frame: the slope of the way over time, by least squares over the last points."""

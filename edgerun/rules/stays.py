@@ -14,14 +14,15 @@ class Stays(Rows):
 
     def __init__(self, scene: Scene, journal: Journal) -> None:
         chosen = [(number, rule) for number, rule in enumerate(journal.rules) if rule.when in ("dwell", "stationary")]
-        super().__init__([("episode", "i8", (len(chosen),))])
+        about = [journal.terms[number] for number, _ in chosen]
+        super().__init__([("episode", "i8", (len(chosen),))], {"episode": about})
         self._scene, self._journal = scene, journal
         self._numbers = [number for number, _ in chosen]
         self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
         self._seconds = np.array([rule.seconds for _, rule in chosen]) - 1e-6
         self._still = np.array([rule.when == "stationary" for _, rule in chosen], np.bool_)
         self._any_still = bool(self._still.any())
-        self._open = False
+        self._open = True  # whether any row has an episode; True where in doubt
         self._scheduled = [(i, number) for i, (number, rule) in enumerate(chosen) if rule.schedule]
 
     def update(self) -> None:

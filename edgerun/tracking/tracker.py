@@ -94,14 +94,18 @@ class Tracker:
         start_score: float = 0.5,
         groups: ClassGroups | None = None,
     ) -> None:
-        self._options = options or TrackerOptions()
-        self.fps = fps
-        self.start_score = start_score if self._options.start_score is None else self._options.start_score
-        """Only a box with at least this score begins a new track; may be set anew at any time."""
-        self._groups = groups or ClassGroups()
-        self._enough = self._options.confirm + SPARE_EVIDENCE
+        self._fps = fps
+        self.tune(options or TrackerOptions(), start_score, groups or ClassGroups())
         self._next_id = 1
         self.reset()
+
+    def tune(self, options: TrackerOptions, start_score: float, groups: ClassGroups) -> None:
+        """Go on with the same tracks as if made with these."""
+        self._options, self._groups = options, groups
+        self.start_score = start_score if options.start_score is None else options.start_score
+        """Only a box with at least this score begins a new track; may be set anew at any time."""
+        self._enough = options.confirm + SPARE_EVIDENCE
+        self.fps = self._fps
 
     @property
     def fps(self) -> float:

@@ -9,7 +9,7 @@ Only frames in which a track was seen count: a predicted box decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,9 @@ class Zones(Rows):
 
     def __init__(self, zones: Mapping[str, ZoneOptions], lines: Mapping[str, LineOptions]) -> None:
         z, line = (len(zones),), (len(lines),)
-        super().__init__([
+        about: dict[str, Sequence[object]] = dict.fromkeys(("inside", "begun", "doubt"), tuple(zones.items()))
+        about |= dict.fromkeys(("side", "other", "turn", "spot", "over"), tuple(lines.items()))
+        fields = [
             ("inside", "?", z),  # counts as inside
             ("begun", "f8", z),  # how long the track had lived when the visit began; inf: there is none
             ("doubt", "f8", z),  # since when the anchor says otherwise; inf: it does not
@@ -48,16 +50,18 @@ class Zones(Rows):
             ("turn", "f8", line),  # since when it is there, and not where the track is; inf: it is not
             ("spot", "f8", (*line, 2)),  # where the anchor last was on its side of the line itself, near it or not
             ("over", "f8", (*line, 2)),  # where it was when next seen
-        ])  # fmt: skip
+        ]
+        super().__init__(fields, about)
         self.blank["begun"] = self.blank["doubt"] = self.blank["turn"] = np.inf
         self.names, self.line_names = tuple(zones), tuple(lines)
         self._zones, self._lines = tuple(zones.values()), tuple(lines.values())
-        self._size = (0, 0)
+        self.size = (0, 0)
+        """The frames' width and height."""
         self._compile(1, 1)
         self.entered = self.left = np.zeros((0, len(zones)), np.bool_)
         self.crossed = np.zeros((0, len(lines)), np.int8)
         self.changed = False
-        self._doubts = self._turning = False  # whether any row has a finite doubt or turn; True where in doubt
+        self._doubts = self._turning = True  # whether any row has a finite doubt or turn; True where in doubt
 
     @property
     def inside(self) -> Mask:
@@ -100,10 +104,22 @@ class Zones(Rows):
             _, self.table["side"][rows], at = self._sides(points, extent)
             self.table["spot"][rows] = self.table["over"][rows] = at
 
+    def settle(self, xyxy: F32, life: F64, size: tuple[int, int]) -> None:
+        """Take in where all rows are, boxes (N,4) in pixels, when they have lived for ``life`` seconds (N,): whoever is
+        inside a zone was so before anybody looked, and does not enter it."""
+        self.recall(np.arange(len(xyxy)), xyxy, life, size)
+        t = self.table
+        t["begun"], t["inside"] = t["doubt"], t["doubt"] < np.inf
+        t["doubt"] = np.inf
+
+    def forget(self, rows: Mask) -> None:
+        """Let rows, bool (N,), be in no zone, as if they had never been."""
+        self.table["inside"][rows], self.table["begun"][rows] = False, np.inf
+
     def _points(self, xyxy: F32, size: tuple[int, int]) -> F64:
         """The anchors of N boxes, x and y of each kind. A box that the frame's edge cuts off has its anchor on the
         border of a zone that ends there."""
-        if size != self._size:
+        if size != self.size:
             self._compile(*size)
         points: F64 = np.minimum(np.maximum(xyxy @ self._anchors, 0.5), self._inner)
         return points
@@ -188,7 +204,7 @@ class Zones(Rows):
 
     def _compile(self, width: int, height: int) -> None:
         """Polygons to one list of edges, lines to arrays, 0-1 to pixels."""
-        self._size = (width, height)
+        self.size = (width, height)
         scale = np.array([width, height], np.float64)
         kinds = sorted({zone.anchor for zone in self._zones} | {line.anchor for line in self._lines})
         columns = [_CORNERS[kind][axis] for kind in kinds for axis in (0, 1)]

@@ -204,9 +204,10 @@ class Camera:
         self._dispatcher.offer(self._lane, look)
 
     def _change_over(self, pipeline: Pipeline) -> bool:
-        """Whether it could be done; what began by the one before ends."""
+        """Whether it could be done; what only the one before would have told of ends."""
         if not self._dispatcher.makes_way(self._lane):
             return False
+        pipeline.take_over(self._pipeline)
         self.outlet.tell(self._pipeline.end())
         if self._score is not None:
             pipeline.score = self._score
