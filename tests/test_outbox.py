@@ -875,7 +875,7 @@ def test_no_row_comes_to_be_where_one_was_delivered(tmp_path: Path, monkeypatch:
         outbox.add([late])
         outbox.settle(late)
     with monkeypatch.context() as patch:
-        refuse(patch, "disk I/O error", lambda statement: "INSERT" in statement and not outbox._index.delivered)
+        refuse(patch, "disk I/O error", lambda statement: "INSERT" in statement and not outbox.index.delivered)
         with pytest.raises(SinkError):
             outbox.add([Entry("porch", seq, body("porch", seq, 20_000)) for seq in range(1001, 1021)])
     outbox.open()
