@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from edgerun.engines.caches import cache_directory
+from edgerun.engines.exported import by_paddle
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
 from edgerun.engines.shapes import (
     OPEN,
@@ -134,7 +135,7 @@ class Onnx:
         run = partial(self._run, session, [spec.name for spec in inputs])
         outputs = settled(run, inputs, [(entry.name, _dimensions(entry)) for entry in session.get_outputs()])
         refuse_unscaled(outputs)
-        return session, ModelIO(inputs, outputs, metadata)
+        return session, ModelIO(inputs, outputs, by_paddle(model, inputs) | metadata)
 
     def _load(self, name: str, options: Mapping[str, str], threads: int, model: Path) -> Any:
         settings = self._ort.SessionOptions()

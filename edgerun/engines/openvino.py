@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from edgerun.engines.caches import cache_directory
-from edgerun.engines.exported import read_exported
+from edgerun.engines.exported import by_paddle, read_exported
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
 from edgerun.engines.shapes import (
     OPEN,
@@ -87,7 +87,7 @@ class Openvino:
         names = _names(network.outputs, "output")
         outputs = settled(self.infer, inputs, list(zip(names, map(_dimensions, compiled.outputs), strict=True)))
         refuse_unscaled(outputs)
-        self.io = ModelIO(inputs, outputs, _metadata(network, model))
+        self.io = ModelIO(inputs, outputs, by_paddle(model, inputs) | _metadata(network, model))
 
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See ``stages.Engine``. The outputs are views that the next call overwrites."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from edgerun.engines.exported import by_paddle
 from edgerun.engines.onnx_file import onnx_metadata, refuse_unsafe_onnx
 from edgerun.engines.shapes import OPEN, USUAL_SIZE, Batch, Size, picture_first, settle_input, told_size
 from edgerun.engines.tensorrt_build import Precision, Recipe, built, forget, listener
@@ -70,7 +71,7 @@ class Tensorrt:
             raise EngineError("TensorRT has not enough GPU memory for this model. Use a smaller one.", retriable=True)
         self._stream = self._checked(self._cuda.cudaStreamCreate())
         inputs, outputs = self._tensors(size, options.batch)
-        self.io = ModelIO(inputs, outputs, metadata)
+        self.io = ModelIO(inputs, outputs, by_paddle(model, inputs) | metadata)
         self._memory = {spec.name: self._placed(spec) for spec in (*inputs, *outputs)}
         self._outputs = [np.zeros(spec.shape, spec.dtype) for spec in outputs]
 

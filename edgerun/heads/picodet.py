@@ -1,7 +1,7 @@
 """PicoDet and PP-YOLOE (PaddleDetection), in the three forms they are exported in.
 
 Input RGB with ImageNet's mean and deviation, stretched; PP-YOLOE+ is trained with pixels in 0-1
-(configs/ppyoloe/_base_/ppyoloe_plus_reader.yml). Nothing in a file tells the two apart. Forms:
+(configs/ppyoloe/_base_/ppyoloe_plus_reader.yml). Only the ``infer_cfg.yml`` beside a file tells the two apart. Forms:
 
 - scores ``[1, cells, classes]`` and sides ``[1, cells, 32]`` for each of strides 8, 16, 32 and 64. Decode
   (PaddleDetection deploy/third_engine/demo_openvino/python/openvino_benchmark.py, ``PicoDetPostProcess``): each side's
@@ -29,7 +29,7 @@ from edgerun.heads.candidates import (
     softmax_mean,
     suppressed,
 )
-from edgerun.heads.pixels import IMAGENET, Pixels, layout_for
+from edgerun.heads.pixels import IMAGENET, UNIT, Pixels, layout_for
 from edgerun.limits import Interval
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.records import dataclass
@@ -42,8 +42,8 @@ STRIDES: Final = (8, 16, 32, 64)
 class PicoDetOptions:
     pixels: Pixels = "auto"
     """How the model wants its pixels: `bytes` 0-255, `unit` 0-1, `signed` -1-1, `imagenet` by ImageNet's mean and
-    deviation. `auto`: imagenet, as PicoDet and PP-YOLOE do; PP-YOLOE+, which looks the same, needs unit (its
-    infer_cfg.yml says `mean` 0 and `std` 1)."""
+    deviation. `auto`: what PaddleDetection's infer_cfg.yml beside the model says; without one imagenet, as PicoDet and
+    PP-YOLOE do, while PP-YOLOE+, which looks the same, needs unit."""
 
     nms_iou: Annotated[float, Interval(gt=0, le=1)] = 0.5
     """Of two boxes of one class that overlap by more than this (IoU), the better one stays."""
@@ -56,7 +56,7 @@ class PicoDet:
         self._options = options
 
     def layout(self, io: ModelIO) -> InputLayout:
-        return layout_for(self._options.pixels, IMAGENET)
+        return layout_for(self._options.pixels, UNIT if io.metadata.get("pixels") == "unit" else IMAGENET)
 
     def extra_inputs(self, io: ModelIO) -> list[Array]:
         """Values of the inputs after the picture, the same for each: boxes are wanted in the tensor's own pixels."""

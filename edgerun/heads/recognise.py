@@ -47,7 +47,7 @@ def assumed(head: str, io: ModelIO) -> str:
     """What a recognised head takes for granted, in words, where nothing in the file tells; empty where all is told."""
     if head == "yolov5" and len(io.outputs) == 3:
         return "YOLOv5's own anchors, as raw maps bear none; YOLOv7's, or those of its training: head option anchors"
-    if head == "picodet":
+    if head == "picodet" and "pixels" not in io.metadata:
         return "pixels by ImageNet's mean and deviation; for PP-YOLOE+: head {type: picodet, pixels: unit}"
     if head in ("ssd", "ssd_raw") and io.inputs[0].dtype.startswith("float"):
         return f"pixels in -1 to 1; if the model was trained with others: head {{type: {head}, pixels: unit}}, or bytes"

@@ -69,11 +69,11 @@ def model(
     return field(1, 8) + field(7, graph) + opset + b"".join(properties)
 
 
-def pooling(shape: Sequence[Dimension], *, metadata: dict[str, str] | None = None) -> bytes:
+def pooling(shape: Sequence[Dimension], *, name: str = "picture", metadata: dict[str, str] | None = None) -> bytes:
     """A picture in, the largest value of each channel out."""
     return model(
-        [node("GlobalMaxPool", ["picture"], ["largest"])],
-        [value("picture", shape)],
+        [node("GlobalMaxPool", [name], ["largest"])],
+        [value(name, shape)],
         [value("largest", [shape[0], shape[1], 1, 1])],
         metadata=metadata,
     )

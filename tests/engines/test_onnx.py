@@ -10,6 +10,10 @@ import pytest
 from edgerun.engines.onnx import Onnx, OnnxOptions
 from edgerun.engines.onnx_file import refuse_unsafe_onnx
 from edgerun.errors import EdgerunError, EngineError, ModelError
+from edgerun.heads.picodet import PicoDet, PicoDetOptions
+from edgerun.heads.pixels import IMAGENET, UNIT
+from edgerun.models import from_metadata
+from edgerun.types import InputLayout
 from tests.engines import onnx_models as make
 from tests.shared_media import SHARED, needs_shared
 
@@ -35,6 +39,37 @@ def test_a_model_runs_and_tells_its_io(tmp_path: Path) -> None:
     assert engine.provider == "cpu"
     assert np.ravel(engine.infer([PICTURE])[0]).tolist() == [1, 2, 3]
     engine.close()
+
+
+PLUS = "mean:\n  - 0.0\n  - 0.0\n  - 0.0\n  norm_type: none\n  std:\n  - 1.0\n  - 1.0\n  - 1.0"
+USUAL = "is_scale: true\n  mean:\n  - 0.485\n  - 0.456\n  - 0.406\n  std:\n  - 0.229\n  - 0.224\n  - 0.225"
+FLOWING = "is_scale: true\n  mean: [0.485, 0.456, 0.406]\n  std: [0.229, 0.224, 0.225]"
+
+
+@pytest.mark.parametrize(
+    ("normalize", "name", "layout"),
+    [
+        (PLUS, "image", UNIT),
+        (USUAL, "image", IMAGENET),
+        (FLOWING, "image", IMAGENET),
+        ("mean: damaged", "image", IMAGENET),
+        (PLUS, "images", None),
+    ],
+)
+def test_what_paddledetection_wrote_beside_a_model_is_heeded(
+    tmp_path: Path, normalize: str, name: str, layout: InputLayout | None
+) -> None:
+    """PP-YOLOE+ looks as PP-YOLOE does and wants other pixels. Another project's model there is not meant."""
+    (tmp_path / "infer_cfg.yml").write_text(
+        "mode: paddle\nPreprocess:\n- interp: 2\n  target_size:\n  - 8\n  - 8\n  type: Resize\n"
+        f"- {normalize}\n  type: NormalizeImage\n- type: Permute\nlabel_list:\n- person\n- traffic light\n"
+    )
+    path = saved(tmp_path, make.pooling([1, 3, 8, 8], name=name))
+    io = Onnx(OnnxOptions(), path).io
+    assert from_metadata(io.metadata) == (("person", "traffic light") if layout else ())
+    assert PicoDet(PicoDetOptions()).layout(io) == (layout or IMAGENET)
+    named = make.pooling([1, 3, 8, 8], name=name, metadata={"names": "['cat']"})
+    assert from_metadata(Onnx(OnnxOptions(), saved(tmp_path, named)).io.metadata) == ("cat",)
 
 
 def test_open_dimensions_are_settled_by_the_option_or_the_file(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def test_labels_that_mean_harm_are_not_evaluated_for_long(names: str) -> None:
 def test_what_no_file_tells_is_said() -> None:
     """PP-YOLOE+ looks as PicoDet does, and a float SSD may be trained with any pixels."""
     assert "PP-YOLOE+: head {type: picodet, pixels: unit}" in assumed("picodet", model(320, *PICODET))
+    assert assumed("picodet", model(320, *PICODET, metadata={"pixels": "unit"})) == ""
     floats = model(300, *POST)
     assert "{type: ssd, pixels: unit}" in assumed("ssd", floats)
     picture = replace(floats.inputs[0], dtype="uint8", scale=1 / 128, zero_point=128)
