@@ -864,6 +864,25 @@ def test_what_gave_way_for_others_is_told_though_these_could_not_be_written(
     assert len(gone) == outbox.gaps.evicted == ledger.evicted
 
 
+def test_no_older_alert_is_told_as_the_newest_where_that_never_came_to_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload opens the file again, which knows of neither what waits in memory nor what was delivered from there."""
+    ledger = Ledger(Outbox(tmp_path / "outbox.db", OutboxOptions()), "pi", Episodes(tmp_path / "open"))
+
+    def taken() -> list[Entry]:
+        for camera in ("porch", "yard"):
+            ledger.take(Event("enter", "visitor", "instant", 0, Stamp(camera, 1, 1.0, 1.7e9, 100, 100)))
+        return ledger.commit([], 10.0)[0]
+
+    assert ledger.open(0.0) == []
+    taken()
+    refuse(monkeypatch, "database or disk is full", lambda statement: statement.startswith("INSERT"))
+    ledger.settle(taken()[0])
+    assert ledger.open(20.0) is not None
+    assert {camera: json.loads(body + b"}")["seq"] for camera, body in ledger.last_bodies().items()} == {"yard": 2}
+
+
 def test_no_row_comes_to_be_where_one_was_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be taken for delivered at the next start. The newest rows need not be those with the highest seqs, and
     they were deleted for an alert that could not be written then."""

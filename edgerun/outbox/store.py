@@ -154,9 +154,10 @@ class Outbox(OutboxFile):
             self._ballast.restore()
 
     def last_bodies(self) -> dict[str, bytes]:
-        """The newest alert of each camera, delivered or not."""
+        """The newest alert of each camera, delivered or not; none where that never came to the file."""
         rows = [self.row(number) for number in self.index.newest.values()]
-        return {row.camera: row.body for row in rows if row is not None and row.body}
+        newest = self.seqs.last
+        return {row.camera: row.body for row in rows if row and row.body and row.seq >= newest.get(row.camera, 0)}
 
     def history(self, camera: str, since_seq: int) -> list[Entry]:
         """Delivered alerts that are still here, oldest first; of all cameras when ``camera`` is empty."""

@@ -131,12 +131,13 @@ class Ledger:
         return self._outbox.body(entry)
 
     def last_bodies(self) -> dict[str, bytes]:
-        """The newest alert of each camera, as far as the outbox still has it."""
+        """The newest alert of each camera, as far as it is still in the outbox or in memory."""
+        found = {}
         try:
-            return self._outbox.last_bodies()
+            found = self._outbox.last_bodies()
         except SinkError as error:
             self._say(str(error))
-            return {}
+        return found | {entry.camera: entry.body for entry in self._unsaved}
 
     def history(self, camera: str, since_seq: int) -> list[Entry]:
         """Delivered alerts that the outbox still has and can give now."""
