@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -19,6 +19,7 @@ from edgerun.secrets import Secret
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import TlsOptions
+from edgerun.sinks.mqtt_suspects import Suspects
 from edgerun.stages import Request, Verdict
 from edgerun.topics import Topics
 from edgerun.types import Message
@@ -149,6 +150,83 @@ def test_a_refused_subscription_is_said_once(tmp_path: Path, caplog: pytest.LogC
     broker.close()
 
 
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("forbidden", ["/porch/alerts", "/state3"])
+def test_what_a_broker_ends_the_connection_over_keeps_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, forbidden: str, version: Literal["5", "3.1.1"]
+) -> None:
+    """As RabbitMQ and aedes do to what their access rules forbid, and rumqttd to what is too large for it."""
+    broker = StrictBroker(older=version == "3.1.1", forbidden=forbidden)
+    sink = MqttSink(MqttOptions(port=broker.port, version=version), "pi")
+    delivery = Delivery(Topics("edgerun", "pi"), sink, tmp_path / "outbox.db", OutboxOptions())
+    topics = {f"edgerun/pi/{camera}/alerts" for camera in ("porch", "yard")}
+    for n in range(20):
+        delivery.accept(event(n, ("porch", "yard")[n % 2]))
+        delivery.retain(Message(f"edgerun/pi/state{n}", b"x", 1, True))
+        topics.add(f"edgerun/pi/state{n}")
+    delivery.start()
+    (left_out,) = (topic for topic in topics if topic.endswith(forbidden))
+    wait_for(lambda: topics - {left_out} <= {topic for topic, _ in broker.published}, 20, "all others arrive")
+    wait_for(lambda: f"is sent to {left_out}: it ends the connection" in caplog.text, 20, "it says what is left out")
+    counts(delivery, connects=3, connected=True, delivered=10 if left_out.endswith("alerts") else 20)
+    assert ("it ends the connection" in delivery.snapshot().refusal) is left_out.endswith("alerts")
+    delivery.close(1.0)
+    broker.close()
+
+
+def test_a_subscription_over_which_a_broker_ends_the_connection_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As RabbitMQ does to one that may not read. The alerts go through all the same."""
+    broker = StrictBroker(older=True, forbidden="cmd/+")
+    topics = Topics("edgerun", "pi")
+    options = MqttOptions(port=broker.port, version="3.1.1")
+    sink = MqttSink(options, "pi", None, (topics.status,), (topics.command("+"),))
+    delivery = Delivery(topics, sink, tmp_path / "outbox.db", OutboxOptions())
+    delivery.start()
+    delivery.accept(event(1))
+    counts(delivery, delivered=1)
+    wait_for(lambda: "hear what comes at edgerun/pi/cmd/+: it ends the connection" in caplog.text, 20, "it says so")
+    delivery.accept(event(2))
+    counts(delivery, delivered=2, connects=3)
+    delivery.close(1.0)
+    broker.close()
+
+
+def test_what_was_granted_or_long_ago_is_not_suspect() -> None:
+    suspects = Suspects()
+    suspects.ask("early", 0.0, 1)
+    suspects.ask("granted", 9.0, 2)
+    suspects.ask("cause", 9.0, 3)
+    suspects.ask("unanswered", 9.0)
+    suspects.grant(2)
+    suspects.ended(10.0)
+    suspects.ask("cause", 10.0, 1)
+    assert [suspects.must_wait(name, 10.0) for name in ("early", "granted", "cause", "unanswered")] == [
+        False, False, True, True,
+    ]  # fmt: skip
+    suspects.ended(11.0)
+    suspects.ask("unanswered", 11.0)
+    suspects.ended(20.0)
+    assert [suspects.barred(name, 20.0) for name in ("cause", "unanswered")] == [True, False]
+
+
+def test_a_bar_is_lifted_now_and_then_and_for_good_once_it_is_granted() -> None:
+    suspects = Suspects()
+    suspects.ask("picture", 0.0)
+    suspects.ended(0.0)
+    for at, barred_s in ((1.0, 60.0), (100.0, 120.0), (300.0, 240.0), (600.0, 480.0), (1200.0, 600.0), (1900.0, 600.0)):
+        suspects.ask("picture", at)
+        suspects.ended(at)
+        assert suspects.barred("picture", at + barred_s - 1.0)
+        assert not suspects.barred("picture", at + barred_s)
+    suspects.ask("picture", 3000.0, 1)
+    suspects.grant(1)
+    suspects.ask("picture", 3001.0, 2)
+    suspects.ended(3001.0)
+    assert not suspects.barred("picture", 3001.0)
+
+
 def test_nothing_listens() -> None:
     assert "nothing listens at 127.0.0.1:1" in first_news(port=1)
 
@@ -265,6 +343,7 @@ import sys, threading
 from pathlib import Path
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.sinks.mqtt_endpoint import TlsOptions
+from edgerun.sinks.mqtt_suspects import Suspects
 from edgerun.types import Message
 
 class Listener:

@@ -19,6 +19,7 @@ from edgerun.secrets import NO_SECRET, Secret
 from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import Endpoint, TlsOptions
+from edgerun.sinks.mqtt_suspects import Suspects
 from edgerun.stages import SinkListener
 from edgerun.topics import is_topic
 from edgerun.types import Message
@@ -145,6 +146,7 @@ class MqttSink:
             log.warning("MQTT 3.1.1: the broker cannot say that it refused an alert, or that nobody listens")
         self._connection: Connection | None = None
         self._session = 0
+        self._suspects = Suspects()
         self._closing = threading.Event()
         self._roused, self._rouser = socket.socketpair()
         for end in (self._roused, self._rouser):
@@ -207,7 +209,7 @@ class MqttSink:
         """One connection from its beginning to its end: why it ended, and whether to come back soon. Empty: at once,
         in another version."""
         self._session += 1
-        connection = Connection(self._endpoint, self._session, listener, self._rouser)
+        connection = Connection(self._endpoint, self._session, listener, self._rouser, self._suspects)
         try:
             connection.open()
             self._connection = connection

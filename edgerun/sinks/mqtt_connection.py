@@ -14,13 +14,14 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
-from edgerun.sinks._answers import client_type
-from edgerun.sinks._late import put_off
+from edgerun.sinks.mqtt_client import new_client
 from edgerun.sinks.mqtt_endpoint import Endpoint, tls_context, tune
 from edgerun.sinks.mqtt_packets import connect_properties, publish_packet, publish_properties
+from edgerun.sinks.mqtt_suspects import Suspects
 from edgerun.stages import Request, SinkListener, Verdict
 from edgerun.types import Message
 
@@ -31,15 +32,10 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-_CONNECT_S = 4.0
 _CONNACK_S = 5.0
 _NO_SUBSCRIBERS = 0x10
 _TOPIC_ROOM = 256
 """Bytes a packet needs beside topic and payload, at the most."""
-
-
-class _NeverError(Exception):
-    """Raised by nobody."""
 
 
 class Connection:
@@ -48,17 +44,27 @@ class Connection:
     ``rouser`` is written to when ``serve`` must look up from its wait for the other end of it.
     """
 
-    def __init__(self, endpoint: Endpoint, session: int, listener: SinkListener, rouser: socket.socket) -> None:
+    def __init__(
+        self, endpoint: Endpoint, session: int, listener: SinkListener, rouser: socket.socket, suspects: Suspects
+    ) -> None:
         self._endpoint = endpoint
         self._session = session
         self._listener = listener
         self._rouser = rouser
+        self._suspects = suspects
+        self._to_ask: deque[str] = deque()
+        """Subscriptions that are not asked for yet."""
         self._asked: dict[int, str] = {}
         """Subscriptions, by the number of the packet that asks for them."""
         self._refusals: list[tuple[str, str]] = []
         """Of them, and why."""
         self._lock = threading.Lock()
-        self._client = self._new_client()
+        self._client = new_client(endpoint)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
         self._up = False
         self._end = ""
         self._connack: tuple[ReasonCode, Properties] | None = None
@@ -68,33 +74,6 @@ class Connection:
         self._largest = 1 << 28
         self._not_now: tuple[type[OSError], ...] = (BlockingIOError,)
         """What the socket raises that takes nothing just now."""
-
-    def _new_client(self) -> Client:
-        put_off("urllib.request")  # paho wants it for proxies, which are PySocks' matter
-        put_off("hashlib")  # for websockets
-        put_off("ssl", SSLWantReadError=_NeverError, SSLWantWriteError=_NeverError)  # to ask whether an error is TLS's
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
-        endpoint = self._endpoint
-        version = MQTTProtocolVersion.MQTTv5 if endpoint.v5 else MQTTProtocolVersion.MQTTv311
-        client = client_type()(
-            CallbackAPIVersion.VERSION2,
-            endpoint.client_id,
-            clean_session=None if endpoint.v5 else True,
-            protocol=version,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = _CONNECT_S
-        if endpoint.username:
-            client.username_pw_set(endpoint.username, endpoint.password)
-        if endpoint.will is not None:
-            client.will_set(endpoint.will.topic, endpoint.will.payload, endpoint.will.qos, endpoint.will.retain)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        return client
 
     def open(self) -> None:
         """Connect and send the first packet. Raises SinkError with a sentence on what stood against it."""
@@ -142,6 +121,7 @@ class Connection:
                     roused.recv(4096)
             self._turn(*ready.values())
             self._after_connack()
+            self._subscribe()
             while self._refusals:
                 topic, reason = self._refusals.pop(0)
                 self._listener.denied(topic, words.denied(topic, reason))
@@ -176,22 +156,38 @@ class Connection:
     def _after_connack(self) -> None:
         if self._up or self._connack is None:
             return
-        from paho.mqtt.subscribeoptions import SubscribeOptions
-
         reason, properties = self._connack
         if reason.is_failure:
             raise words.refused(reason.value, str(reason), self._endpoint.v5, self._endpoint.username)
         self._largest = getattr(properties, "MaximumPacketSize", self._largest)
-        with self._lock:
-            for topics, flagged in ((self._endpoint.subscriptions, False), (self._endpoint.as_published, True)):
-                for topic in topics:
-                    if self._endpoint.v5:
-                        _, mid = self._client.subscribe(topic, options=SubscribeOptions(1, retainAsPublished=flagged))
-                    else:
-                        _, mid = self._client.subscribe(topic, 1)
-                    self._asked[mid or 0] = topic
+        self._to_ask.extend((*self._endpoint.subscriptions, *self._endpoint.as_published))
+        self._subscribe()
         self._up = True
         self._listener.connected(getattr(properties, "ReceiveMaximum", 65535), self._session)
+
+    def _subscribe(self) -> None:
+        """Ask for what is to be heard: all at once, but one at a time of what may have ended the last connection."""
+        while self._to_ask:
+            topic, now = self._to_ask[0], time.monotonic()
+            name = f"SUBSCRIBE {topic}"
+            if self._suspects.barred(name, now):
+                self._refusals.append((topic, words.ENDED_BY_SUBSCRIPTION))
+            elif self._suspects.must_wait(name, now):
+                return
+            else:
+                with self._lock:
+                    mid = self._ask_for(topic)
+                    self._asked[mid] = topic
+                    self._suspects.ask(name, now, mid)
+            self._to_ask.popleft()
+
+    def _ask_for(self, topic: str) -> int:
+        if not self._endpoint.v5:
+            return self._client.subscribe(topic, 1)[1] or 0
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        options = SubscribeOptions(1, retainAsPublished=topic in self._endpoint.as_published)
+        return self._client.subscribe(topic, options=options)[1] or 0
 
     def send(self, message: Message) -> bool:
         """False when it is too large, or when earlier messages still wait for the socket.
@@ -216,15 +212,23 @@ class Connection:
         if not self._fits(message):
             self._listener.answered(token, "oversized", f"it is larger than the {self._largest} bytes the broker takes")
             return True
+        now = time.monotonic()
+        if self._suspects.barred(message.topic, now):
+            self._listener.answered(token, "refused", words.ENDED_BY_MESSAGE)
+            return True
+        if self._suspects.must_wait(message.topic, now):
+            return False
         if not message.qos:
             sent = self.send(message)
             if sent:
+                self._suspects.ask(message.topic, now)
                 self._listener.answered(token, "taken", "")
             return sent
         with self._lock:
             mid = self._publish(message) if self._has_written_rest() else None
             if mid is not None:
                 self._tokens[mid] = token
+                self._suspects.ask(message.topic, now, mid)
         return mid is not None
 
     def _has_written_rest(self) -> bool:
@@ -273,6 +277,7 @@ class Connection:
 
     def drop(self) -> None:
         """Close the socket, whatever state it is in."""
+        self._suspects.ended(time.monotonic())
         sock = self._client.socket()
         if sock is not None:
             sock.close()
@@ -301,13 +306,18 @@ class Connection:
         unlisted: int = getattr(client, "unlisted", 0)
         if reason.is_failure:
             verdict = "oversized" if unlisted == words.TOO_LARGE else "refused"
-        elif reason.value == _NO_SUBSCRIBERS:
-            verdict = "unclaimed"
+        else:
+            self._suspects.grant(mid)
+            if reason.value == _NO_SUBSCRIBERS:
+                verdict = "unclaimed"
         self._listener.answered(token, verdict, words.answer(unlisted, str(reason)))
 
     def _on_subscribe(self, _: Client, __: object, mid: int, reasons: list[ReasonCode], ___: Properties) -> None:
         topic = self._asked.pop(mid, "")
-        self._refusals += [(topic, str(reason)) for reason in reasons if reason.is_failure]
+        refusals = [(topic, str(reason)) for reason in reasons if reason.is_failure]
+        if not refusals:
+            self._suspects.grant(mid)
+        self._refusals += refusals
 
     def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         found = message.properties

@@ -9,6 +9,8 @@ from edgerun.errors import SinkError
 from edgerun.sinks.mqtt_endpoint import TlsOptions
 
 LOST = "the connection to the broker broke"
+ENDED_BY_MESSAGE = "it ends the connection over it: do its access rules forbid it, or is it too large?"
+ENDED_BY_SUBSCRIPTION = "it ends the connection when asked for it: do its access rules forbid it?"
 TOO_LARGE = 0x95
 
 _REASONS = {
@@ -82,8 +84,11 @@ def hung_up(tls: TlsOptions | None) -> VersionError:
 
 
 def lost_again(client_id: str) -> str:
-    """Older brokers do not say why they close a connection; this is the usual reason if it happens again and again."""
-    return f"{LOST} again soon after it came about: does another client use the id {client_id!r}?"
+    """Older brokers do not say why they close a connection; these are the usual reasons if they do it repeatedly."""
+    return (
+        f"{LOST} again soon after it came about: does another client use the id {client_id!r}, or do the broker's "
+        "access rules forbid what is sent?"
+    )
 
 
 def refused(code: int, reason: str, v5: bool, username: str) -> SinkError:

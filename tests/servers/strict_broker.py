@@ -13,11 +13,15 @@ class StrictBroker:
     """Acknowledges only when its patience (20 ms without a packet) is over, so that a client fills its window.
 
     After taking the connection it reads nothing until ``reading`` is set. It refuses subscriptions to what has
-    ``secret`` in its name. An ``older`` one knows 3.1.1 alone.
+    ``secret`` in its name. An ``older`` one knows 3.1.1 alone. It ends the connection over what is sent to a topic that
+    ends with ``forbidden``, or asked to be heard there.
     """
 
-    def __init__(self, *, reading: bool = True, secret: str = "nothing", older: bool = False) -> None:
+    def __init__(
+        self, *, reading: bool = True, secret: str = "nothing", older: bool = False, forbidden: str = "nothing"
+    ) -> None:
         self._older = older
+        self._forbidden = forbidden.encode()
         self._secret = secret.encode()
         self.reading = threading.Event()
         if reading:
@@ -60,8 +64,12 @@ class StrictBroker:
                     connection.sendall(b"\x40\x02" + mid)
                 unanswered.clear()
                 continue
+            if kind >> 4 == 8 and body[:-1].endswith(self._forbidden):
+                return
             if kind >> 4 == 3:
                 size = int.from_bytes(body[:2], "big")
+                if body[: 2 + size].endswith(self._forbidden):
+                    return
                 self.published.append((body[2 : 2 + size].decode(), body[2 + size :]))
                 if kind & 6:
                     unanswered.append(body[2 + size : 4 + size])
