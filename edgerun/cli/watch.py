@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
     topics = ("#",) if args.json else _SHOWN
     subscriptions = tuple(f"{args.prefix}/{args.device}/{topic}" for topic in topics)
     logging.getLogger("edgerun").addHandler(logging.NullHandler())  # what goes wrong is told by the view itself
-    sink = MqttSink(_options(args), f"watch-{os.getpid()}", None, subscriptions, any_version=args.mqtt is None)
+    sink = MqttSink(
+        _options(args), f"watch-{os.getpid()}", None, subscriptions, any_version=args.mqtt is None, any_size=True
+    )
     sink.open(_Inbox(inbox))
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
     try:

@@ -117,7 +117,8 @@ def _is_ipv6(host: str) -> bool:
 class MqttSink:
     """``will`` is what the broker says when we are gone; ``subscriptions`` are the topics that requests come at;
     ``as_published`` more of them, where a request that is to be retained says so at once. With ``any_version`` a broker
-    that does not answer to the options' version is spoken to in 3.1.1."""
+    that does not answer to the options' version is spoken to in 3.1.1. Unless ``any_size``, the broker is told to send
+    nothing that is larger than a request."""
 
     def __init__(
         self,
@@ -127,6 +128,7 @@ class MqttSink:
         subscriptions: tuple[str, ...] = (),
         as_published: tuple[str, ...] = (),
         any_version: bool = False,
+        any_size: bool = False,
     ) -> None:
         self._any_version = any_version
         self._endpoint = Endpoint(
@@ -141,6 +143,7 @@ class MqttSink:
             will=will,
             subscriptions=subscriptions,
             as_published=as_published,
+            requests_only=not any_size,
         )
         if options.version != "5" and not options.embedded:
             log.warning("MQTT 3.1.1: the broker cannot say that it refused an alert, or that nobody listens")

@@ -90,7 +90,7 @@ class Connection:
                     endpoint.port,
                     endpoint.keepalive_s,
                     clean_start=True,
-                    properties=connect_properties(),
+                    properties=connect_properties(requests_only=endpoint.requests_only),
                 )
             else:
                 self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)

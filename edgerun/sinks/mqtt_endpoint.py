@@ -55,6 +55,8 @@ class Endpoint:
     as_published: tuple[str, ...]
     """Subscriptions, too: what is published there to be retained says so at once (MQTT 5), not only to who comes
     later."""
+    requests_only: bool
+    """What comes that is larger than a request need not be heard."""
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 _LARGEST_REQUEST = 64 * 1024
 
 
-def connect_properties() -> Properties:
-    """Nobody sends us more than a request's size at a time."""
+def connect_properties(*, requests_only: bool) -> Properties:
+    """Nobody sends us more than a request's size at a time, if that is all that we are to hear."""
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
-    properties.MaximumPacketSize = _LARGEST_REQUEST
+    if requests_only:
+        properties.MaximumPacketSize = _LARGEST_REQUEST
     return properties
 
 

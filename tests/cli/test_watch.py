@@ -62,6 +62,22 @@ def test_alerts_are_shown_as_they_come(tmp_path: Path) -> None:
 
 @pytest.mark.broker
 @needs_mosquitto
+def test_large_pictures_are_told_of_as_well(tmp_path: Path) -> None:
+    """Of a camera of two megapixels: a broker does not send what is larger than the subscriber says it takes."""
+    with Mosquitto(tmp_path / "m") as broker:
+        delivery = deliver(tmp_path, broker.port)
+        delivery.accept(event(1), lambda: b"\xff\xd8" * 100_000)
+        counts(delivery, unclaimed=1)
+        with watch(broker.port, "--json", "--seconds", "20") as program:
+            assert program.stdout is not None
+            messages = map(json.loads, program.stdout)
+            assert {"topic": TOPICS.snapshot("porch"), "payload": "200000 bytes"} in messages
+            program.terminate()
+        delivery.close(1.0)
+
+
+@pytest.mark.broker
+@needs_mosquitto
 def test_who_only_looks_claims_nothing(tmp_path: Path) -> None:
     """The alerts stay for the subscriber who is away."""
     with Mosquitto(tmp_path / "m") as broker:
