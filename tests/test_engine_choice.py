@@ -107,6 +107,19 @@ def test_a_file_of_an_unknown_kind_is_refused_in_words(tmp_path: Path) -> None:
         served_by(tmp_path / "model.h5")
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "use"),
+    [("m.tflite", "onnx", "tflite, openvino, or auto"), ("m.onnx", "tflite", "tensorrt, onnx, openvino, or auto")],
+)
+def test_a_file_of_a_kind_that_the_chosen_engine_does_not_run_is_not_called_damaged(
+    tmp_path: Path, file: str, name: str, use: str
+) -> None:
+    """As where `engine: onnx` is written and the default model served."""
+    (tmp_path / file).write_bytes(b"model")
+    with pytest.raises(ModelError, match=f"The engine {name} does not run {file}. Use {use}"):
+        served_by(tmp_path / file, name)
+
+
 def test_engines_that_this_package_does_not_have_are_passed_over(
     compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

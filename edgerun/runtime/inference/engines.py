@@ -33,16 +33,25 @@ def candidates(model: ModelFile, chosen: Chosen[Engine] | None, *, fallback: boo
     """The engines to try for a model, best first: accelerators before the processor.
 
     Just the chosen one where the configuration names one; with ``fallback`` also the processor, where what the chosen
-    one runs on can go away. Raises ModelError for a file that no engine runs.
+    one runs on can go away. Raises ModelError for a file that no engine runs, or not the chosen one.
     """
     if chosen is None:
         return _automatic(model)
     files = (model.path, *model.spares)
     path = next((path for path in files if chosen.type in _engines_for(path)), model.path)
+    _refuse_others(chosen.type, path)
     first = _candidate(chosen, model, path)
     if not (fallback and first.detachable and any(_engines_for(path) for path in files)):
         return [first]
     return [first, *(one for one in _automatic(model) if not one.detachable)]
+
+
+def _refuse_others(engine: str, path: Path) -> None:
+    """Where a file bears the ending of a kind that the engine does not run: it would take it for a damaged one of its
+    own. Raises ModelError."""
+    able = _RUN_BY.get(path.suffix.lower(), (engine,))
+    if engine not in able and any(engine in others for others in _RUN_BY.values()):
+        raise ModelError(f"The engine {engine} does not run {path.name}. Use {', '.join(able)}, or auto.")
 
 
 def _automatic(model: ModelFile) -> list[Candidate]:
