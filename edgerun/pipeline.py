@@ -181,12 +181,15 @@ class Pipeline:
                 overlap = self._options.regions.overlap
                 detections = detections.take(nms(detections.xyxy, detections.score, group, overlap))
             tracks = self._tracker.update(detections, stamp)
+            held = self._planner.held
+            looked = ~np.isin(tracks.track_id, held) if len(held) else None
             self._planner.learn(tracks, stamp)
         else:
             detections = Detections.empty()
             tracks = self._tracker.hold(stamp)
+            looked = np.zeros(len(tracks), np.bool_)
         self._tracks, self._stamp = tracks, stamp
-        events = self._rules.update(tracks, stamp)
+        events = self._rules.update(tracks, stamp, looked)
         zones_of, occupancy = self._rules.zones_of(), self._rules.occupancy()
         return Result(look, detections, tracks, zones_of, events, occupancy, self._groups)
 

@@ -19,7 +19,7 @@ from edgerun.regions.crops import Canvas, Interests, Reason, Region, choose
 from edgerun.regions.joining import EDGE_PX, join
 from edgerun.regions.memory import NEVER, TINY, Budget, Grid, LookedAt, Loose, Rest, Sizes
 from edgerun.regions.options import RegionOptions
-from edgerun.types import F32, F64, Box, Detections, Mask, Stamp, Tracks
+from edgerun.types import F32, F64, I64, Box, Detections, Mask, Stamp, Tracks
 
 REASONS: tuple[Reason, ...] = ("motion", "track", "stationary")
 MOTION, TRACK, STATIONARY = range(3)
@@ -38,6 +38,7 @@ MARGIN = 0.15
 """Room around an object, as a part of its longer side: for its motion since it was seen, and as context."""
 MOST_INTERESTS = 24
 """Those that count most are considered; it bounds the planner's own cost."""
+_NOBODY = np.zeros(0, np.int64)
 _MOST_HELD = 16
 """Frames that wait for their merge; those dropped on their way never come to it."""
 
@@ -58,7 +59,9 @@ class RegionPlanner:
         self._planned_at = self._whole_at = self._swept_at = NEVER
         self._sizes = Sizes(self._grid)
         self._rest = Rest()
-        self._held: dict[int, Detections] = {}
+        self._held: dict[int, tuple[Detections, I64]] = {}
+        self.held = _NOBODY
+        """The ids of the tracks that in the frame merged last were taken to be still there, i64 (K,)."""
         self._loose = Loose()
         self._gateless = False  # nothing tells where somebody came
         self._learnt_at = NEVER
@@ -89,7 +92,7 @@ class RegionPlanner:
 
         Objects that stand still in parts not looked at are taken to be still there.
         """
-        held = self._held.pop(stamp.seq, None)
+        held, self.held = self._held.pop(stamp.seq, (None, _NOBODY))
         joined = join(parts, held, (stamp.width, stamp.height), self._options)
         if self._whole_only:
             return joined
@@ -228,7 +231,8 @@ class RegionPlanner:
             held &= ~shown
         if not np.count_nonzero(held):
             return
-        self._held[seq] = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
+        boxes = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
+        self._held[seq] = boxes, tracks.track_id[held]
         for old in list(self._held)[:-_MOST_HELD]:  # in one step, as ``merge`` takes some of them meanwhile
             self._held.pop(old, None)
 

@@ -17,7 +17,7 @@ from edgerun.rules.pace import Pace
 from edgerun.rules.schedule import Place
 from edgerun.rules.stays import Stays
 from edgerun.tracking import ClassGroups
-from edgerun.types import Event, Past, Stamp, Tracks
+from edgerun.types import Event, Mask, Past, Stamp, Tracks
 from edgerun.zones import GroundOptions, LineOptions, Rows, ZoneOptions, Zones
 
 
@@ -77,8 +77,9 @@ class RuleBook:
                 self._occupancy[zone, name] = 0
         self._stale = True
 
-    def update(self, tracks: Tracks, stamp: Stamp) -> list[Event]:
-        """Take one frame's tracks: the events of this frame, in the order of the rules."""
+    def update(self, tracks: Tracks, stamp: Stamp, looked: Mask | None = None) -> list[Event]:
+        """Take one frame's tracks: the events of this frame, in the order of the rules. ``looked`` bool (M,): which of
+        them were looked at, and are not merely taken to be still there (None: all)."""
         self._journal.turn(stamp)
         self._memory.tick(stamp.captured)
         added = self._memory.assign(tracks, stamp)
@@ -87,7 +88,7 @@ class RuleBook:
         if added and tracks.past is not None:
             self._recall(tracks, tracks.past, added, stamp)
         if len(self._memory.table):
-            self._look(tracks, stamp, added is not None)
+            self._look(tracks, stamp, added is not None, looked)
             self._moments.update()
             self._stays.update()
         else:
@@ -107,10 +108,10 @@ class RuleBook:
         since = self._memory.now - past.ago_s[new]
         self._zones.recall(at[new], past.xyxy[new], since, (stamp.width, stamp.height))
 
-    def _look(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
+    def _look(self, tracks: Tracks, stamp: Stamp, changed: bool, looked: Mask | None) -> None:
         """Bring all that rules look at up to date; ``changed``: other tracks, or other classes, than last time."""
         memory = self._memory
-        memory.update(tracks, stamp, changed)
+        memory.update(tracks, stamp, changed, looked)
         size = (stamp.width, stamp.height)
         self._zones.update(memory.table["xyxy"], memory.extent, memory.seen, memory.table["life"], memory.now, size)
         self._zones.leave(memory.ended)

@@ -194,8 +194,9 @@ class Memory(Rows):
                 fits[i, :] = fits[:, j] = False
                 yield unmet[i], int(lost[j])
 
-    def update(self, tracks: Tracks, stamp: Stamp, changed: bool) -> None:
-        """Take one frame; ``changed``: ``assign`` found new rows for the tracks."""
+    def update(self, tracks: Tracks, stamp: Stamp, changed: bool, looked: Mask | None) -> None:
+        """Take one frame; ``changed``: ``assign`` found new rows for the tracks; ``looked`` bool (M,): which of them
+        were looked at (None: all)."""
         t = self.table
         if changed:
             self._straight = np.array_equal(self.at, np.arange(len(t)))
@@ -217,8 +218,10 @@ class Memory(Rows):
         else:
             t["life"][found] += credit[found]
             t["seen_at"][found] = self.now
-        t["scores"][found, t["sightings"][found] % _SCORES] = tracks.score[tracks.seen]
-        t["sightings"][found] += 1
+        fresh = tracks.seen if looked is None else tracks.seen & looked
+        sighted = self.at[fresh]
+        t["scores"][sighted, t["sightings"][sighted] % _SCORES] = tracks.score[fresh]
+        t["sightings"][sighted] += 1
         self.stirred, self._rested = np.zeros(len(t), np.bool_), None
         if self.now - self._looked_at >= _LOOK_S:
             self._looked_at = self.now
