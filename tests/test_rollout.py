@@ -159,6 +159,25 @@ def test_what_was_tuned_meanwhile_stays_when_a_model_goes_back(models: Path) -> 
             assert (told["model"]["name"], told["cameras"]["gate"]["asked_fps"]) == (name, fps)
 
 
+def test_a_model_that_has_not_held_for_its_minute_is_none_to_go_back_to(models: Path) -> None:
+    """As when its score is tuned meanwhile, which loads it anew."""
+    wanted: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"gate": bare(clip())}}
+    other = {"path": str(models / "other.tflite"), "labels": str(models / "person.txt")}
+    with DaemonProcess(models / "daemon", wanted) as daemon:
+        daemon.ready()
+        name = daemon.health()["model"]["name"]
+        for number, score in enumerate((0.5, 0.6), 1):
+            model = {**other, "score": score}
+            daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": model})
+            daemon.signal(signal.SIGHUP)
+            wait_for(lambda: daemon.said("the configuration was reloaded") == number, 40, daemon.log)  # noqa: B023
+        (pid,) = wait_for(daemon.engines, 10, daemon.log)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: daemon.said("the configuration was reloaded") == 3, 40, daemon.log)
+        assert rollout(daemon)["state"] == "rolled back"
+        assert daemon.health()["model"]["name"] == name
+
+
 def test_a_model_that_was_replaced_is_taken_over_when_its_engine_died(models: Path) -> None:
     """Without a reload nobody had proven it, and messages told of the one before. One that cannot be used is told of
     and not tried again, until another lies there."""
@@ -292,6 +311,20 @@ def looked_at(fps: float, states: dict[float, str], monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(time, "monotonic", lambda now=100.0 + after_s: now)
         said = rollout.wrong(cast(Report, report), 0)
     return said
+
+
+def test_a_refused_model_leaves_the_one_that_serves_its_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is still in its first minute, and what is told of the refused one stays after that."""
+    rollout, before = Rollout(), cast("tuple[Config, bytes, ModelFile]", ("before", b"", None))
+    detector = SimpleNamespace(model=SimpleNamespace(name="new"), dispatcher=SimpleNamespace(workers=[]))
+    rollout.switched(cast(Detector, detector), None, before)
+    rollout.refused("newer", "it is blind", None)
+    assert rollout.before == before
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert rollout.wrong(cast(Report, SimpleNamespace(detector=detector, cameras={})), 1) == ""
+    assert rollout.before is None
+    assert (rollout.state, rollout.model, rollout.reason) == ("refused", "newer", "it is blind")
 
 
 @pytest.mark.parametrize(

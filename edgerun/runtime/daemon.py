@@ -249,11 +249,11 @@ class Daemon:
         self._reload_error = ""
         before = self._config
         if not reload.watched:
-            self._rollout.gone_back()
-        elif reload.detector is not None:
-            way_back = before, self._upkeep.text, self._detector.model
-            self._rollout.switched(reload.detector, reload.proof, way_back)
+            self._rollout.gone_back(self._detector.model.name)
         else:
+            if reload.detector is not None:
+                way_back = before, self._upkeep.text, self._detector.model
+                self._rollout.switched(reload.detector, reload.proof, way_back)
             self._rollout.tuned(reload.config)
         self._set_up(reload.config)
         wanted = self._config.enabled_cameras

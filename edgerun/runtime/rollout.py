@@ -156,24 +156,25 @@ class Rollout:
         }
 
     def refused(self, model: str, reason: str, proof: Proof | None) -> None:
-        self.state, self.model, self.reason, self.proof, self._ways_back = "refused", model, reason, proof, []
+        """What serves goes on, and is watched on where it was."""
+        self.state, self.model, self.reason, self.proof = "refused", model, reason, proof
 
     def switched(self, new: Detector, proof: Proof | None, before: WayBack) -> None:
-        """From now on it is watched."""
+        """From now on it is watched. Where the one before still was, the way leads to what was there before that."""
         self.state, self.model, self.reason, self.proof = "watched", new.model.name, "", proof
-        self._ways_back = [before]
+        self._ways_back = self._ways_back[-1:] or [before]
         self._restarts = _restarts(new)
         self._since = self._looked_at = time.monotonic()
         self._looks = 0
 
     def tuned(self, config: Config) -> None:
-        """The same model, and something else was taken over: that is to stay, if the model before can serve it."""
+        """This was taken over: it is to stay but for its model, if the one before can serve it."""
         if self._ways_back:
             whole = self._ways_back[-1]
             self._ways_back = [(replace(config, model=whole[0].model), *whole[1:]), whole]
 
-    def gone_back(self) -> None:
-        self.state, self._ways_back = "rolled back", []
+    def gone_back(self, model: str) -> None:
+        self.state, self.model, self._ways_back = "rolled back", model, []
 
     def stuck(self, error: str) -> None:
         """There is no such way back; without another one the new one goes on serving."""
@@ -192,7 +193,7 @@ class Rollout:
             self._looks, self._looked_at = looks, now
         reason = self._complaint(report, now)
         if not reason and now - self._since > _WATCHED_S:
-            self.state, self._ways_back = "done", []
+            self.state, self._ways_back = "done" if self.state == "watched" else self.state, []
         return reason
 
     def _complaint(self, report: Report, now: float) -> str:
