@@ -235,6 +235,23 @@ def test_no_such_name() -> None:
     assert "'no-such-host.invalid' cannot be resolved" in first_news(host="no-such-host.invalid")
 
 
+def test_a_broker_that_was_there_is_not_taken_for_something_else() -> None:
+    """One that hangs, is full or takes nothing is no reason to doubt the port, TLS or the version of MQTT."""
+    broker = StrictBroker()
+    sink, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
+    sink.open(diary)
+    assert diary.news.get(timeout=10) == "connected"
+    for hangs, expected in ((True, "no longer answers"), (False, "just starting")):
+        broker.hangs, broker.hangs_up = hangs, not hangs
+        sink.reconnect("once more")
+        assert diary.news.get(timeout=10) == "once more"
+        assert expected in diary.news.get(timeout=20)
+        broker.hangs = broker.hangs_up = False
+        wait_for(lambda: diary.news.get(timeout=20) == "connected", 20, "it is back")
+    sink.close()
+    broker.close()
+
+
 def test_it_is_no_broker(tmp_path: Path) -> None:
     broker = StrictBroker()
     news = first_news(port=broker.port, version="3.1.1")  # its answer is none in 3.1.1

@@ -220,7 +220,7 @@ class MqttSink:
                 connection.say_goodbye()
             return connection.serve(self._roused), True
         except SinkError as error:
-            if self._any_version and isinstance(error, words.VersionError):
+            if self._any_version and not self._endpoint.met and isinstance(error, words.VersionError):
                 self._endpoint = replace(self._endpoint, v5=not self._endpoint.v5)
                 if not self._endpoint.v5:
                     return "", True
@@ -228,6 +228,8 @@ class MqttSink:
         finally:
             self._connection = None
             connection.drop()
+            if connection.was_taken and not self._endpoint.met:
+                self._endpoint = replace(self._endpoint, met=True)
 
 
 def reachable(host: str) -> str:

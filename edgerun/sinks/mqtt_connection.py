@@ -96,7 +96,7 @@ class Connection:
                 self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
             sock = self._client.socket()
             if sock is None:
-                raise words.hung_up(endpoint.tls)
+                raise words.hung_up(endpoint.tls, endpoint.met)
             self._socket = cast(socket.socket, sock)
             tune(self._socket)
         except (OSError, ValueError) as error:
@@ -105,7 +105,7 @@ class Connection:
     def serve(self, roused: socket.socket) -> str:
         """Read, write and keep alive until the connection ends; why it did. Raises SinkError when the broker turned
         us away."""
-        poll = select.poll()
+        endpoint, poll = self._endpoint, select.poll()
         poll.register(roused, select.POLLIN)
         opened = time.monotonic()
         while not self._end:
@@ -126,11 +126,16 @@ class Connection:
                 topic, reason = self._refusals.pop(0)
                 self._listener.denied(topic, words.denied(topic, reason))
             if not self._up and time.monotonic() - opened > _CONNACK_S:
-                raise words.silent(self._endpoint.host, self._endpoint.port, self._endpoint.v5)
+                raise words.silent(endpoint.host, endpoint.port, endpoint.v5, endpoint.met)
         if not self._up and self._connack is None and self._end in ("", words.LOST):
-            raise words.hung_up(self._endpoint.tls)
+            raise words.hung_up(endpoint.tls, endpoint.met)
         self._up = False
         return self._end or words.LOST
+
+    @property
+    def was_taken(self) -> bool:
+        """The broker has let us in."""
+        return self._connack is not None and not self._connack[0].is_failure
 
     def _turn(self, events: int = 0) -> None:
         try:

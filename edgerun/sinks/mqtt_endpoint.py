@@ -57,6 +57,8 @@ class Endpoint:
     later."""
     requests_only: bool
     """What comes that is larger than a request need not be heard."""
+    met: bool = False
+    """It has taken a connection before: it is there, and speaks what it is spoken to in."""
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:

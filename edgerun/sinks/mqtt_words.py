@@ -67,14 +67,21 @@ def _unencrypted(error: Exception, place: str) -> SinkError | None:
     return None
 
 
-def silent(host: str, port: int, v5: bool) -> VersionError:
+def silent(host: str, port: int, v5: bool, met: bool) -> VersionError:
+    """``met``: it has answered before, so it is what it should be."""
+    if met:
+        return VersionError(
+            f"the broker at {host}:{port} no longer answers: does it hang, or take nothing for want of memory or disk?"
+        )
     hint = ' If it is one that does not speak MQTT 5, set `mqtt.version: "3.1.1"`' if v5 else ""
     return VersionError(f"{host}:{port} took the connection but does not answer: is it an MQTT broker?{hint}")
 
 
-def hung_up(tls: TlsOptions | None) -> VersionError:
-    """The broker ended the connection before it said anything."""
-    if tls is None:
+def hung_up(tls: TlsOptions | None, met: bool) -> VersionError:
+    """The broker ended the connection before it said anything; ``met``: it has answered before."""
+    if met:
+        hint = "is it just starting, or has it as many clients as it takes?"
+    elif tls is None:
         hint = "does it expect TLS (`mqtt.tls`), or websockets at this port?"
     elif tls.cert:
         hint = "does it know the certificate in `mqtt.tls.cert`?"

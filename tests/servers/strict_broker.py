@@ -14,7 +14,8 @@ class StrictBroker:
 
     After taking the connection it reads nothing until ``reading`` is set. It refuses subscriptions to what has
     ``secret`` in its name. An ``older`` one knows 3.1.1 alone. It ends the connection over what is sent to a topic that
-    ends with ``forbidden``, or asked to be heard there.
+    ends with ``forbidden``, or asked to be heard there. While it ``hangs_up`` or ``hangs``, it says
+    nothing to who comes.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class StrictBroker:
             self.reading.set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
+        self.hangs = self.hangs_up = False
         self.most_unanswered = 0
         self.published: list[tuple[str, bytes]] = []
         threading.Thread(target=self._run, daemon=True).start()
@@ -46,6 +48,11 @@ class StrictBroker:
 
     def _serve(self, connection: socket.socket) -> None:
         _, hello = _packet(connection)
+        if self.hangs_up:
+            return
+        if self.hangs:
+            connection.recv(1)
+            return
         if self._older:
             knows = hello[6] == 4
             connection.sendall(bytes([0x20, 2, 0, not knows]))
