@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edgerun.bench.service import free_port
 from edgerun.children import die_with_parent
 from edgerun.cli.arguments import above_zero, literal
+from edgerun.cli.view import clock
 from edgerun.errors import EdgerunError, SinkError
 from edgerun.models.store import BUNDLED
 
@@ -161,13 +162,13 @@ class _Printer:
             names = "  ".join(f"{thing['label']} #{thing['track_id']} {thing['score']:.2f}" for thing in tracked)
             spent = payload["inference_ms"]
             took = f"{spent:.1f} ms" if spent is not None else "nothing moved"
-            print(f"{payload['captured'][11:19]}  {payload['camera']}  {took}  {names}", flush=True)
+            print(f"{clock(payload['captured'])}  {payload['camera']}  {took}  {names}", flush=True)
         elif topic.endswith("/alerts"):
             where = payload["zone"] or payload["line"] or ""
             who = ", ".join(f"{thing['label']} #{thing['track_id']}" for thing in payload["objects"])
             what = f"{payload['rule']} ({payload['kind']} {payload['type']})"
             line = f"{what} at {where}: {who} {payload['direction'] or ''}"
             bold, plain = ("\033[1;33m", "\033[0m") if sys.stdout.isatty() else ("", "")
-            print(f"{payload['captured'][11:19]}  {bold}ALERT  {line.rstrip()}{plain}", flush=True)
+            print(f"{clock(payload['captured'])}  {bold}ALERT  {line.rstrip()}{plain}", flush=True)
         elif topic.endswith(("/status", "/state")) and not isinstance(payload, dict):
             print(f"          {topic}: {payload}", flush=True)

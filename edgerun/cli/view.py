@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edgerun.records import dataclass
@@ -44,6 +45,14 @@ def _plain(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
+def clock(told: str) -> str:
+    """The time of day, on this machine's clock as its log has it, of a time in a message, which is UTC."""
+    try:
+        return datetime.fromisoformat(told.replace("Z", "+00:00")).astimezone().strftime("%H:%M:%S")
+    except (ValueError, OverflowError):
+        return told[11:19]
+
+
 class Alerts:
     """The newest alert of each camera, as a line."""
 
@@ -53,7 +62,7 @@ class Alerts:
     def line(self, alert: dict[str, Any]) -> str:
         """Empty when it was told already; tells how many others a burst brought since."""
         camera, seq = (alert.get("device"), alert.get("camera")), alert.get("seq", 0)
-        told = f"{alert.get('captured', '')[11:19]}  {_in_words(alert)}"
+        told = f"{clock(alert.get('captured', ''))}  {_in_words(alert)}"
         before = self._seqs.get(camera, seq - 1)
         if seq == before:
             return ""

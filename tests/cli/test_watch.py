@@ -197,6 +197,25 @@ def test_what_others_publish_ends_no_view(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.splitlines()[-1] == "  b  own?[2J  enter instant"
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("2026-11-23T23:30:05.123456Z", "05:00:05"),
+        ("2026-11-23T23:30:05Z", "05:00:05"),
+        ("0001-01-01T00:00:00+09:00", "00:00:00"),
+        ("at noon", ""),
+        ("", ""),
+    ],
+)
+def test_a_person_is_told_the_time_of_their_own_clock(told: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are in UTC, which in a log beside it, and on the wall, would be another hour."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "<+0530>-5:30")
+        time.tzset()
+        assert view.clock(told) == shown
+    time.tzset()
+
+
 def test_what_others_publish_ends_no_live_view() -> None:
     table = view.View("edgerun")
     for kind in OURS:
