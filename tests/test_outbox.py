@@ -735,6 +735,22 @@ def test_what_was_accepted_or_given_out_is_on_the_card_before_anybody_is_told(
     assert kinds() == ["NORMAL"]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_no_number_comes_again_where_the_disk_fails_over_and_over(tmp_path: Path, damaged: bool) -> None:
+    """A run that goes on from the clock, at more than an alert a second, is ahead of it when the next one starts."""
+    given: list[int] = []
+    for run in range(3):
+        path = tmp_path / str(run) / "outbox.db"
+        outbox, _ = opened(path)
+        given += [accept(outbox, "porch").seq for _ in range(10)]
+        outbox.seqs.go_ahead()
+        given += [outbox.seqs.next("porch") for _ in range(10)]  # delivered from memory alone
+        after = shutil.copytree(path.parent, tmp_path / str(run + 1)) / "outbox.db"  # as a kill leaves it
+        if damaged:
+            after.write_bytes(b"?" * 100 + after.read_bytes()[100:])
+    assert given == sorted(set(given))
+
+
 def test_a_batch_larger_than_the_room_left_evicts(tmp_path: Path) -> None:
     """It is the cap that stands against it, though the file is not as large as it may be; the disk is not full."""
     outbox, _ = opened(tmp_path / "outbox.db", max_mb=1)

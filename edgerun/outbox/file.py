@@ -1,7 +1,7 @@
 """The outbox as it lies on the disk: opened, healed or made anew, read, and written in commits.
 
-Where it cannot be read or was damaged, or a run before could not write there what it gave out, ``seq`` leaps to the
-seconds since 1970.
+Where it cannot be read or was damaged, or a run before could not write there what it gave out, ``seq`` leaps (see
+``seqs``).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class OutboxFile:
             if not all(os.access(path, os.W_OK) for path in written):
                 raise PermissionError(_NOT_OURS)
             entries = self._load_or_salvage()
-            self.seqs.trust_file()
+            self.seqs.trust_file(self.index.last_seq.values())
             self._catch_up()
         except (OSError, sqlite3.Error, SinkError, ValueError, TypeError) as error:
             self.close()

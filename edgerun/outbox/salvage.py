@@ -56,7 +56,7 @@ def replace(path: Path, salvage: Salvage) -> None:
     wal = draft.with_name(f"{draft.name}-wal")
     for left in (draft, wal):
         left.unlink(missing_ok=True)
-    last = max([above_all(path), *salvage.last_seq.values()])
+    last = above_all(path, salvage.last_seq.values())
     first = MARKS_ID + 1
     saved = [Row(first + n, row.camera, row.seq, (), row.body) for n, row in enumerate(salvage.waiting, 1)]
     gaps = Gaps(salvage.gaps)

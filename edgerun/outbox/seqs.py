@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgerun.outbox.rows import ANY
 
+_UNTOLD = 10_000
+"""More than a run gives out without a disk, mostly."""
 
-def above_all(file: Path) -> int:
-    """Above every seq that came to the outbox file: the seconds since 1970, in which a device without a battery lives
-    until it hears of the time. The file's own time is later then."""
+
+def above_all(file: Path, known: Iterable[int] = ()) -> int:
+    """Above every seq that was given out, of which the ``known`` came to the outbox file: the seconds since 1970, in
+    which a device without a battery lives until it hears of the time. The file's own time is later then; and a camera
+    that leapt before and tells more than an alert a second is ahead of any clock."""
     now = time.time()
     with contextlib.suppress(OSError):
         now = max(now, file.stat().st_mtime)
-    return int(now)
+    return max([int(now), *(seq + _UNTOLD for seq in known)])
 
 
 class Seqs:
@@ -24,7 +28,7 @@ class Seqs:
     next run to see."""
 
     def __init__(self, word: Path, file: Path) -> None:
-        self._word = word
+        self._word, self._file = word, file
         self._is_our_word = False
         self.last: dict[str, int] = {ANY: above_all(file)}
         """The last that was given out; that of ANY is above all that may have been, while nobody can tell."""
@@ -47,10 +51,13 @@ class Seqs:
             self._word.touch(exist_ok=False)
             self._is_our_word = True
 
-    def trust_file(self) -> None:
-        """The file was read. It knows what the run before gave out, unless that left word. Raises OSError."""
+    def trust_file(self, known: Iterable[int]) -> None:
+        """The file was read, with the ``known`` as the last of all cameras: what the run before gave out, unless that
+        left word. Raises OSError."""
         if self._is_our_word or not self._word.exists():
             self.last.pop(ANY, None)
+        else:
+            self.last[ANY] = above_all(self._file, known)
 
     def beyond(self, known: Mapping[str, int]) -> dict[str, int]:
         """Take over what the file knows, by camera; what it does not know."""

@@ -91,7 +91,8 @@ _ALERT = record(
         "alert": text("Ties a start to its end.", **_UUID),
         "seq": whole(
             "Rises by one with every alert of the camera, also over restarts. Where the outbox cannot be read or was "
-            "damaged, so that nobody can tell the last one, it leaps to the seconds since 1970 and goes on from there.",
+            "damaged, so that nobody can tell the last one, it leaps to the seconds since 1970, or where it is ahead "
+            "of those by 10,000, and goes on from there.",
             1,
         ),
         "type": {
