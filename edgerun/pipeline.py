@@ -116,6 +116,7 @@ class Pipeline:
         self._planner = RegionPlanner(options.regions, model_size)
         self._groups = ClassGroups(options.tracker.alike, class_names)
         self._tracker = Tracker(options.fps, options.tracker, start_score=options.score, groups=self._groups)
+        self._told_score = self.score
         self._rules = RuleBook(
             options.rules, options.zones, options.lines, class_names, options.place, options.ground, self._groups
         )
@@ -135,8 +136,10 @@ class Pipeline:
         if now.regions == then.regions:
             self._planner, self._planned_size = before._planner, before._planned_size
         self.model_size = before.model_size
+        score = before.score if self._told_score == before._told_score else self._told_score
         self._tracker = before._tracker
-        self._tracker.tune(now.tracker, now.score, self._groups)
+        self._tracker.tune(now.tracker, score, self._groups)
+        self.score = score
         self._tracks, self._stamp = before._tracks, before._stamp
         self._rules.take_over(before._rules, now.labels)
 

@@ -479,6 +479,31 @@ def test_who_was_there_before_a_reload_does_not_come_again(tmp_path: Path, broke
         assert not daemon.said("Traceback")
 
 
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_score_that_is_tuned_needs_no_other_model_and_no_other_connection(tmp_path: Path, broker: Mosquitto) -> None:
+    """A reload that changes it goes over what was commanded; any other leaves that."""
+    wanted = config(broker.port, gate=camera(clip()))
+    wanted["mqtt"]["commands"] = ["set"]
+    with Subscriber(broker.port) as subscriber, DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+        daemon.ready()
+        before = wait_for(daemon.engines, 10, daemon.log)
+        subscriber.wait("/gate/state", 10, score=0.5)
+        subscriber.publish("edgerun/pi/cmd/set", b'{"score": 0.3}')
+        subscriber.wait("/gate/state", 10, score=0.3)
+        reload(daemon, {**wanted, "cameras": {"gate": camera(clip(), rules=[])}})
+        seen = time.monotonic()
+        subscriber.wait("/gate/detections", 10, seen)
+        reload(daemon, {**wanted, "model": {"score": 0.9}})
+        subscriber.wait("/gate/state", 10, seen, score=0.9)
+        assert 0.5 not in {found.json["score"] for found in subscriber.on("/gate/state", seen)}
+        assert daemon.said("cameras started again: none; looked at anew: gate") == 2
+        assert daemon.engines() == before
+        assert state(subscriber)["rollout"]["state"] == ""
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
 def count_in(zone: str) -> dict[str, Any]:
     return {"name": f"somebody in {zone}", "when": "count", "zone": zone, "at_least": 1}
 

@@ -328,3 +328,14 @@ def test_two_take_over_between_two_frames() -> None:
     told = watched([after] * 30)
     assert [event for result in told for event in result.events] == []
     assert {count for result in told for count in result.occupancy.values()} <= {0}
+
+
+def test_score_that_was_commanded_stays_unless_the_configuration_says_another() -> None:
+    before, after = pipeline(), pipeline(tracker=TrackerOptions(memory_s=3.0))
+    before.score = 0.3
+    after.take_over(before)
+    assert after.score == 0.3
+    for told, score in (({"score": 0.6}, 0.6), ({"score": 0.6, "tracker": TrackerOptions(start_score=0.7)}, 0.7)):
+        before, after = after, pipeline(**told)
+        after.take_over(before)
+        assert after.score == score

@@ -78,7 +78,7 @@ class Taker:
         return Look(frame, ())
 
     def take_over(self, before: Taker) -> None:
-        self.before = before
+        self.before, self.score = before, before.score
 
     def end(self) -> list[Event]:
         return [Event("enter", "visitor", "end", 7, Stamp("porch", 0, 0.0, 0.0, 1, 1))]

@@ -278,6 +278,7 @@ class Daemon:
         if detector is not None:
             self._detector.close()
             self._detector = detector
+        self._detector.choice = now.model
         if made_of(before) != made_of(now):
             self._renew_exchange()
         self._exchange.delivery.cameras = wanted.keys()

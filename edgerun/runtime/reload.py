@@ -61,7 +61,7 @@ class Reload:
             config, self.text = read()
             if (
                 self._anew
-                or replace(config.model, rollout=running.choice.rollout) != running.choice
+                or replace(config.model, rollout=running.choice.rollout, score=running.choice.score) != running.choice
                 or is_another(running)
             ):
                 self._load(config, running, cameras)

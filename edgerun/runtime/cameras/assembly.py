@@ -44,6 +44,8 @@ def difference(name: str, before: Config, now: Config) -> Literal["nothing", "pi
     if was is None or wanted is None:
         return "camera"
     by_name = {field.name for field in fields(CameraOptions) if getattr(was, field.name) != getattr(wanted, field.name)}
+    if before.model.score != now.model.score:
+        by_name.add("score")
     if before.place != now.place and any(rule.schedule for rule in wanted.rules):
         by_name.add("place")
     if by_name <= _PIPELINE and not (by_name and wanted.lossless):

@@ -61,8 +61,6 @@ class Camera:
         self._capture = Capture(name, build_source, fps, self._take, partial(self._enter, "offline"))
         self._pipeline = pipeline
         self._following: Pipeline | None = None
-        self._score: float | None = None
-        """As it was commanded; None: it is the configuration's."""
         self._dispatcher = dispatcher
         self._terms_for, self._terms = terms_for, terms_for(fps)
         self._asked_fps = fps
@@ -124,7 +122,7 @@ class Camera:
 
     def set_score(self, score: float) -> None:
         """Begin tracks with, and tell of, what has at least this score."""
-        self._score = self._pipeline.score = score
+        self._pipeline.score = score
 
     def set_fps(self, fps: float) -> None:
         """Open the source again for another number of frames a second."""
@@ -209,8 +207,6 @@ class Camera:
             return False
         pipeline.take_over(self._pipeline)
         self.outlet.tell(self._pipeline.end())
-        if self._score is not None:
-            pipeline.score = self._score
         self._pipeline, self._following = pipeline, None
         self._pace()
         return True

@@ -43,7 +43,7 @@ class CameraActions:
             one.wants_snapshot = True
 
     def set(self, camera: str, score: float | None, fps: float | None) -> None:
-        """Until the camera is started again: with the daemon, or by a reload that changes its source or rate."""
+        """Until the camera is started again: with the daemon, or by a reload that changes its source, rate or score."""
         for one in self._chosen(camera):
             if score is not None:
                 one.set_score(score)
