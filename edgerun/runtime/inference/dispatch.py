@@ -230,7 +230,7 @@ class Dispatcher:
                     with self._state:
                         lane.in_order.popleft()
                         lane.served += 1
-                        if lane.lossless:
+                        if lane.lossless and self._turns.has_place(lane):
                             self._state.notify_all()
             finally:
                 lane.finishing.release()
