@@ -9,14 +9,15 @@ from queue import Empty, SimpleQueue
 import numpy as np
 import pytest
 
-from edgerun.errors import EngineError
+from edgerun.errors import EngineError, ModelError
 from edgerun.heads.rtdetr import Rtdetr, RtdetrOptions
 from edgerun.heads.yolo_end2end import YoloEnd2End, YoloEnd2EndOptions
 from edgerun.models import ModelFile
 from edgerun.runtime.inference import preference
 from edgerun.runtime.inference.preference import Preference, in_words
 from edgerun.runtime.inference.trial import Verdict, _Sensitive, disagreement, ranking, try_out
-from edgerun.types import Detections
+from edgerun.stages import Head
+from edgerun.types import Detections, ModelIO
 from edgerun.worker.terms import SLOTS, Candidate
 from edgerun.worker.wire import Load
 from tests.fakes import FakeEngine, FakeEngineOptions
@@ -171,6 +172,21 @@ def test_an_engine_that_crashes_is_not_tried_again_at_every_start() -> None:
     with pytest.raises(Empty):
         told.get(timeout=1.0)
     start(ModelFile("other", Path("other.model"), "1" * 64))
+    assert told.get(timeout=PATIENCE_S) == (1, 0)
+
+
+def test_a_trial_in_which_no_engine_ran_is_no_trial() -> None:
+    """As that of `edgerun devices --model` without the labels which tell the head, and which the daemon has."""
+
+    def headless(io: ModelIO) -> Head:
+        raise ModelError("several heads fit; give the labels")
+
+    engines = [candidate(name="slow", delay_s=0.03), candidate(name="quick")]
+    preference.remember(MODEL, engines, try_out(engines, headless))
+    told: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    daemons = Preference(MODEL, engines, automatic=True)
+    assert [row["says"] for row in daemons.reasons()] == ["not tried out"] * 2
+    daemons.find_out(lambda: True, fake_head, told.put)
     assert told.get(timeout=PATIENCE_S) == (1, 0)
 
 

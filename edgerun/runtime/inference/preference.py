@@ -34,13 +34,14 @@ def key_of(model: ModelFile, candidates: Sequence[Candidate]) -> str:
 
 
 def recall(model: ModelFile, candidates: Sequence[Candidate]) -> list[Verdict]:
-    """What an earlier trial came to, one verdict for each candidate; none when there was no such trial."""
+    """What an earlier trial came to, one verdict for each candidate; none when there was no such trial, or no engine
+    ran in it: then it was made with another head, or without the labels, and tells of those."""
     try:
         verdicts = [Verdict(**row) for row in _NOTES.get(key_of(model, candidates))]
     except TypeError:
         return []
     sound = len(verdicts) == len(candidates) and all(isinstance(one.ms, float | int | None) for one in verdicts)
-    return verdicts if sound else []
+    return verdicts if sound and any(one.agrees for one in verdicts) else []
 
 
 def remember(model: ModelFile, candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> None:
