@@ -252,6 +252,17 @@ def test_a_broker_that_was_there_is_not_taken_for_something_else() -> None:
     broker.close()
 
 
+@pytest.mark.parametrize(("spoken", "other"), [("5", "3.1.1"), ("3.1.1", "5")])
+def test_the_other_version_is_offered_where_a_broker_hangs_up(spoken: str, other: str) -> None:
+    """As RabbitMQ did before it spoke 5, and ActiveMQ, without an answer."""
+    broker = StrictBroker()
+    broker.hangs_up = True
+    assert f'not speak MQTT {spoken}? Then set `mqtt.version: "{other}"`' in first_news(
+        port=broker.port, version=spoken
+    )
+    broker.close()
+
+
 def test_it_is_no_broker(tmp_path: Path) -> None:
     broker = StrictBroker()
     news = first_news(port=broker.port, version="3.1.1")  # its answer is none in 3.1.1

@@ -77,7 +77,7 @@ def silent(host: str, port: int, v5: bool, met: bool) -> VersionError:
     return VersionError(f"{host}:{port} took the connection but does not answer: is it an MQTT broker?{hint}")
 
 
-def hung_up(tls: TlsOptions | None, met: bool) -> VersionError:
+def hung_up(tls: TlsOptions | None, v5: bool, met: bool) -> VersionError:
     """The broker ended the connection before it said anything; ``met``: it has answered before."""
     if met:
         hint = "is it just starting, or has it as many clients as it takes?"
@@ -87,6 +87,9 @@ def hung_up(tls: TlsOptions | None, met: bool) -> VersionError:
         hint = "does it know the certificate in `mqtt.tls.cert`?"
     else:
         hint = "does it ask for a certificate (`mqtt.tls.cert` and `key`)?"
+    if not met:  # as RabbitMQ before 3.13 does, and ActiveMQ
+        other = "3.1.1" if v5 else "5"
+        hint += f' Or does it not speak MQTT {"5" if v5 else "3.1.1"}? Then set `mqtt.version: "{other}"`'
     return VersionError(f"the broker ended the connection before it answered: {hint}")
 
 
