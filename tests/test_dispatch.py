@@ -7,15 +7,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgerun.errors import ModelError
+from edgerun.errors import EngineError, ModelError
 from edgerun.pipeline import Look
 from edgerun.regions import Region
+from edgerun.runtime.health.footprint import engine_pids
 from edgerun.runtime.inference.dispatch import Dispatcher
+from edgerun.runtime.inference.inquiry import Inquiry
 from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.runtime.inference.turns import Turns
 from edgerun.stages import Head
@@ -356,6 +359,26 @@ def test_a_model_that_no_head_reads_is_told_at_the_start() -> None:
             dispatcher.wait_loaded(PATIENCE_S)
     finally:
         dispatcher.close()
+
+
+def test_who_asks_once_does_not_wait_for_an_engine_that_is_gone_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `edgerun detect` where the accelerator is unplugged; one that comes back is waited for."""
+    monkeypatch.setattr("edgerun.runtime.inference.inquiry._BACK_S", 0.0)
+    with dispatching() as dispatcher, closing(Inquiry(dispatcher)) as inquiry:
+        for pid in engine_pids():
+            os.kill(pid, signal.SIGKILL)
+        assert inquiry.ask(look("still", 1), failures=2).parts
+    with (
+        dispatching(fault="load again", once=tmp_path / "loaded") as dispatcher,
+        closing(Inquiry(dispatcher)) as inquiry,
+    ):
+        assert inquiry.ask(look("still", 1), failures=2).parts
+        for pid in engine_pids():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(EngineError, match="there is no memory left"):
+            inquiry.ask(look("still", 2), failures=2)
 
 
 def test_a_missing_engine_is_waited_for_no_longer_than_asked() -> None:

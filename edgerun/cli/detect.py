@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
         args.save.mkdir(parents=True, exist_ok=True)
         for name in names:
             spare(args.images, args.save / name)
-    results = []
-    with Session(choice) as session:
+    results: list[dict[str, Any]] = []
+    with Session(choice) as session, _told_at_the_end(results, as_json=args.json):
         for number, (path, name) in enumerate(zip(args.images, names, strict=True)):
             try:
                 frame = Frame.of_bgr(picture(path), path.name, number)
@@ -85,9 +86,17 @@ def run(args: argparse.Namespace) -> int:
                 _draw(frame, found, results[-1]["objects"], args.save / name)
             if not args.json:
                 _print(results[-1])
-    if args.json:
-        print(json.dumps(results))
     return 0 if len(results) == len(args.images) else FAILED
+
+
+@contextmanager
+def _told_at_the_end(results: list[dict[str, Any]], *, as_json: bool) -> Iterator[None]:
+    """Also where that comes early, as with an engine that is unplugged."""
+    try:
+        yield
+    finally:
+        if as_json:
+            print(json.dumps(results))
 
 
 def parts_of(size: tuple[int, int], model: tuple[int, int]) -> tuple[Region, ...]:

@@ -161,6 +161,18 @@ def test_a_picture_that_cannot_be_read_takes_no_other_with_it(
         assert [one["image"] for one in json.loads(said.out)] == [str(red)] * 2
 
 
+def test_what_was_found_is_told_where_the_end_comes_early(red: Path, tmp_path: Path) -> None:
+    """With --json, too: as many pictures may have been looked at before the disk for the drawings is full."""
+    model, drawn = pose_model(tmp_path / "pose.onnx"), tmp_path / "drawn"
+    (drawn / "other.jpg").mkdir(parents=True)
+    other = tmp_path / "other.png"
+    other.write_bytes(red.read_bytes())
+    done = edgerun("detect", red, other, "--model", model, "--engine", "onnx", "--json", "--save", drawn)
+    assert done.returncode == 1
+    assert done.stderr
+    assert [one["image"] for one in json.loads(done.stdout)] == [str(red), str(other)]
+
+
 def test_a_file_that_is_not_there_is_missed_in_the_same_words_everywhere(
     red: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

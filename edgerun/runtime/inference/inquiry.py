@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from queue import Empty, SimpleQueue
 
@@ -12,6 +13,8 @@ from edgerun.runtime.inference.jobs import Job, Lane
 from edgerun.types import ModelIO
 
 _TICK_S = 0.2
+_BACK_S = 10.0
+"""An accelerator that resets itself is there again within this."""
 
 
 class Inquiry:
@@ -23,16 +26,28 @@ class Inquiry:
         self._dispatcher = dispatcher
         dispatcher.add(self._lane)
 
-    def ask(self, look: Look, timeout_s: float | None = None) -> Job:
-        """The job done: its parts are in the order of the look's regions. Raises EngineError, retriable."""
+    def ask(self, look: Look, timeout_s: float = math.inf, failures: int = 0) -> Job:
+        """The job done: its parts are in the order of the look's regions. Raises EngineError, retriable; also once the
+        engine has failed ``failures`` times meanwhile and is not back (0: that is waited for)."""
+        worker, began = self._dispatcher.workers[0], time.monotonic()
+        restarts = worker.restarts
         self._dispatcher.offer(self._lane, look)
-        try:
-            job = self._answers.get(timeout=timeout_s)
-        except Empty:
-            raise EngineError("it did not answer", retriable=True) from None
+        while (job := self._answered()) is None:
+            waited_s, failed = time.monotonic() - began, worker.restarts - restarts
+            if waited_s > timeout_s:
+                raise EngineError("it did not answer", retriable=True)
+            if failures and failed >= failures and waited_s > _BACK_S and all(self._dispatcher.reasons):
+                raise EngineError(self._dispatcher.reasons[0], retriable=True)
         if job.reason:
             raise EngineError(job.reason, retriable=True)
         return job
+
+    def _answered(self) -> Job | None:
+        """The next job that is done, or None when there is none for now."""
+        try:
+            return self._answers.get(timeout=_TICK_S)
+        except Empty:
+            return None
 
     def close(self) -> None:
         self._dispatcher.remove(self._lane)

@@ -28,9 +28,11 @@ class Session:
             head_for=head_chooser(model, choice.head),
         )
         self._inquiry = Inquiry(self._dispatcher)
+        self._failures = len(engines) + 1
+        """Each engine once, and the first one twice: more are not waited for."""
         self._dispatcher.start()
         try:
-            self.io = soon_loaded(self._dispatcher, max(map(terms.patience_s, engines)), len(engines) + 1)
+            self.io = soon_loaded(self._dispatcher, max(map(terms.patience_s, engines)), self._failures)
         except BaseException:
             self.close()
             raise
@@ -38,7 +40,7 @@ class Session:
 
     def infer(self, look: Look) -> Job:
         """The job done: its parts are in the order of the look's regions. Raises EngineError."""
-        return self._inquiry.ask(look)
+        return self._inquiry.ask(look, failures=self._failures)
 
     def close(self) -> None:
         self._dispatcher.close()
