@@ -16,6 +16,7 @@ import numpy as np
 from edgerun import config
 from edgerun.cli.arguments import literal, spare
 from edgerun.cli.ending import FAILED
+from edgerun.cli.view import plain
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
 from edgerun.labels import label
@@ -131,7 +132,7 @@ def _described(path: Path, found: Detections, labels: tuple[str, ...]) -> dict[s
 def _print(result: dict[str, Any]) -> None:
     print(f"{result['image']}: {len(result['objects'])} found")
     for thing in result["objects"]:
-        print(f"  {thing['score']:.2f}  {thing['label']:20} {thing['box_px']}")
+        print(f"  {thing['score']:.2f}  {plain(thing['label']):20} {thing['box_px']}")
 
 
 def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: Path) -> None:

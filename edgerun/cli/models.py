@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgerun.cli.view import plain
 from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.folders import is_file
 from edgerun.models import ModelFile, is_path, resolve
@@ -125,12 +126,12 @@ def _info(args: argparse.Namespace) -> int:
     for key in ("inputs", "outputs"):
         for tensor in told[key]:
             quantized = f", (q - {tensor['zero_point']}) x {tensor['scale']:.6g}" if tensor["scale"] else ""
-            print(f"{key[:-1]:8} {tensor['name']} {tensor['shape']} {tensor['dtype']}{quantized}")
+            print(f"{key[:-1]:8} {plain(tensor['name'])} {tensor['shape']} {tensor['dtype']}{quantized}")
     labels = told["labels"]
     more = f", ... ({len(labels)} in all)" if len(labels) > 12 else ""
-    print(f"labels   {', '.join(labels[:12]) + more if labels else 'none: give a labels file'}")
+    print(f"labels   {plain(', '.join(labels[:12])) + more if labels else 'none: give a labels file'}")
     for key, value in told["metadata"].items():
-        print(f"says     {key}: {value[:100]!r}")
+        print(f"says     {plain(key)}: {value[:100]!r}")
     return 0
 
 

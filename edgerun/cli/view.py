@@ -40,7 +40,7 @@ def print_json(request: Request) -> None:
     print(line, flush=True)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without characters that a terminal would take for orders to itself."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
@@ -68,7 +68,7 @@ class Alerts:
             return ""
         self._seqs[camera] = seq
         others = f"  (and {seq - before - 1} before it)" if seq > before + 1 else ""
-        return _plain(told + others)
+        return plain(told + others)
 
 
 def print_line(alerts: Alerts, request: Request) -> None:
@@ -80,7 +80,7 @@ def print_line(alerts: Alerts, request: Request) -> None:
             print(line, flush=True)
     elif kind in ("status", "state") and not request.retained:
         state = payload.get("state", "") if isinstance(payload, dict) else payload
-        print(_plain(f"          {request.topic}: {state}"), flush=True)
+        print(plain(f"          {request.topic}: {state}"), flush=True)
 
 
 def _in_words(alert: dict[str, Any]) -> str:
@@ -146,7 +146,7 @@ class View:
             status = self._status.get(device, "")
             name = device if status in ("", "online") else f"{device} ({status})"
             cells = (name, camera, row.state, f"{fps:.1f}", row.inference, row.objects)
-            table.add_row(*(Text(_plain(cell)) for cell in cells))
+            table.add_row(*(Text(plain(cell)) for cell in cells))
         alerts = Text("\n".join(reversed(self._lines)) or "no alert yet")
         return Group(table, Text(self.news, style="red"), Text("Alerts", style="bold"), alerts)
 

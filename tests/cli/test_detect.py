@@ -71,6 +71,23 @@ def test_key_points_are_told_and_drawn(red: Path, tmp_path: Path, capsys: pytest
     assert green[55, 90] < 100, "a key point that the model doubts is not drawn"
 
 
+def test_a_model_gives_no_orders_to_the_terminal(
+    red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what its author called things; one looks into a file from elsewhere with `edgerun models info`."""
+    path, clear = pose_model(tmp_path / "pose.onnx"), "\x1b[2J"
+    path.write_bytes(
+        path.read_bytes()
+        + make.field(14, make.field(1, "names") + make.field(2, "{0: 'per\\x1b[2Json'}"))
+        + make.field(14, make.field(1, f"author{clear}") + make.field(2, clear))
+    )
+    for words in (["models", "info", str(path)], ["detect", str(red), "--model", str(path), "--engine", "onnx"]):
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "per?[2Json" in said
+        assert clear not in said
+
+
 def segmenting_model(path: Path) -> Path:
     """Sees the same disc in every picture: half as wide as its input of 64x64, in the middle."""
     planes = np.zeros((1, 4 + 1 + 2, 84), np.float32)
