@@ -71,9 +71,7 @@ def test_key_points_are_told_and_drawn(red: Path, tmp_path: Path, capsys: pytest
     assert green[55, 90] < 100, "a key point that the model doubts is not drawn"
 
 
-def test_a_model_gives_no_orders_to_the_terminal(
-    red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_gives_no_orders_to_the_terminal(red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By what its author called things; one looks into a file from elsewhere with `edgerun models info`."""
     path, clear = pose_model(tmp_path / "pose.onnx"), "\x1b[2J"
     path.write_bytes(
