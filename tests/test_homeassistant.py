@@ -219,6 +219,24 @@ def test_nothing_stays_retained_of_what_is_gone(tmp_path: Path, home_assistant: 
     }
 
 
+def test_a_zone_of_before_does_not_move_with_its_device(tmp_path: Path) -> None:
+    """One reload renamed both; until its next frame the camera counted by its old zones, in the new place."""
+    run(tmp_path)
+    left = {"porch": CameraView({("door", "person")}, zones={"door"})}
+    gone = {topic for topic, there in run(tmp_path, "yard-pi", left).told if not there and "/porch/" in topic}
+    assert gone == {
+        "edgerun/porch-pi/porch/state",
+        "edgerun/porch-pi/porch/snapshot",
+        "edgerun/porch-pi/porch/alerts/last",
+        "edgerun/porch-pi/porch/alerts/gaps",
+        *(
+            f"edgerun/{device}/porch/path/{label}"
+            for device in ("porch-pi", "yard-pi")
+            for label in ("person", "traffic light")
+        ),
+    }
+
+
 def test_entities_go_before_what_they_listen_to_is_emptied(tmp_path: Path) -> None:
     """Home Assistant has an error for each template that an empty message comes to."""
     run(tmp_path)

@@ -70,15 +70,17 @@ class Announcer:
         return replace(view, counts={*view.counts, *asleep})
 
     def _take_away(self, before: _Memory, known: Mapping[str, CameraView]) -> None:
-        """The retained messages of what is gone; of a device with another name or prefix now, that is all of them."""
+        """The retained messages of what is gone; of a device with another name or prefix now, all at the old one."""
         topics, moved, addresses = self._topics, before.base not in ("", self._topics.base), []
         if moved:
             prefix, _, device = before.base.rpartition("/")
-            topics, known = Topics(prefix, device), {}
+            topics = Topics(prefix, device)
         for name, counts in before.counts.items():
-            gone = counts - {*known[name].counts} if name in known else counts
-            addresses += [topics.occupancy(name, zone, label) for zone, label in gone]
-            if name not in known:
+            if name in known:  # also where it moved to: until its next frame a camera counts by its zones of before
+                gone = counts - {*known[name].counts}
+                addresses += [self._topics.occupancy(name, zone, label) for zone, label in gone]
+            if moved or name not in known:
+                addresses += [topics.occupancy(name, zone, label) for zone, label in counts]
                 addresses += [topics.camera_state(name), topics.snapshot(name)]
                 addresses += [topics.last_alert(name), topics.gaps(name)]
         if moved:  # the status last: another device of that name says everything again then (see Delivery)
