@@ -120,6 +120,12 @@ def test_a_file_of_a_kind_that_the_chosen_engine_does_not_run_is_not_called_dama
         served_by(tmp_path / file, name)
 
 
+def test_what_an_accelerator_does_not_run_is_served_all_the_same(tmp_path: Path) -> None:
+    """As is what it cannot run now; its own words say why."""
+    (tmp_path / "m.tflite").write_bytes(b"model")
+    assert [name for name, _ in served_by(tmp_path / "m.tflite", "tensorrt")] == ["tensorrt", "tflite"]
+
+
 def test_engines_that_this_package_does_not_have_are_passed_over(
     compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

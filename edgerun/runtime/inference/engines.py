@@ -39,9 +39,9 @@ def candidates(model: ModelFile, chosen: Chosen[Engine] | None, *, fallback: boo
         return _automatic(model)
     files = (model.path, *model.spares)
     path = next((path for path in files if chosen.type in _engines_for(path)), model.path)
-    _refuse_others(chosen.type, path)
     first = _candidate(chosen, model, path)
     if not (fallback and first.detachable and any(_engines_for(path) for path in files)):
+        _refuse_others(chosen.type, path)
         return [first]
     return [first, *(one for one in _automatic(model) if not one.detachable)]
 
