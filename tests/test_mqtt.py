@@ -193,6 +193,20 @@ def test_a_subscription_over_which_a_broker_ends_the_connection_is_left_out(
     broker.close()
 
 
+def test_what_gets_no_answer_is_not_taken_for_the_cause() -> None:
+    """A picture, where two devices of the same name throw each other out again and again."""
+    broker = StrictBroker()
+    sink, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()
+    sink.open(diary)
+    for session in (1, 2, 3, 4):
+        wait_for(lambda: diary.news.get(timeout=10) == "connected", 10, "a connection")
+        assert sink.offer(Message("edgerun/pi/porch/snapshot", b"picture", retain=True), session, session)
+        assert diary.news.get(timeout=10) == f"{session} taken"
+        sink.reconnect("thrown out")
+    sink.close()
+    broker.close()
+
+
 def test_what_was_granted_or_long_ago_is_not_suspect() -> None:
     suspects = Suspects()
     suspects.ask("early", 0.0, 1)

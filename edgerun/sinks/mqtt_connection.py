@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from edgerun.sinks import mqtt_words as words
@@ -223,6 +224,8 @@ class Connection:
             return True
         if self._suspects.must_wait(message.topic, now):
             return False
+        if not message.qos and self._suspects.is_suspect(message.topic):
+            message = replace(message, qos=1)  # so that an answer says that it is not the cause
         if not message.qos:
             sent = self.send(message)
             if sent:

@@ -31,6 +31,10 @@ class Suspects:
         with self._lock:
             return now < self._bars.get(name, (0.0, 0.0))[0]
 
+    def is_suspect(self, name: str) -> bool:
+        with self._lock:
+            return name in self._suspect
+
     def must_wait(self, name: str, now: float) -> bool:
         """It is suspect, and so is something that the broker has not granted yet."""
         with self._lock:
