@@ -108,6 +108,7 @@ class Pipeline:
     """
 
     def __init__(self, options: PipelineOptions, class_names: Sequence[str], model_size: tuple[int, int]) -> None:
+        self._class_names = tuple(class_names)
         self._gate = MotionGate(options.motion, options.fps) if options.motion.enabled else None
         self.model_size = model_size
         """Of the model's input; may be set anew when another file of the model takes over."""
@@ -129,7 +130,9 @@ class Pipeline:
 
     def take_over(self, before: Pipeline) -> None:
         """Go on from where another one stopped, with all of it that is told as here. What it began and is not the same
-        here is left to its ``end``."""
+        here is left to its ``end``; so is all where the model knows other classes."""
+        if self._class_names != before._class_names:
+            return
         now, then = self._options, before._options
         if now.motion == then.motion:
             self._gate = before._gate

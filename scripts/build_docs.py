@@ -53,9 +53,10 @@ reference as a JSON Schema for editors. `configs/` has whole examples and a samp
 - Names of the device, cameras, zones and lines are 1 to 32 of `a-z`, `0-9`, `_` and `-`.
 - Refused: more than 256 KB, more than 32 levels, YAML anchors, aliases and tags, duplicate keys, NaN and infinity.
 - SIGHUP (`systemctl reload edgerun`) reads the file again. Zones, rules and all else about how a camera is
-  looked at change while it stays connected; another source, `fps` or model (but for its `score`) opens it anew. Tracks
-  keep their ids, and rules that are as before, as are their zone and line, what they know. A rule or zone that is new
-  or changed begins with who is there: nobody enters where they already are. A file with mistakes changes nothing.
+  looked at change while it stays connected; another source, `fps` or model (but for its `score`) opens it anew. Unless
+  the source or the model's labels are others, tracks keep their ids, and rules that are as before, as are their zone
+  and line, what they know. A rule or zone that is new or changed begins with who is there: nobody enters where they
+  already are. A file with mistakes changes nothing.
 """
 TITLES = {
     "sources": "Sources: `source: {type: ...}` of a camera",

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from edgerun.images import jpeg, to_bgr
 from edgerun.schemas import PAYLOADS
+from edgerun.sources.file import File, FileOptions
+from edgerun.stages import Feed
 from tests.daemon_process import CLIP, MODEL, NOBODY, DaemonProcess, wait_for
 from tests.outages import Durations, Outages, camera, clip
 from tests.servers import RtspServer, needs_rtsp_server
@@ -500,6 +504,52 @@ def test_a_score_that_is_tuned_needs_no_other_model_and_no_other_connection(tmp_
         assert daemon.said("cameras started again: none; looked at anew: gate") == 2
         assert daemon.engines() == before
         assert state(subscriber)["rollout"]["state"] == ""
+        assert daemon.stop() == 0
+        assert not daemon.said("Traceback")
+
+
+@pytest.mark.broker
+@needs_mosquitto
+def test_a_camera_that_is_opened_anew_is_the_same_camera(tmp_path: Path, broker: Mosquitto) -> None:
+    """For other frames a second, or for another file of the model: whoever stands before it does not come again, and
+    what lasts goes on. From another source, or with a model of other things, all begin anew."""
+    everywhere = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    rules = [{"name": "comes", "when": "enter", "zone": "all"}, count_in("all")]
+    picture = jpeg(to_bgr(next(File(FileOptions(path=str(CLIP)), Feed("gate", 0)).frames())))
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "1.jpg").write_bytes(picture)
+    for label in ("person", "somebody"):
+        (tmp_path / label).write_text(label)
+    shutil.copy(MODEL, tmp_path / "other.tflite")
+    with Subscriber(broker.port) as subscriber, DaemonProcess(tmp_path / "daemon", {}) as daemon:
+
+        def wanted(fps: int, label: str = "", place: str = "here") -> dict[str, Any]:
+            still = {"type": "images", "path": str(tmp_path / place), "rate_fps": 10, "loop": True}
+            gate = camera(still, zones={"all": everywhere}, lines={}, rules=rules, fps=fps)
+            labels = {"path": str(tmp_path / "other.tflite"), "labels": str(tmp_path / label), "rollout": "force"}
+            state_dir = str(tmp_path / "state")
+            return {**config(broker.port, gate=gate), "model": labels if label else {}, "state_dir": state_dir}
+
+        def told() -> tuple[int, list[str]]:
+            """How often at most a track of the same id came, and what was said of whether somebody is there."""
+            alerts = subscriber.alerts()
+            came = Counter(alert["objects"][0]["track_id"] for alert in alerts if alert["rule"] == "comes")
+            return max(came.values()), [alert["type"] for alert in alerts if alert["kind"] == "count"]
+
+        daemon.write(wanted(5))
+        daemon.ready()
+        subscriber.wait("/gate/alerts", 20, rule="comes")
+        subscriber.wait("/gate/alerts", 20, kind="count")
+        for again in (wanted(4), wanted(4, "person")):
+            reload(daemon, again)
+            since = time.monotonic()
+            wait_for(lambda: len(subscriber.on("/gate/detections", since)) > 20, 20, daemon.log)  # noqa: B023  at once
+            assert told() == (1, ["start"])
+        for number, again in enumerate((wanted(4, "somebody"), wanted(4, "somebody", "there")), 2):
+            reload(daemon, again)
+            wait_for(lambda: told() == (number, ["start", *["end", "start"] * (number - 1)]), 20, told)  # noqa: B023  at once
+        assert daemon.said("cameras started again: gate; looked at anew: none") == 4
         assert daemon.stop() == 0
         assert not daemon.said("Traceback")
 

@@ -169,6 +169,31 @@ def test_a_camera_goes_on_by_another_pipeline_when_no_frame_of_before_is_on_its_
     assert porch.report().dropped["late"] == 2
 
 
+def test_a_camera_that_is_started_again_goes_on_as_the_one_before(release: threading.Event) -> None:
+    """But for what was commanded; and a frame that the one before gets late is nobody's."""
+    told: list[Event] = []
+    counted: list[dict[tuple[str, str], int]] = []
+    taker, following = Taker(), Taker()
+    terms = CameraTerms(stalled_s=10, frozen_s=0)
+    before = looked_after(lambda: Hanging(release), taker, lambda fps: terms)
+    before.outlet = cast(Outlet, SimpleNamespace(counts={("path", "person"): 2}))
+    before.set_score(0.9)
+    before.set_fps(1)
+    before.start()
+    wait_for(lambda: taker.taken, 10, "the first frame")
+    before.close()
+    porch = looked_after(lambda: Hanging(release), following, lambda fps: terms)
+    porch.outlet = cast(Outlet, SimpleNamespace(tell=told.extend, count=counted.append))
+    porch.take_over(before)
+    assert following.before is taker
+    assert (following.score, following.fps) == (0.5, 5)
+    assert [event.episode for event in told] == [7]
+    assert counted == [{("path", "person"): 2}]
+    release.set()
+    before.join(5)
+    assert taker.taken == [1]
+
+
 @pytest.mark.parametrize("fps", [0.1, 0.2, 5.0, 30.0])
 def test_the_frames_a_second_are_those_looked_at(fps: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a camera that is looked at less often than a rate is made; and none once it is over."""

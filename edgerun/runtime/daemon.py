@@ -22,7 +22,7 @@ from edgerun.config import Config, load_isolated, secrets_of
 from edgerun.errors import ConfigError, ModelError
 from edgerun.notify import Notifier
 from edgerun.remembered import note_load
-from edgerun.runtime.cameras.assembly import difference
+from edgerun.runtime.cameras.assembly import difference, sees_on
 from edgerun.runtime.cameras.fleet import Fleet
 from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.early import Early
@@ -274,7 +274,7 @@ class Daemon:
         changes = {} if detector else {name: difference(name, before, now) for name in self._fleet.running}
         kept = {name for name, what in changes.items() if what != "camera"}
         paused = [name for name, camera in self._fleet.running.items() if camera.paused]
-        self._fleet.keep(kept)
+        self._fleet.keep(kept, [name for name in self._fleet.running if sees_on(name, before, now)])
         if detector is not None:
             self._detector.close()
             self._detector = detector

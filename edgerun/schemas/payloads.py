@@ -70,7 +70,7 @@ _DETECTIONS = record(
                     "track_id": {
                         "type": ["integer", "null"],
                         "description": "Stays with the thing; null while it is not confirmed. Unique per camera "
-                        "until a start of the daemon, or a reload that starts the camera again, begins at 1.",
+                        "until a start of the daemon, or a reload with another source or other labels, begins at 1.",
                     },
                     **_THING,
                     "seen": truth("False while it is hidden and its place is a guess."),

@@ -53,6 +53,15 @@ def difference(name: str, before: Config, now: Config) -> Literal["nothing", "pi
     return "camera"
 
 
+def sees_on(name: str, before: Config, now: Config) -> bool:
+    """Whether a camera that is opened anew is as one that was away for a moment. A lossless one has a time of its own,
+    which may begin again."""
+    was, wanted = before.enabled_cameras.get(name), now.enabled_cameras.get(name)
+    if was is None or wanted is None:
+        return False
+    return was.source == wanted.source and not (was.lossless or wanted.lossless)
+
+
 def outlet_for(name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Outlet:
     """Where a camera's results go."""
     model = detector.model

@@ -107,6 +107,17 @@ class Camera:
         with self._lane.finishing:
             self.outlet.tell(self._pipeline.end())
 
+    def take_over(self, before: Camera) -> None:
+        """Before the start: go on from one that was closed, but for what was commanded of it."""
+        before.paused = True  # a source that hung may still come with a frame
+        score = self._pipeline.score
+        with before._lane.finishing:
+            self._pipeline.take_over(before._pipeline)
+            self.outlet.tell(before._pipeline.end())
+        self.outlet.count(before.outlet.counts)
+        self._pipeline.score = score
+        self._pace()
+
     def go_on_through(self, outlet: Outlet) -> None:
         """Tell what comes from now on, and the counts as they are, another way."""
 

@@ -24,6 +24,8 @@ class Fleet:
     def __init__(self, patience_s: float) -> None:
         self.running: dict[str, Camera] = {}
         self._patience_s = patience_s
+        self._closed: dict[str, Camera] = {}
+        """Those that are about to be started again."""
         self._shared: dict[str, tuple[str, ...]] = {}
         """What was said of each camera's labels last."""
 
@@ -34,19 +36,24 @@ class Fleet:
         for name in config.enabled_cameras:
             if name not in self.running:
                 camera = self.running[name] = camera_for(config, name, detector, topics, delivery)
+                if name in self._closed:
+                    camera.take_over(self._closed.pop(name))
                 camera.paused = name in paused
                 camera.start()
                 self._warn_of_shared_topics(config, name, detector)
 
-    def keep(self, names: Collection[str]) -> None:
-        """Close all others, side by side."""
+    def keep(self, names: Collection[str], again: Collection[str] = ()) -> None:
+        """Close all others, side by side. Those that are to be started ``again`` then go on as what they were."""
         closing = [self.running.pop(name) for name in self.running.keys() - names]
         for camera in closing:
             camera.close()
         until = time.monotonic() + self._patience_s
         for camera in closing:
             camera.join(max(0.0, until - time.monotonic()))
-            camera.end()
+            if camera.name in again:
+                self._closed[camera.name] = camera
+            else:
+                camera.end()
 
     def look_anew(self, names: Iterable[str], config: Config, detector: Detector) -> None:
         """Let these follow what they see by what the configuration tells now."""
