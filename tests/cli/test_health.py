@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from edgerun.cli import health, main
-from edgerun.runtime.health.control import Control
+from edgerun.errors import EdgerunError
+from edgerun.runtime.health.control import Control, ask
+from tests.daemon_process import wait_for
 
 
 @pytest.fixture
@@ -83,6 +87,26 @@ def test_no_time_to_wait_for(seconds: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         main(["health", f"--wait={seconds}"])
     assert f"--wait: must be a number from 0 on, not '{seconds}'" in capsys.readouterr().err
+
+
+def test_a_daemon_whose_socket_was_deleted_answers_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there is its folder again, which the outbox makes."""
+    monkeypatch.setattr("edgerun.runtime.health.control._LOOK_S", 0.05)
+    place = tmp_path / "state" / "control.sock"
+    place.parent.mkdir()
+    control = Control(place, lambda: {"healthy": True})
+    shutil.rmtree(place.parent)
+    time.sleep(0.2)
+    place.parent.mkdir()
+
+    def answers() -> bool:
+        with contextlib.suppress(EdgerunError):
+            return ask(place) == {"healthy": True}
+        return False
+
+    wait_for(answers, 10, "an answer")
+    control.close()
+    assert not place.exists()
 
 
 def test_a_daemon_that_had_no_descriptor_free_answers_later(tmp_path: Path) -> None:

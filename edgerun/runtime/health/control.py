@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 2.0
 _PAUSE_S = 0.2
+_LOOK_S = 5.0
+"""How often it is seen to that the socket can still be found."""
 
 
 class Control:
@@ -29,15 +31,27 @@ class Control:
         self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            self._socket.bind(str(path))
-            path.chmod(0o660)
-            self._socket.listen(4)
+            self._listen()
         except OSError as error:  # a path may have 107 bytes
             log.warning("`edgerun health` will get no answer: no socket at %s (%s)", path, error)
             return
         threading.Thread(target=self._run, name="control", daemon=True).start()
+
+    def _listen(self) -> None:
+        """With a new socket in the place of the one before. Raises OSError."""
+        fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+            fresh.bind(str(self._path))
+            self._path.chmod(0o660)
+            fresh.listen(4)
+            fresh.settimeout(_LOOK_S)
+        except OSError:
+            fresh.close()
+            raise
+        before, self._socket = self._socket, fresh
+        before.close()
 
     def close(self) -> None:
         self._closed.set()
@@ -51,6 +65,11 @@ class Control:
         while True:
             try:
                 connection, _ = self._socket.accept()
+            except TimeoutError:
+                if not self._path.exists():  # as its folder was deleted
+                    with contextlib.suppress(OSError):  # the next look is not far
+                        self._listen()
+                continue
             except OSError:  # closed; or no descriptor is free just now
                 if self._closed.wait(_PAUSE_S):
                     return
