@@ -160,14 +160,14 @@ def test_what_was_tuned_meanwhile_stays_when_a_model_goes_back(models: Path) -> 
 
 
 def test_a_model_that_has_not_held_for_its_minute_is_none_to_go_back_to(models: Path) -> None:
-    """As when its score is tuned meanwhile, which loads it anew."""
+    """As when it is given more time meanwhile, which loads it anew."""
     wanted: dict[str, Any] = {"mqtt": NOBODY, "cameras": {"gate": bare(clip())}}
     other = {"path": str(models / "other.tflite"), "labels": str(models / "person.txt")}
     with DaemonProcess(models / "daemon", wanted) as daemon:
         daemon.ready()
         name = daemon.health()["model"]["name"]
-        for number, score in enumerate((0.5, 0.6), 1):
-            model = {**other, "score": score}
+        for number, deadline_s in enumerate((5, 6), 1):
+            model = {**other, "deadline_s": deadline_s}
             daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": model})
             daemon.signal(signal.SIGHUP)
             wait_for(lambda: daemon.said("the configuration was reloaded") == number, 40, daemon.log)  # noqa: B023
