@@ -735,6 +735,25 @@ def test_what_was_accepted_or_given_out_is_on_the_card_before_anybody_is_told(
     assert kinds() == ["NORMAL"]
 
 
+def test_what_waits_on_a_disk_that_went_read_only_can_still_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would hold up all alerts that come after it, for as long as the disk stays so."""
+    outbox, _ = opened(tmp_path / "outbox.db")
+    first, second = accept(outbox, "porch"), accept(outbox, "porch")
+    with monkeypatch.context() as patch:
+        refuse(patch, "disk I/O error", lambda statement: True)
+        patch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(SinkError):
+            accept(outbox, "porch")
+        for _ in range(2):
+            with pytest.raises(SinkError, match="read-only"):
+                outbox.open()
+            assert outbox.body(first) == body("porch", 1)
+        outbox.settle(first)
+    assert names(outbox.open()) == names([second])
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_no_number_comes_again_where_the_disk_fails_over_and_over(tmp_path: Path, damaged: bool) -> None:
     """A run that goes on from the clock, at more than an alert a second, is ahead of it when the next one starts."""

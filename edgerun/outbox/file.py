@@ -76,6 +76,11 @@ class OutboxFile:
         find it."""
         return self.is_open and self._place != _place_of(self.path)
 
+    @property
+    def may_be_written(self) -> bool:
+        """False on a disk that went read-only, as one does that has errors."""
+        return all(os.access(path, os.W_OK) for path in (self.path.parent, self.path) if path.exists())
+
     def open(self) -> list[Entry]:
         """What still waits, in the order of acceptance. A damaged file is set aside and what is whole in it taken
         over; that takes seconds at the most, whatever the file holds."""
@@ -84,8 +89,7 @@ class OutboxFile:
         self.broken = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            written = [self.path.parent, *filter(Path.is_file, [self.path])]
-            if not all(os.access(path, os.W_OK) for path in written):
+            if not self.may_be_written:
                 raise PermissionError(_NOT_OURS)
             entries = self._load_or_salvage()
             self.seqs.trust_file(self.index.last_seq.values())

@@ -45,7 +45,10 @@ class Outbox(OutboxFile):
         """Rows that were deleted for others' sake. Who holds entries of them forgets those, and clears this."""
 
     def open(self) -> list[Entry]:
-        """As the file's. What waits in one that lies there no more is taken into the one that does."""
+        """As the file's. What waits in one that lies there no more is taken into the one that does; one that may not be
+        written any more stays open, as what waits there can still be read."""
+        if self.is_open and not self.may_be_written:
+            raise SinkError(f"the outbox {self.path} may not be written any more; is its disk mounted read-only?")
         if self.has_gone:
             self._stranded += self._bodies()
         self.gave_way = set()
