@@ -76,10 +76,20 @@ class OutboxFile:
         find it."""
         return self.is_open and self._place != _place_of(self.path)
 
-    @property
-    def may_be_written(self) -> bool:
-        """False on a disk that went read-only, as one does that has errors."""
-        return all(os.access(path, os.W_OK) for path in (self.path.parent, self.path) if path.exists())
+    def probe(self) -> None:
+        """Raises SinkError where the disk takes nothing now, in what is open. Damage is no matter of the disk's."""
+        try:
+            self._check_access()
+            self._opened().write([insertion([self.index.marks()])], durable=True)
+        except (PermissionError, sqlite3.OperationalError) as error:
+            if isinstance(error, PermissionError) or not is_full(error):
+                raise SinkError(f"the outbox {self.path} cannot be written: {error}") from error
+        except sqlite3.DatabaseError:
+            pass
+
+    def _check_access(self) -> None:
+        if not all(os.access(path, os.W_OK) for path in (self.path.parent, self.path) if path.exists()):
+            raise PermissionError(_NOT_OURS)
 
     def open(self) -> list[Entry]:
         """What still waits, in the order of acceptance. A damaged file is set aside and what is whole in it taken
@@ -89,8 +99,7 @@ class OutboxFile:
         self.broken = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.may_be_written:
-                raise PermissionError(_NOT_OURS)
+            self._check_access()
             entries = self._load_or_salvage()
             self.seqs.trust_file(self.index.last_seq.values())
             self._catch_up()

@@ -45,10 +45,10 @@ class Outbox(OutboxFile):
         """Rows that were deleted for others' sake. Who holds entries of them forgets those, and clears this."""
 
     def open(self) -> list[Entry]:
-        """As the file's. What waits in one that lies there no more is taken into the one that does; one that may not be
-        written any more stays open, as what waits there can still be read."""
-        if self.is_open and not self.may_be_written:
-            raise SinkError(f"the outbox {self.path} may not be written any more; is its disk mounted read-only?")
+        """As the file's. What waits in one that lies there no more is taken into the one that does. One that is open
+        and cannot be written now stays so, while what waits there can be read: no other might open."""
+        if self._can_be_read:
+            self.probe()
         if self.has_gone:
             self._stranded += self._bodies()
         self.gave_way = set()
@@ -66,6 +66,14 @@ class Outbox(OutboxFile):
             if (entry.row, entry.checksum) in noted:
                 self.settle(entry)
         return [entry for entry in entries if entry.row in self.index.waiting]
+
+    @property
+    def _can_be_read(self) -> bool:
+        """Whether something waits in the file that lies there, and it can still give that."""
+        first = next(iter(self.index.waiting), None)
+        with contextlib.suppress(SinkError):
+            return first is not None and not self.has_gone and self.row(first) is not None
+        return False
 
     def _bodies(self) -> list[Entry]:
         """What waits, in memory, as far as it can still be read."""
