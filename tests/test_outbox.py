@@ -735,21 +735,27 @@ def test_what_was_accepted_or_given_out_is_on_the_card_before_anybody_is_told(
     assert kinds() == ["NORMAL"]
 
 
-@pytest.mark.parametrize("read_only", [False, True])
+def no_stat(path: Path) -> bool:
+    raise OSError(errno.EIO, "I/O error", str(path))
+
+
+@pytest.mark.parametrize(("fails", "words"), [("access", "read-only"), ("stat", "I/O"), ("", "I/O")])
 def test_what_waits_on_a_disk_that_takes_nothing_can_still_be_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, words: str
 ) -> None:
     """Else it would hold up all alerts that come after it, for as long as the disk stays so."""
     outbox, _ = opened(tmp_path / "outbox.db")
     first, second = accept(outbox, "porch"), accept(outbox, "porch")
     with monkeypatch.context() as patch:
         refuse(patch, "disk I/O error", lambda statement: True)
-        if read_only:
+        if fails == "access":
             patch.setattr(os, "access", lambda *_: False)
+        elif fails == "stat":
+            patch.setattr(Path, "exists", no_stat)
         with pytest.raises(SinkError):
             accept(outbox, "porch")
         for _ in range(2):
-            with pytest.raises(SinkError, match="read-only" if read_only else "I/O"):
+            with pytest.raises(SinkError, match=words):
                 outbox.open()
             assert outbox.body(first) == body("porch", 1)
         outbox.settle(first)

@@ -81,8 +81,8 @@ class OutboxFile:
         try:
             self._check_access()
             self._opened().write([insertion([self.index.marks()])], durable=True)
-        except (PermissionError, sqlite3.OperationalError) as error:
-            if isinstance(error, PermissionError) or not is_full(error):
+        except (OSError, sqlite3.OperationalError) as error:
+            if isinstance(error, OSError) or not is_full(error):
                 raise SinkError(f"the outbox {self.path} cannot be written: {error}") from error
         except sqlite3.DatabaseError:
             pass
