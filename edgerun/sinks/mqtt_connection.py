@@ -14,7 +14,6 @@ import socket
 import struct
 import threading
 import time
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +21,7 @@ from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt_client import new_client
 from edgerun.sinks.mqtt_endpoint import Endpoint, tls_context, tune
 from edgerun.sinks.mqtt_packets import connect_properties, publish_packet, publish_properties
+from edgerun.sinks.mqtt_subscriptions import Subscriptions
 from edgerun.sinks.mqtt_suspects import Suspects
 from edgerun.stages import Request, SinkListener, Verdict
 from edgerun.types import Message
@@ -53,14 +53,9 @@ class Connection:
         self._listener = listener
         self._rouser = rouser
         self._suspects = suspects
-        self._to_ask: deque[str] = deque()
-        """Subscriptions that are not asked for yet."""
-        self._asked: dict[int, str] = {}
-        """Subscriptions, by the number of the packet that asks for them."""
-        self._refusals: list[tuple[str, str]] = []
-        """Of them, and why."""
         self._lock = threading.Lock()
         self._client = new_client(endpoint)
+        self._subscriptions = Subscriptions(endpoint, self._client, suspects)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
@@ -122,10 +117,8 @@ class Connection:
                     roused.recv(4096)
             self._turn(*ready.values())
             self._after_connack()
-            self._subscribe()
-            while self._refusals:
-                topic, reason = self._refusals.pop(0)
-                self._listener.denied(topic, words.denied(topic, reason))
+            if self._up:
+                self._subscribe()
             if not self._up and time.monotonic() - opened > _CONNACK_S:
                 raise words.silent(endpoint.host, endpoint.port, endpoint.v5, endpoint.met)
         if not self._up and self._connack is None and self._end in ("", words.LOST):
@@ -166,34 +159,16 @@ class Connection:
         if reason.is_failure:
             raise words.refused(reason.value, str(reason), self._endpoint.v5, self._endpoint.username)
         self._largest = getattr(properties, "MaximumPacketSize", self._largest)
-        self._to_ask.extend((*self._endpoint.subscriptions, *self._endpoint.as_published))
         self._subscribe()
         self._up = True
         self._listener.connected(getattr(properties, "ReceiveMaximum", 65535), self._session)
 
     def _subscribe(self) -> None:
-        """Ask for what is to be heard: all at once, but one at a time of what may have ended the last connection."""
-        while self._to_ask:
-            topic, now = self._to_ask[0], time.monotonic()
-            name = f"SUBSCRIBE {topic}"
-            if self._suspects.barred(name, now):
-                self._refusals.append((topic, words.ENDED_BY_SUBSCRIPTION))
-            elif self._suspects.must_wait(name, now):
-                return
-            else:
-                with self._lock:
-                    mid = self._ask_for(topic)
-                    self._asked[mid] = topic
-                    self._suspects.ask(name, now, mid)
-            self._to_ask.popleft()
-
-    def _ask_for(self, topic: str) -> int:
-        if not self._endpoint.v5:
-            return self._client.subscribe(topic, 1)[1] or 0
-        from paho.mqtt.subscribeoptions import SubscribeOptions
-
-        options = SubscribeOptions(1, retainAsPublished=topic in self._endpoint.as_published)
-        return self._client.subscribe(topic, options=options)[1] or 0
+        with self._lock:
+            if self._has_written_rest():
+                self._subscriptions.ask(time.monotonic())
+        for topic, reason in self._subscriptions.refusals():
+            self._listener.denied(topic, words.denied(topic, reason))
 
     def send(self, message: Message) -> bool:
         """False when it is too large, or when earlier messages still wait for the socket.
@@ -321,11 +296,7 @@ class Connection:
         self._listener.answered(token, verdict, words.answer(unlisted, str(reason)))
 
     def _on_subscribe(self, _: Client, __: object, mid: int, reasons: list[ReasonCode], ___: Properties) -> None:
-        topic = self._asked.pop(mid, "")
-        refusals = [(topic, str(reason)) for reason in reasons if reason.is_failure]
-        if not refusals:
-            self._suspects.grant(mid)
-        self._refusals += refusals
+        self._subscriptions.answered(mid, [str(reason) for reason in reasons if reason.is_failure])
 
     def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         found = message.properties
