@@ -630,6 +630,20 @@ def test_a_device_leaves_nothing_under_the_name_that_it_had(tmp_path: Path, brok
 
 @pytest.mark.broker
 @needs_mosquitto
+def test_where_a_reload_moved_to_is_known_though_the_end_comes_at_once(tmp_path: Path, broker: Mosquitto) -> None:
+    """Something is retained there already, which the next run takes away should it tell elsewhere."""
+    wanted = {**config(broker.port, gate=camera(clip())), "state_dir": str(tmp_path)}
+    with DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+        daemon.ready()
+        daemon.write({**wanted, "device": "moved"})
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: daemon.said("was reloaded"), 20, daemon.log)
+        assert daemon.stop() == 0
+    assert json.loads((tmp_path / "announced.json").read_bytes())["base"] == "edgerun/moved"
+
+
+@pytest.mark.broker
+@needs_mosquitto
 def test_another_broker_by_reload(tmp_path: Path, broker: Mosquitto) -> None:
     """Alerts that were accepted before reach the new one."""
     with (

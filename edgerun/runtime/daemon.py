@@ -154,6 +154,8 @@ class Daemon:
             self._tick()
             with contextlib.suppress(Empty):
                 self._wake.get(timeout=_TICK_S if self._ready else _STARTING_TICK_S)
+        if self._ready:  # the next run is to know what is retained, though a reload moved all of it a moment ago
+            self._exchange.tell(self._latest, self._fleet.views(self._config))
 
     def _tick(self) -> None:
         self._watch_over()
