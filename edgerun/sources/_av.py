@@ -45,13 +45,20 @@ class Opening:
 class VideoInput:
     """One opened video. Used by one thread, as a context manager; all its errors are SourceErrors."""
 
-    def __init__(self, opening: Opening, ready: Callable[[], bool] | None = None, from_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        opening: Opening,
+        ready: Callable[[], bool] | None = None,
+        wait_for: Callable[[float], None] | None = None,
+        from_s: float = 0.0,
+    ) -> None:
         """``ready`` is called before each read and returns when there is something to read; False ends the video.
-        ``from_s`` is the time of the first picture."""
+        ``wait_for`` is called with the time at which a packet is to be decoded. ``from_s`` is the time of the first
+        picture."""
         import av
 
         av.logging.set_level(None)  # FFmpeg's own log would print addresses with their passwords
-        self._ready = ready
+        self._ready, self._wait_for = ready, wait_for
         self._opening = opening
         self._reader = PlaneReader()
         started = time.monotonic()
@@ -112,6 +119,8 @@ class VideoInput:
                 continue
             if self._opening.read_timeout_s and time.monotonic() - alive > _NO_PICTURE_S:
                 raise SourceError(f"{self._opening.name} sends nothing that can be decoded")
+            if self._wait_for and packet.dts is not None and self._zero is not None:
+                self._wait_for(self._seconds(packet.dts) - self._zero)
             for decoded in self._decoded(packet):
                 alive = time.monotonic()
                 index, self.count = self.count, self.count + 1
@@ -134,11 +143,14 @@ class VideoInput:
         if pts is None:
             self._last += self._frame_s
             return self._last
-        seconds = pts * self._tick.numerator / self._tick.denominator
+        seconds = self._seconds(pts)
         if self._zero is None:
             self._zero = seconds - max(self._last + self._frame_s, 0.0)
         self._last = seconds - self._zero
         return self._last
+
+    def _seconds(self, ticks: int) -> float:
+        return ticks * self._tick.numerator / self._tick.denominator
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         import av

@@ -84,9 +84,14 @@ class ClipClock:
         now = time.monotonic()
         if self._start is None or now - self._start - time_s > 1.0:
             self._start = now - time_s
-        if (early := self._start + time_s - now) > 0:
-            self._closed.wait(early)
+        self.wait_for(time_s)
         return time.monotonic(), time.time()
+
+    def wait_for(self, time_s: float) -> None:
+        """Where it is paced, until a time of the clip has come. Pictures are decoded then and not before, as a camera's
+        are: ahead of its time that would be while the engine is at the picture before."""
+        if self._start is not None and (early := self._start + time_s - time.monotonic()) > 0:
+            self._closed.wait(early)
 
 
 class Thinning:

@@ -44,7 +44,7 @@ class File:
         offset_s, first, seq = 0.0, 0, None
         opening = Opening(url=str(expanded(options.path)), name=options.path, retriable=False)
         while not self._closed.is_set():
-            with VideoInput(opening, from_s=offset_s) as video:
+            with VideoInput(opening, wait_for=clock.wait_for, from_s=offset_s) as video:
                 for picture in video.pictures(limiter, self._closed, may_skip=options.pace):
                     seq = first + picture.index
                     captured, wall = clock.stamp(picture.time_s)

@@ -88,6 +88,17 @@ def test_paced_frames_come_at_the_clips_pace_and_are_stamped_now(tmp_path: Path)
     assert frames[-1].stamp.captured - frames[0].stamp.captured >= 0.249
 
 
+@pytest.mark.parametrize("reordered", ["0", "2"])
+def test_a_picture_is_decoded_when_its_time_has_come(tmp_path: Path, reordered: str) -> None:
+    """As a camera's is: ahead of it, that would be while the engine looks at the one before. But never after it."""
+    clip = write_clip(tmp_path / "a.mp4", count=20, rate=10, options={"bf": reordered, "b_strategy": "0"})
+    waited = [0.0]
+    with VideoInput(Opening(url=str(clip), name="clip"), wait_for=waited.append) as video:
+        for picture in video.pictures(Limiter(0), threading.Event()):
+            assert picture.time_s - 0.3 < waited[-1] < picture.time_s + 0.001
+    assert waited == sorted(waited) and len(waited) > 15
+
+
 def test_closing_from_another_thread_ends_a_paced_clip(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", count=10, rate=1)
     source = File(FileOptions(path=str(clip), loop=True), Feed("porch", 0))
