@@ -53,8 +53,8 @@ class VideoInput:
         from_s: float = 0.0,
     ) -> None:
         """``ready`` is called before each read and returns when there is something to read; False ends the video.
-        ``wait_for`` is called with the time at which a packet is to be decoded. ``from_s`` is the time of the first
-        picture."""
+        ``wait_for`` is called with the time at which a packet is to be decoded: half a picture's before its own.
+        ``from_s`` is the time of the first picture."""
         import av
 
         av.logging.set_level(None)  # FFmpeg's own log would print addresses with their passwords
@@ -120,7 +120,7 @@ class VideoInput:
             if self._opening.read_timeout_s and time.monotonic() - alive > _NO_PICTURE_S:
                 raise SourceError(f"{self._opening.name} sends nothing that can be decoded")
             if self._wait_for and packet.dts is not None and self._zero is not None:
-                self._wait_for(self._seconds(packet.dts) - self._zero)
+                self._wait_for(self._seconds(packet.dts) - self._zero - self._frame_s / 2)
             for decoded in self._decoded(packet):
                 alive = time.monotonic()
                 index, self.count = self.count, self.count + 1

@@ -88,8 +88,8 @@ class ClipClock:
         return time.monotonic(), time.time()
 
     def wait_for(self, time_s: float) -> None:
-        """Where it is paced, until a time of the clip has come. Pictures are decoded then and not before, as a camera's
-        are: ahead of its time that would be while the engine is at the picture before."""
+        """Where it is paced, until a time of the clip has come. Pictures are decoded half-way to their own: sooner
+        that would be while the engine is at the one before, later it would make those of many cameras late."""
         if self._start is not None and (early := self._start + time_s - time.monotonic()) > 0:
             self._closed.wait(early)
 
