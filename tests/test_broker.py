@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +97,20 @@ def test_it_goes_with_its_daemon() -> None:
         wait_for(lambda: first_news(port=port, version="3.1.1") == "connected", 20, "it listens")
         daemon.kill()
     wait_for(lambda: "nothing listens" in first_news(port=port, version="3.1.1"), 20, "it is gone")
+
+
+def test_it_goes_with_its_daemon_though_a_client_says_nothing() -> None:
+    """From Python 3.12 on a server waits for its connections to end."""
+    port = free_port()
+    command = [sys.executable, "-m", "edgerun.runtime.exchange.broker_process"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"bind": f"127.0.0.1:{port}", "username": "", "password": ""}) + "\n")
+        process.stdin.flush()
+        wait_for(lambda: first_news(port=port, version="3.1.1") == "connected", 20, "it listens")
+        with socket.create_connection(("127.0.0.1", port)):
+            process.stdin.close()
+            try:
+                assert process.wait(20) == 0
+            finally:
+                process.kill()

@@ -4,6 +4,7 @@ open: its end is the daemon's end, and this process's too."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 NOT_INSTALLED = 3
 CANNOT_LISTEN = 4
+_SHUTDOWN_S = 2.0
 
 
 def main() -> int:
@@ -42,7 +44,8 @@ async def _serve(settings: dict[str, Any]) -> int:
         print(f"it cannot listen at {settings['bind']}: {error}", file=sys.stderr)
         return CANNOT_LISTEN
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await broker.shutdown()
+    with contextlib.suppress(asyncio.TimeoutError):  # some clients it waits for without an end
+        await asyncio.wait_for(broker.shutdown(), _SHUTDOWN_S)
     return 0
 
 
