@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -77,9 +77,9 @@ class Outbox(OutboxFile):
 
     def _bodies(self) -> list[Entry]:
         """What waits, in memory, as far as it can still be read."""
-        rows = []
-        with contextlib.suppress(SinkError):  # its disk may be gone with it
-            rows = [row for number in self.index.waiting if (row := self.row(number)) is not None and row.body]
+        rows: list[Row] = []
+        with contextlib.suppress(SinkError):  # its disk may be gone with it; what was read before stays
+            rows.extend(self._alerts(self.index.waiting))
         return [Entry(row.camera, row.seq, row.body, offered=True) for row in rows]
 
     def _brought_over(self, known: Collection[tuple[str, int]]) -> list[Entry]:
@@ -172,9 +172,15 @@ class Outbox(OutboxFile):
 
     def history(self, camera: str, since_seq: int) -> list[Entry]:
         """Delivered alerts that are still here, oldest first; of all cameras when ``camera`` is empty."""
-        rows = [row for number in sorted(self.index.delivered) if (row := self.row(number)) is not None and row.body]
         return [
             Entry(row.camera, row.seq, row=row.id, offered=True)
-            for row in rows
+            for row in self._alerts(sorted(self.index.delivered))
             if row.seq >= since_seq and camera in ("", row.camera)
         ]
+
+    def _alerts(self, numbers: Iterable[int]) -> Iterator[Row]:
+        """Of these rows those that can be read and hold an alert."""
+        for number in numbers:
+            row = self.row(number)
+            if row is not None and row.body:
+                yield row
