@@ -26,12 +26,15 @@ _PIXELS: Mapping[tuple[tuple[float, ...], ...], str] = {
 
 def read_exported(path: Path) -> dict[str, str]:
     """Each top-level key with its text; a nested mapping or list as a Python literal. Empty where there is no file."""
-    lines = _text(path).splitlines()
+    return _top_level(_text(path))
+
+
+def _top_level(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     nested: dict[str, dict[str | int, str] | list[str]] = {}
     key = ""
-    for line in lines:
-        name, colon, text = line.partition(":")
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
         if line.lstrip().startswith("- ") and key:
             items = nested.setdefault(key, [])
             if isinstance(items, list):
@@ -39,10 +42,10 @@ def read_exported(path: Path) -> dict[str, str]:
         elif line.startswith(" ") and colon and key:
             items = nested.setdefault(key, {})
             if isinstance(items, dict):
-                items[int(name) if _NUMBER.fullmatch(name.strip()) else _plain(name)] = _plain(text)
+                items[int(name) if _NUMBER.fullmatch(name.strip()) else _plain(name)] = _plain(value)
         elif colon and not line.startswith((" ", "#")):
             key = _plain(name)
-            found[key] = _plain(text)
+            found[key] = _plain(value)
     return found | {key: repr(items) for key, items in nested.items()}
 
 
@@ -50,12 +53,11 @@ def by_paddle(model: Path, inputs: Sequence[TensorSpec]) -> dict[str, str]:
     """The class ``names``, and how the ``pixels`` are wanted where that has a name; empty where nothing is told, or the
     model's first input shows that another project's lies beside that file."""
     found: dict[str, str] = {}
-    path = model.parent / "infer_cfg.yml"
     if [spec.name for spec in inputs[:1]] != [_PICTURE]:
         return found
-    if names := read_exported(path).get("label_list"):
+    text = _text(model.parent / "infer_cfg.yml")
+    if names := _top_level(text).get("label_list"):
         found["names"] = names
-    text = _text(path)
     told = {key: tuple(map(float, re.findall(r"[0-9]+\.?[0-9]*", values))) for key, values in _NORMALIZED.findall(text)}
     pixels = _PIXELS.get((told.get("mean", ()), told.get("std", ())))
     if pixels and not _BYTES.search(text):
