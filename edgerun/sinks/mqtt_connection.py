@@ -92,7 +92,7 @@ class Connection:
                 self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
             sock = self._client.socket()
             if sock is None:
-                raise words.hung_up(endpoint.tls, endpoint.v5, endpoint.met)
+                raise words.hung_up(endpoint)
             self._socket = cast(socket.socket, sock)
             tune(self._socket)
         except (OSError, ValueError) as error:
@@ -120,9 +120,9 @@ class Connection:
             if self._up:
                 self._subscribe()
             if not self._up and time.monotonic() - opened > _CONNACK_S:
-                raise words.silent(endpoint.host, endpoint.port, endpoint.v5, endpoint.met)
+                raise words.silent(endpoint)
         if not self._up and self._connack is None and self._end in ("", words.LOST):
-            raise words.hung_up(endpoint.tls, endpoint.v5, endpoint.met)
+            raise words.hung_up(endpoint)
         self._up = False
         return self._end or words.LOST
 

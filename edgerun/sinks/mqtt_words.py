@@ -6,7 +6,7 @@ import errno
 import socket
 
 from edgerun.errors import SinkError
-from edgerun.sinks.mqtt_endpoint import TlsOptions
+from edgerun.sinks.mqtt_endpoint import Endpoint
 
 LOST = "the connection to the broker broke"
 ENDED_BY_MESSAGE = "it ends the connection over it: do its access rules forbid it, or is it too large?"
@@ -67,29 +67,30 @@ def _unencrypted(error: Exception, place: str) -> SinkError | None:
     return None
 
 
-def silent(host: str, port: int, v5: bool, met: bool) -> VersionError:
-    """``met``: it has answered before, so it is what it should be."""
-    if met:
+def silent(endpoint: Endpoint) -> VersionError:
+    """The broker took the connection and says nothing."""
+    place = f"{endpoint.host}:{endpoint.port}"
+    if endpoint.met:
         return VersionError(
-            f"the broker at {host}:{port} no longer answers: does it hang, or take nothing for want of memory or disk?"
+            f"the broker at {place} no longer answers: does it hang, or take nothing for want of memory or disk?"
         )
-    hint = ' If it is one that does not speak MQTT 5, set `mqtt.version: "3.1.1"`' if v5 else ""
-    return VersionError(f"{host}:{port} took the connection but does not answer: is it an MQTT broker?{hint}")
+    hint = ' If it is one that does not speak MQTT 5, set `mqtt.version: "3.1.1"`' if endpoint.v5 else ""
+    return VersionError(f"{place} took the connection but does not answer: is it an MQTT broker?{hint}")
 
 
-def hung_up(tls: TlsOptions | None, v5: bool, met: bool) -> VersionError:
-    """The broker ended the connection before it said anything; ``met``: it has answered before."""
-    if met:
+def hung_up(endpoint: Endpoint) -> VersionError:
+    """The broker ended the connection before it said anything."""
+    if endpoint.met:
         hint = "is it just starting, or has it as many clients as it takes?"
-    elif tls is None:
+    elif endpoint.tls is None:
         hint = "does it expect TLS (`mqtt.tls`), or websockets at this port?"
-    elif tls.cert:
+    elif endpoint.tls.cert:
         hint = "does it know the certificate in `mqtt.tls.cert`?"
     else:
         hint = "does it ask for a certificate (`mqtt.tls.cert` and `key`)?"
-    if not met:  # as RabbitMQ before 3.13 does, and ActiveMQ
-        other = "3.1.1" if v5 else "5"
-        hint += f' Or does it not speak MQTT {"5" if v5 else "3.1.1"}? Then set `mqtt.version: "{other}"`'
+    if not endpoint.met:  # as RabbitMQ before 3.13 does, and ActiveMQ
+        spoken, other = ("5", "3.1.1") if endpoint.v5 else ("3.1.1", "5")
+        hint += f' Or does it not speak MQTT {spoken}? Then set `mqtt.version: "{other}"`'
     return VersionError(f"the broker ended the connection before it answered: {hint}")
 
 
