@@ -78,31 +78,26 @@ def test_a_model_proves_itself_and_goes_back_when_it_dies(models: Path) -> None:
         name = daemon.health()["model"]["name"]
         state = str(models / "daemon" / "state")
 
-        def bring(model: dict[str, Any]) -> None:
-            daemon.write({**wanted, "state_dir": state, "model": model})
-            daemon.signal(signal.SIGHUP)
-
-        bring(cats)
+        daemon.write({**wanted, "state_dir": state, "model": cats})
+        daemon.signal(signal.SIGHUP)
         wait_for(lambda: daemon.said("is not taken"), 40, daemon.log)
         assert "agrees with the running model on 0%" in rollout(daemon)["reason"]
         assert "rollout: force" in daemon.health()["reload_error"]
         assert daemon.health()["model"]["name"] == name
 
-        bring(other)
-        wait_for(lambda: daemon.said("the configuration was reloaded") == 1, 40, daemon.log)
+        daemon.write({**wanted, "state_dir": state, "model": other})
+        reloaded(daemon)
         assert rollout(daemon)["state"] == "watched"
         assert rollout(daemon)["agreement"] == 1.0
         assert daemon.health()["model"]["name"] == "other"
-        wait_for(daemon.engines, 10, daemon.log)
-        for pid in daemon.engines():
-            os.kill(pid, signal.SIGKILL)
+        kill_engine(daemon)
         wait_for(lambda: daemon.said("the configuration was reloaded") == 2, 40, daemon.log)
         assert rollout(daemon)["state"] == "rolled back"
         assert daemon.health()["model"]["name"] == name
         assert "had to be started again" in rollout(daemon)["reason"]
 
-        bring({**cats, "rollout": "force"})
-        wait_for(lambda: daemon.said("the configuration was reloaded") == 3, 40, daemon.log)
+        daemon.write({**wanted, "state_dir": state, "model": {**cats, "rollout": "force"}})
+        reloaded(daemon)
         assert rollout(daemon)["state"] == "watched"
         Draft202012Validator(PAYLOADS["state"]["properties"]["rollout"]).validate(rollout(daemon))
         Draft202012Validator(PAYLOADS["state"]["properties"]["device_health"]).validate(
@@ -123,10 +118,8 @@ def test_there_is_no_way_back_from_a_model_that_lies_where_the_one_before_did(mo
         fresh = place.with_suffix(".new")  # put there whole: the engine has mapped the other
         fresh.write_bytes(MODEL.read_bytes() + bytes(16))
         fresh.replace(place)
-        daemon.signal(signal.SIGHUP)
-        wait_for(lambda: daemon.said("the configuration was reloaded"), 40, daemon.log)
-        (pid,) = wait_for(daemon.engines, 10, daemon.log)
-        os.kill(pid, signal.SIGKILL)
+        reloaded(daemon)
+        kill_engine(daemon)
         wait_for(lambda: daemon.said("the configuration stays as it was"), 40, daemon.log)
         assert rollout(daemon)["state"] == "done"
         assert "had to be started again" in rollout(daemon)["reason"]
@@ -147,12 +140,10 @@ def test_what_was_tuned_meanwhile_stays_when_a_model_goes_back(models: Path) -> 
         with DaemonProcess(models / "daemon", wanted) as daemon:
             daemon.ready()
             name = daemon.health()["model"]["name"]
-            for number, more in enumerate(({}, {"cameras": cameras}), 1):
+            for more in ({}, {"cameras": cameras}):
                 daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": cats, **more})
-                daemon.signal(signal.SIGHUP)
-                wait_for(lambda: daemon.said("the configuration was reloaded") == number, 40, daemon.log)  # noqa: B023
-            (pid,) = wait_for(daemon.engines, 10, daemon.log)
-            os.kill(pid, signal.SIGKILL)
+                reloaded(daemon)
+            kill_engine(daemon)
             wait_for(lambda: daemon.said("the configuration was reloaded") == 3, 40, daemon.log)
             assert rollout(daemon)["state"] == "rolled back"
             told = daemon.health()
@@ -166,13 +157,11 @@ def test_a_model_that_has_not_held_for_its_minute_is_none_to_go_back_to(models: 
     with DaemonProcess(models / "daemon", wanted) as daemon:
         daemon.ready()
         name = daemon.health()["model"]["name"]
-        for number, deadline_s in enumerate((5, 6), 1):
+        for deadline_s in (5, 6):
             model = {**other, "deadline_s": deadline_s}
             daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": model})
-            daemon.signal(signal.SIGHUP)
-            wait_for(lambda: daemon.said("the configuration was reloaded") == number, 40, daemon.log)  # noqa: B023
-        (pid,) = wait_for(daemon.engines, 10, daemon.log)
-        os.kill(pid, signal.SIGKILL)
+            reloaded(daemon)
+        kill_engine(daemon)
         wait_for(lambda: daemon.said("the configuration was reloaded") == 3, 40, daemon.log)
         assert rollout(daemon)["state"] == "rolled back"
         assert daemon.health()["model"]["name"] == name
@@ -194,8 +183,7 @@ def test_a_model_that_was_replaced_is_taken_over_when_its_engine_died(models: Pa
     ) as daemon:
         daemon.ready()
         put(b"no model")
-        (pid,) = wait_for(daemon.engines, 10, daemon.log)
-        os.kill(pid, signal.SIGKILL)
+        kill_engine(daemon)
         wait_for(lambda: rollout(daemon)["state"] == "refused", 40, daemon.log)
         told = daemon.health()
         assert told["model"]["sha256"] == sha256(MODEL.read_bytes()).hexdigest()
@@ -225,13 +213,11 @@ def test_what_befell_the_model_before_is_no_reason_to_go_back(models: Path) -> N
     other = {"path": str(models / "other.tflite"), "labels": str(models / "person.txt")}
     with DaemonProcess(models / "daemon", wanted) as daemon:
         daemon.ready()
-        (pid,) = wait_for(daemon.engines, 10, daemon.log)
-        os.kill(pid, signal.SIGKILL)
+        pid = kill_engine(daemon)
         wait_for(lambda: daemon.engines() not in ([], [pid]), 10, daemon.log)
         wait_for(lambda: daemon.health()["workers"][0]["restarts"] == 1, 10, daemon.log)
         daemon.write({**wanted, "state_dir": str(models / "daemon" / "state"), "model": other})
-        daemon.signal(signal.SIGHUP)
-        wait_for(lambda: daemon.said("the configuration was reloaded"), 40, daemon.log)
+        reloaded(daemon)
         assert rollout(daemon)["reason"] == ""
         assert rollout(daemon)["state"] == "watched"
 
@@ -275,6 +261,20 @@ def test_a_model_that_is_told_to_be_surer_is_still_the_same(sha256: str, refusal
 def bare(source: dict[str, Any]) -> dict[str, Any]:
     """A camera without rules, which another model's labels could not satisfy."""
     return {"source": source, "fps": camera(source)["fps"]}
+
+
+def reloaded(daemon: DaemonProcess) -> None:
+    """Ask for a reload, and wait for it to have come about."""
+    before = daemon.said("the configuration was reloaded")
+    daemon.signal(signal.SIGHUP)
+    wait_for(lambda: daemon.said("the configuration was reloaded") == before + 1, 40, daemon.log)
+
+
+def kill_engine(daemon: DaemonProcess) -> int:
+    """The process id that the one engine had."""
+    (pid,) = wait_for(daemon.engines, 10, daemon.log)
+    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 def rollout(daemon: DaemonProcess) -> dict[str, Any]:
