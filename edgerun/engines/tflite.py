@@ -78,7 +78,7 @@ class Tflite:
         ):
             runs.append(self.infer(trial_tensors(inputs, 1)))
         outputs = _output_specs(self._interpreter, list(zip(*runs, strict=True)), inputs[0].shape[0])
-        self.io = ModelIO(inputs, outputs, read_metadata(model_path))
+        self.io = ModelIO(inputs, outputs, read_metadata(model_path) | _ssd_classes(self._interpreter, outputs))
 
     @staticmethod
     def preload() -> Any:
@@ -200,6 +200,17 @@ def _output_specs(interpreter: Any, seen: Sequence[tuple[Array, ...]], batch: in
         shape = settle_output(detail["shape_signature"], [output.shape for output in outputs], batch)
         specs.append(_spec(detail, names.get(detail["index"], detail["name"]), shape))
     return tuple(specs)
+
+
+def _ssd_classes(interpreter: Any, outputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """``ssd_classes``, how many classes each anchor is scored for, with the background where there is one: the four
+    outputs do not tell it, but what goes into TFLite_Detection_PostProcess does (anchors, 4) and (1, anchors, classes).
+    Empty for other models."""
+    if len(outputs) != 4:
+        return {}
+    shapes = {tuple(map(int, detail["shape"])) for detail in interpreter.get_tensor_details()}
+    counts = {shape[2] for shape in shapes if len(shape) == 3 and shape[2] != 4 and (shape[1], 4) in shapes}
+    return {"ssd_classes": str(counts.pop())} if len(counts) == 1 else {}
 
 
 def _spec(detail: Mapping[str, Any], name: str, shape: Sequence[int]) -> TensorSpec:

@@ -117,9 +117,9 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
     shapes = _shapes(io)
     ranks = sorted(len(shape) for shape in shapes)
     if len(shapes) == 4 and any(len(s) == 3 and s[2] == 4 for s in shapes) and max(ranks) == 3:
-        return "ssd" if _are_measures(io) else None
+        return _by_measures(io, label_count)
     if len(shapes) == 2 and ranks == [3, 3]:
-        return _by_pair(shapes)
+        return _by_pair(shapes, label_count)
     if _is_raw_yolov5(shapes, label_count):
         return "yolov5"
     if len(shapes) == 2 * len(picodet.STRIDES) and set(ranks) == {3}:
@@ -138,14 +138,27 @@ def _by_shape(io: ModelIO, label_count: int | None) -> str | None:
     return _by_rows(shape, io, label_count) if len(shape) == 3 else None
 
 
-def _are_measures(io: ModelIO) -> bool:
+def _by_measures(io: ModelIO, label_count: int | None) -> str | None:
     """SSD's operation tells even classes and their count as floats; with whole numbers the boxes are YOLO-NAS's or of
     another kind, in another form."""
-    return all(spec.dtype.startswith("float") or spec.scale for spec in io.outputs)
+    if not all(spec.dtype.startswith("float") or spec.scale for spec in io.outputs):
+        return None
+    _refuse_others_labels(int(io.metadata.get("ssd_classes", 0)), label_count, "ssd")
+    return "ssd"
 
 
-def _by_pair(shapes: list[tuple[int, ...]]) -> str | None:
+def _refuse_others_labels(classes: int, label_count: int | None, head: str) -> None:
+    """``classes`` of an SSD, with the background where there is one, which may have a label or not; 0: not known."""
+    if classes and label_count not in (None, classes, classes - 1):
+        raise ValueError(
+            f"The model tells {classes - 1} or {classes} classes apart, and there are {label_count} labels: things "
+            f"would bear others' names. Give the labels that belong to the model, or write model.head: {head}."
+        )
+
+
+def _by_pair(shapes: list[tuple[int, ...]], label_count: int | None) -> str | None:
     if {s[1] for s in shapes} == {_SSD_ANCHORS} and any(s[2] == 4 for s in shapes):
+        _refuse_others_labels(shapes[0][2] + shapes[1][2] - 4, label_count, "ssd_raw")
         return "ssd_raw"
     if shapes[0][1] == shapes[1][1] and shapes[0][1] in blazeface.GRIDS and {s[2] for s in shapes} == {1, 16}:
         return "blazeface"

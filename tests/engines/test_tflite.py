@@ -37,6 +37,12 @@ def test_a_full_integer_model_is_described_and_run() -> None:
     engine.close()
 
 
+@needs_shared
+def test_an_ssd_tells_how_many_classes_it_knows() -> None:
+    """Its four outputs do not: COCO's 90 and the background."""
+    assert Tflite(PLAIN, COCO).io.metadata["ssd_classes"] == "91"
+
+
 @pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 0.0), (np.uint8, 0.5), (np.int8, 0.5)])
 def test_only_whole_numbers_are_quantized(dtype: type, scale: float) -> None:
     """Whatever scale a converter left with a tensor of floats."""
