@@ -204,6 +204,7 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     from urllib import parse, request
 
     from edgerun.sources._digest import Digest
+    from edgerun.sources._leading import Leading
 
     parts = parse.urlsplit(options.url)
     netloc = parts.netloc.rpartition("@")[2]
@@ -212,7 +213,7 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
         request.HTTPHandler(),
         request.HTTPSHandler(context=trusting(insecure=not options.verify_tls)),
         request.HTTPErrorProcessor(),
-        request.HTTPRedirectHandler(),
+        Leading(),
         request.HTTPDefaultErrorHandler(),
         request.UnknownHandler(),
     ]

@@ -241,6 +241,24 @@ def test_a_camera_that_leads_nowhere_is_told_in_words(place: str) -> None:
         assert "\n" not in said
 
 
+def test_what_comes_beside_another_address_is_not_waited_for() -> None:
+    """It need not end: a camera could fill all memory with it."""
+
+    def elsewhere(request: BaseHTTPRequestHandler) -> None:
+        if request.path == "/still":
+            single(jpeg(3))(request)
+            return
+        request.send_response(302)
+        request.send_header("Location", "/still")
+        request.send_header("Content-Length", str(1 << 40))
+        request.end_headers()
+        request.wfile.write(bytes(1000))
+        FOREVER.wait()
+
+    with HttpCamera(elsewhere) as camera:
+        assert near(levels(itertools.islice(source(camera.url).frames(), 1)), [3])
+
+
 def test_what_cannot_be_is_told_in_words() -> None:
     def endless(request: BaseHTTPRequestHandler) -> None:
         request.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n")
