@@ -291,7 +291,7 @@ def test_a_spare_that_died_before_is_no_hindrance() -> None:
 
 
 def test_a_spare_that_died_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgerun.worker.worker._SPARE_LOOK_S", 0.1)
+    monkeypatch.setattr("edgerun.worker.understudy._SPARE_LOOK_S", 0.1)
     with working(candidate(), terms=Terms(spare=True)) as (worker, heard):
         loaded(heard)
         first, spare = with_spare(worker)
@@ -305,8 +305,8 @@ def test_a_spare_that_cannot_be_loaded_is_told_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In words, and to whoever listens, who may take over what lies there now."""
-    monkeypatch.setattr("edgerun.worker.worker._SPARE_LOOK_S", 0.1)
-    monkeypatch.setattr("edgerun.worker.worker._NO_SPARE_S", 0.1)
+    monkeypatch.setattr("edgerun.worker.understudy._SPARE_LOOK_S", 0.1)
+    monkeypatch.setattr("edgerun.worker.understudy._NO_SPARE_S", 0.1)
     model = tmp_path / "fake.model"
     model.write_text("one")
     one = candidate()
@@ -314,6 +314,7 @@ def test_a_spare_that_cannot_be_loaded_is_told_of_once(
     with working(meant, terms=Terms(spare=True)) as (worker, heard):
         loaded(heard)
         first, spare = with_spare(worker)
+        wait_for(lambda: (one := worker._understudy.started) and one.process.pid, PATIENCE_S, "the spare to be loaded")
         model.write_text("two, say")
         os.kill(spare, signal.SIGKILL)
         for _ in range(2):

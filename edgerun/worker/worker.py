@@ -14,10 +14,11 @@ from edgerun.errors import EdgerunError, EngineError
 from edgerun.since import Since
 from edgerun.types import ModelIO
 from edgerun.worker.choice import Choice
-from edgerun.worker.launcher import Launcher, Layout, Started
+from edgerun.worker.launcher import Launcher, Layout
 from edgerun.worker.nurse import Child, Nurse
 from edgerun.worker.process import EngineProcess, Reply
 from edgerun.worker.terms import Candidate, Terms
+from edgerun.worker.understudy import Understudy
 from edgerun.worker.wire import Slot, Slots
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,6 @@ _MOST_REFUSALS = 3
 _GRACE_S = 0.01
 _SPARE_AFTER_S = 0.25
 """So long after it began to serve: loading another one would slow down the first answers."""
-_SPARE_LOOK_S = 5.0
-"""How often it is seen to that the spare still lives."""
-_NO_SPARE_S = 60.0
-"""So long none is tried after two that could not be loaded, which costs what serves some speed."""
 _PATIENCE_S = 8.0
 """After so long in loading another candidate is loaded too, to serve meanwhile."""
 
@@ -89,11 +86,10 @@ class Worker:
         """When the child last answered (monotonic seconds): what was sent before then has waited until then."""
         self._process: EngineProcess | None = None
         """The child that serves."""
-        self._aside: Started | None = None
-        """A child beside that: one that stands by, or a better one that is being tried."""
-        self._spareless = ""
-        """Why the last one that was to stand by could not be loaded."""
         self._launcher = Launcher(number, candidates, nurse, early)
+        self._understudy = Understudy(
+            number, candidates, terms, self._choice, self._launcher, lambda error: listener.refused(self, error)
+        )
         self._layout: Layout | None = None
         """Of the child that served last."""
         self._verdict = ""
@@ -184,14 +180,12 @@ class Worker:
             except EdgerunError as error:
                 if not self._closed.is_set():
                     self._fail(error, lived_s=max(0.0, time.monotonic() - began))
-        self._drop_aside()
+        self._understudy.drop()
         self._launcher.close()
 
     def _start(self) -> EngineProcess:
         """A loaded child for the candidate in turn: the one beside, or a new one; after a while the next one."""
-        self._drop_dead()
-        starting = self._aside or self._launcher.start(self._choice.current)
-        self._aside = None
+        starting = self._understudy.take() or self._launcher.start(self._choice.current)
         try:
             while (io := starting.process.loaded(_TICK_S)) is None:
                 self.progress += 1
@@ -199,10 +193,11 @@ class Worker:
                 patience_s = self._terms.patience_s(self._candidates[starting.index])
                 if self._closed.is_set() or waited_s > patience_s:
                     raise EngineError(f"loading took longer than {patience_s:g} s", retriable=True)
-                following = self._choice.later() if waited_s > _PATIENCE_S and self._aside is None else None
+                alone = self._understudy.started is None
+                following = self._choice.later() if waited_s > _PATIENCE_S and alone else None
                 if following is not None:
                     self.fallback_reason = f"{self.candidate.name} is still being loaded"
-                    self._aside, starting = starting, self._launcher.start(following)
+                    self._understudy.started, starting = starting, self._launcher.start(following)
                     self._choice.current = following
         except EdgerunError:
             starting.process.close()
@@ -241,74 +236,18 @@ class Worker:
                     self._answer(reply)
                 elif (late_s := self._oldest_s()) > self._terms.deadline_s:
                     raise EngineError(f"no answer within {late_s:.1f} s; its process was killed", retriable=True)
-                if self._better_is_ready():
+                if self._wanted:
+                    self._choice.prefer(self._wanted)
+                    self._wanted = ()
+                if self._understudy.is_better():
                     self._listener.lost(self, EngineError(f"changing to {self.candidate.name}", retriable=True))
                     return
                 if time.monotonic() > spare_at:
-                    spare_at = time.monotonic() + self._see_to_spare()
+                    spare_at = time.monotonic() + self._understudy.stand_by()
         finally:
             with self._lock:
                 self._process = None
             process.close()
-
-    def _better_is_ready(self) -> bool:
-        """Try a better candidate in a child beside the one that serves; True, and it is in turn, once it is loaded."""
-        now = time.monotonic()
-        if self._wanted:
-            self._choice.prefer(self._wanted)
-            self._wanted = ()
-        if self._aside is None or not self._choice.is_better(self._aside.index):
-            better = self._choice.better(now)
-            if better is None:
-                return False
-            self._drop_aside()
-        else:
-            better = self._aside.index
-        try:
-            self._aside = self._aside or self._launcher.start(better)
-            if self._aside.process.loaded(0.0) is None:
-                if now - self._aside.began < (patience_s := self._terms.patience_s(self._candidates[better])):
-                    return False
-                raise EngineError(f"loading took longer than {patience_s:g} s", retriable=True)
-        except EdgerunError as error:
-            log.info("engine %s is not back yet: %s", self._candidates[better].name, error)
-            self._choice.not_back(better, retriable=error.retriable, now=now)
-            self._listener.refused(self, error)
-            self._drop_aside()
-            return False
-        self._choice.current = better
-        log.warning("engine %s takes over (worker %d)", self.candidate.name, self.number)
-        return True
-
-    def _see_to_spare(self) -> float:
-        """Let a child stand by, and another one where it has died; in how many seconds to see to it again."""
-        try:
-            if self._aside is not None:
-                died = self._aside.process.is_dead
-                if self._aside.process.loaded(0.0) is not None:
-                    self._spareless = ""
-                if died:
-                    self._drop_aside()
-            if self._aside is None:
-                following = self._choice.later() if self.candidate.detachable else None
-                self._aside = self._launcher.start(self._choice.current if following is None else following)
-        except EdgerunError as error:
-            self._drop_aside()
-            self._listener.refused(self, error)
-            if self._spareless == str(error):
-                return _NO_SPARE_S
-            self._spareless = str(error)
-            log.warning("worker %d has no spare: %s", self.number, error)
-        return _SPARE_LOOK_S
-
-    def _drop_dead(self) -> None:
-        if self._aside is not None and self._aside.process.is_dead:
-            self._drop_aside()
-
-    def _drop_aside(self) -> None:
-        if self._aside is not None:
-            self._aside.process.close()
-            self._aside = None
 
     def _answer(self, reply: Reply) -> None:
         with self._lock:
@@ -346,8 +285,7 @@ class Worker:
             log.warning("engine %s is tried instead (worker %d)", self.candidate.name, self.number)
         if was_best and self.fallback:
             self.fallback_reason = f"{self._candidates[failed].name}: {error}"
-        if self._aside is not None and self._aside.index != self._choice.current:
-            self._drop_aside()
+        self._understudy.drop(but=self._choice.current)
         self.since = Since()
         self._listener.lost(self, error)
         self._give_up(everything=wait_s > 0, reason=str(error))
