@@ -422,6 +422,26 @@ assert "_ssl" in sys.modules
 
 @pytest.mark.broker
 @needs_mosquitto
+def test_what_is_larger_than_any_request_takes_no_memory(tmp_path: Path) -> None:
+    """To who speaks 3.1.1 a broker sends whatever somebody left where it listens, at each connect."""
+    topic, large = "edgerun/pi/cmd/ping", 20_000_000
+    with Mosquitto(tmp_path / "m") as broker:
+        stranger, taken = MqttSink(MqttOptions(port=broker.port), "stranger"), Diary()
+        stranger.open(taken)
+        assert taken.news.get(timeout=10) == "connected"
+        assert stranger.offer(Message(topic, b"x" * large, 1, retain=True), 1, 1)
+        assert taken.news.get(timeout=20).startswith("1 ")
+        sink, diary = MqttSink(MqttOptions(port=broker.port, version="3.1.1"), "pi", subscriptions=(topic,)), Diary()
+        sink.open(diary)
+        assert len(diary.requests.get(timeout=10).payload) < large / 100
+        assert stranger.offer(Message(topic, b"{}", 1), 2, 1)
+        assert diary.requests.get(timeout=10).payload == b"{}"
+        for one in (sink, stranger):
+            one.close()
+
+
+@pytest.mark.broker
+@needs_mosquitto
 def test_a_second_client_of_the_same_name_is_named_as_the_cause(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "m") as broker:
         first, diary = MqttSink(MqttOptions(port=broker.port), "pi"), Diary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgerun.sinks._answers import client_type
+from edgerun.sinks._incoming import client_type
 from edgerun.sinks._late import put_off
 from edgerun.sinks.mqtt_endpoint import Endpoint
 
@@ -26,7 +26,7 @@ def new_client(endpoint: Endpoint) -> Client:
     put_off("ssl", SSLWantReadError=_NeverError, SSLWantWriteError=_NeverError)  # to ask whether an error is TLS's
     from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-    client = client_type()(
+    client = client_type(requests_only=endpoint.requests_only)(
         CallbackAPIVersion.VERSION2,
         endpoint.client_id,
         clean_session=None if endpoint.v5 else True,
