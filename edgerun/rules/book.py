@@ -51,7 +51,8 @@ class RuleBook:
         self._journal = Journal(terms, labels, place, scene)
         self._moments, self._stays = Moments(scene, self._journal), Stays(scene, self._journal)
         self._counts, self._combinations = Counts(scene, self._journal), Combinations(self._journal)
-        self._tables: list[Rows] = [self._memory, self._zones, self._filters, self._journal, self._moments, self._stays]
+        self._tables: list[Rows] = [self._memory, self._memory.rest, self._zones, self._filters, self._journal]
+        self._tables += [self._moments, self._stays]
         if self._pace is not None:
             self._tables.append(self._pace)
         named = {label for rule in rules for label in rule.labels} or (set(labels) if len(labels) == 1 else set())

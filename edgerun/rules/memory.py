@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgerun.boxes import containment, iou
+from edgerun.rules.rest import Rest
 from edgerun.tracking import ClassGroups
 from edgerun.types import F32, F64, I64, Mask, Stamp, Tracks
 from edgerun.zones import Rows
@@ -41,11 +42,6 @@ _LIKENESS = 2.5
 """By which factor the areas of two boxes of the same somebody may differ."""
 _EDGE = 0.01
 """How near to the picture's edge a box touches it, as a part of the picture's size."""
-_STIR, _STIR_S = 0.3, 0.5
-"""What is off its place by this part of its size, for so many seconds, has moved: one bad box is no move, and a
-detector's boxes tremble by about a tenth."""
-_SETTLE_S = 2.0
-"""What has been still for so long has come to rest: its place is where it is then, not where it began to slow down."""
 _COVER = 0.3
 """The part of a box that somebody before it must hide to excuse that it is not seen."""
 _SAME = 0.6
@@ -60,8 +56,8 @@ class Memory(Rows):
     """One row per somebody.
 
     After an update, for N rows: ``seen`` bool (N,), found in this frame; ``ended`` bool (N,), over for good and dropped
-    next; ``replaced`` bool (N,), gone while another row is the same thing at rest; ``stirred`` bool (N,), moved from
-    where it had been still; ``extent`` f32 (N,), the size of its box: the root of its area in pixels.
+    next; ``replaced`` bool (N,), gone while another row is the same thing at rest; ``extent`` f32 (N,), the size of its
+    box: the root of its area in pixels. ``rest`` has the same rows.
     """
 
     def __init__(self, groups: ClassGroups | None = None) -> None:
@@ -74,17 +70,13 @@ class Memory(Rows):
             ("gone_at", "f8"),  # since when no track has this id; inf: one has
             ("scores", "f4", (_SCORES,)),
             ("sightings", "i8"),
-            ("place", "f4", (2,)),  # the middle of the box where it is still
-            ("halted", "f8"),  # its life when it came to be there
-            ("rooted", "f8"),  # its life when it was last seen to be there
-            ("settled", "?"),  # it has come to rest there
-            ("astray", "f8"),  # since when it is off its place; inf: it is not
             ("way", "f4", (2, 2)),  # the middle of the box at two moments of late, the earlier one first
             ("way_at", "f8", (2,)),  # these moments
         ])  # fmt: skip
         self._groups = groups or ClassGroups()
-        self.blank["seen_at"] = self.blank["gone_at"] = self.blank["astray"] = np.inf
+        self.blank["seen_at"] = self.blank["gone_at"] = np.inf
         self.blank["scores"] = np.nan
+        self.rest = Rest()
         self.now = 0.0
         """Seconds that count, see MAX_GAP_S."""
         self.clear()
@@ -96,14 +88,13 @@ class Memory(Rows):
         self._steps: deque[float] = deque(maxlen=5)
         self._step, self._limit, self._stalled = 0.0, MAX_GAP_S, False
         self._key = b"none yet"
-        self._gone = self._astray = True  # whether any row has no track now, or is off its place; True where in doubt
+        self._gone = True  # whether any row has no track now; True where in doubt
         self._straight = True  # whether the rows are those of the tracks, in their order
         self._unmet: set[int] = set()  # ids that only coasted since their row went to another id
         self.at: I64 = np.zeros(0, np.int64)
         """The row of each track of the last update, i64 (M,)."""
-        self.seen = self.ended = self.replaced = self.stirred = np.zeros(0, np.bool_)
+        self.seen = self.ended = self.replaced = np.zeros(0, np.bool_)
         self.extent: F32 = np.zeros(0, np.float32)
-        self._rested: F64 | None = None
         self._looked_at = -np.inf
 
     def take_over(self, before: Memory) -> None:
@@ -222,11 +213,11 @@ class Memory(Rows):
         sighted = self.at[fresh]
         t["scores"][sighted, t["sightings"][sighted] % _SCORES] = tracks.score[fresh]
         t["sightings"][sighted] += 1
-        self.stirred, self._rested = np.zeros(len(t), np.bool_), None
+        self.rest.turn()
         if self.now - self._looked_at >= _LOOK_S:
             self._looked_at = self.now
             self._note_way(middle)
-            self._update_rest(middle)
+            self.rest.update(middle, self.extent, self.seen, t["life"], self.now)
         self.ended = self.replaced = np.zeros(len(t), np.bool_)
         if self._gone:
             self._update_ends(stamp)
@@ -240,7 +231,7 @@ class Memory(Rows):
         t["gone_at"] = np.where(present, np.inf, np.minimum(t["gone_at"], self.now))
         self._gone = not present.all()
         first = self.seen & (t["seen_at"] == np.inf)
-        t["place"][first], t["seen_at"][first] = middle[first], self.now
+        self.rest.table["place"][first], t["seen_at"][first] = middle[first], self.now
         t["way"][first], t["way_at"][first] = middle[first][:, None], self.now
 
     def _note_way(self, middle: F32) -> None:
@@ -258,39 +249,10 @@ class Memory(Rows):
         ways: F64 = speed * np.minimum(self.now - seen_at, 2)[:, None]
         return ways
 
-    def _update_rest(self, middle: F32) -> None:
-        t = self.table
-        way = middle - t["place"]
-        off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * self.extent) & self.seen
-        np.copyto(t["rooted"], t["life"], where=self.seen & ~off)
-        settling = self.seen & ~(off | t["settled"]) & (self.still >= _SETTLE_S)
-        if np.count_nonzero(settling):
-            t["place"][settling], t["settled"][settling] = middle[settling], True
-        if not (self._astray or np.count_nonzero(off)):
-            return
-        np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], self.now), np.inf), where=self.seen)
-        self._astray = bool(np.count_nonzero(off)) or bool((t["astray"] < np.inf).any())
-        self.stirred = off & (self.now - t["astray"] >= _STIR_S)
-        if np.count_nonzero(self.stirred):
-            self._rested = self.rested
-            t["place"][self.stirred] = middle[self.stirred]
-            t["halted"][self.stirred] = t["rooted"][self.stirred] = t["life"][self.stirred]
-            t["astray"][self.stirred] = np.inf
-            t["settled"][self.stirred] = False
-
-    @property
-    def rested(self) -> F64:
-        """As ``still``, until each was last seen at its place, f64 (N,); for who stirred in this frame, at the place
-        before. On a slow camera it takes some frames until who walks by is known to move."""
-        if self._rested is not None:
-            return self._rested
-        seconds: F64 = self.table["rooted"] - self.table["halted"]
-        return seconds
-
     @property
     def still(self) -> F64:
         """The seconds for which each row has not moved, f64 (N,)."""
-        seconds: F64 = self.table["life"] - self.table["halted"]
+        seconds: F64 = self.table["life"] - self.rest.table["halted"]
         return seconds
 
     def _update_ends(self, stamp: Stamp) -> None:

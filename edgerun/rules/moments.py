@@ -38,7 +38,7 @@ class Moments(Rows):
         zones, memory = self._scene.zones, self._scene.memory
         moved = memory.ended
         if self._least_rest_s < np.inf:
-            moved = (memory.stirred | memory.ended & ~memory.replaced) & (memory.rested >= self._least_rest_s)
+            moved = (memory.rest.stirred | memory.ended & ~memory.replaced) & (memory.rest.rested >= self._least_rest_s)
         if not (zones.changed or any(map(np.count_nonzero, (zones.crossed, self.table["due"], moved)))):
             return
         for index, (number, rule) in enumerate(self._rules):
@@ -60,10 +60,10 @@ class Moments(Rows):
     def _update_removed(self, index: int, number: int, column: int, moved: Mask) -> None:
         """What is taken out of its zone at once has left it before it is known to have moved: until then it is due."""
         zones, memory, due = self._scene.zones, self._scene.memory, self.table["due"][:, index]
-        rested = memory.rested >= self._journal.rules[number].seconds - 1e-6
+        rested = memory.rest.rested >= self._journal.rules[number].seconds - 1e-6
         out = zones.left[:, column] | (due != 0)
         self._tell(number, moved & (zones.inside[:, column] | out) & rested)
-        due[:] = out & rested & ~moved & (memory.table["astray"] < np.inf)
+        due[:] = out & rested & ~moved & (memory.rest.table["astray"] < np.inf)
 
     def _update_due(self, index: int, number: int, column: int) -> None:
         zones, rule, due = self._scene.zones, self._journal.rules[number], self.table["due"][:, index]
