@@ -19,7 +19,7 @@ from urllib.parse import quote
 from edgerun.records import dataclass
 from edgerun.secrets import hide_parameters
 
-_URL_USER = re.compile(r"(?<=://)[^\s/?#'\"<>]*@")
+_URL_USER = re.compile(r"(?<=://)[^\s/?#\"]*@")
 _SHORTEST_SECRET = 4
 """Shorter ones would blot out ordinary words and protect nobody."""
 

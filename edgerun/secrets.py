@@ -10,15 +10,16 @@ from urllib.parse import unquote
 
 from edgerun.records import dataclass
 
-_PASSWORD = re.compile(r"://[^\s/?#:]*:([^\s/?#'\"<>]+)@")
+_PASSWORD = re.compile(r"://[^\s/?#:]*:([^\s/?#\"]+)@")
 _PARAMETER = re.compile(
     r"((?:[?&;/][\w.=-]{0,64}?|\s[\w-]{0,64}-)"  # after a blank only where it is no keyword of Python, as in tracebacks
     r"(?:pass(?!ive)|pas(?==)|pwd|pw(?==)|token|key(?!frame|int)|secret|auth(?!or)|credential)[\w.-]{0,64}=)"
-    r"([^&\s\"\\]+)",
+    r"(\\?\"[^\"\\\n]*\\?\"|'[^'\n]*'|[^&\s\"\\]+)",
     re.IGNORECASE,
 )
 """A parameter whose name says that it is secret, and its value: in a URL, also in the path of those cameras that take
-it there, and as an option such as GStreamer's ``user-pw=``. Bounded, as strangers can bring texts to be searched."""
+it there, and as an option such as GStreamer's ``user-pw=``, where it may stand in quotes (``\\"`` within JSON). Bounded,
+as strangers can bring texts to be searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Secret:
 
 def passwords_in(text: str) -> set[str]:
     """The passwords in the URLs of a text, as they are written there and as they are meant."""
-    found = {*_PASSWORD.findall(text), *(value for _, value in _PARAMETER.findall(text))}
+    found = {*_PASSWORD.findall(text), *(value.strip("\\\"'") for _, value in _PARAMETER.findall(text))}
     return found | {unquote(one) for one in found}
 
 

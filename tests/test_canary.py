@@ -154,9 +154,11 @@ def bundled(daemon: DaemonProcess, path: Path) -> list[str]:
     ("text", "passwords"),
     [
         ("rtsp://viewer:p%40ss@host/x", {"p%40ss", "p@ss"}),
+        ("rtsp://viewer:it's<p@ss>@host/x", {"it's<p@ss>"}),
         ("rtsp://viewer:p@ss@host/x and http://h/?a=b&token=t0ken", {"p@ss", "t0ken"}),
         ("http://h/?api_key=k3y&user_password=p%40ss&loginpas=pas", {"k3y", "p%40ss", "p@ss", "pas"}),
         ("rtspsrc user-pw=p@ss ! decodebin", {"p@ss"}),
+        ("""rtspsrc user-pw="two words" proxy-pw='p!ss' ! decodebin""", {"two words", "p!ss"}),
         ("rtsp://host/a:b@c?keyframe=often", set()),
         ("/dev/video0", set()),
     ],
