@@ -18,8 +18,8 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 """A parameter whose name says that it is secret, and its value: in a URL, also in the path of those cameras that take
-it there, and as an option such as GStreamer's ``user-pw=``, where it may stand in quotes (``\\"`` within JSON). Bounded,
-as strangers can bring texts to be searched."""
+it there, and as an option such as GStreamer's ``user-pw=``, where it may stand in quotes (``\\"`` within JSON).
+Bounded, as strangers can bring texts to be searched."""
 
 
 @dataclass(frozen=True, slots=True)
