@@ -642,6 +642,18 @@ def test_a_disk_without_room_keeps_the_list_of_what_is_open_as_it_was(tmp_path: 
     assert after.alert_of(end, "") == "first"
 
 
+def test_ten_thousand_open_alerts_each_end_as_what_they_began(tmp_path: Path) -> None:
+    """Also those that a crash leaves open: with many cameras and rules a crowd is as many stays."""
+    episodes = Episodes(tmp_path / "open")
+    for n in range(10_000):
+        episodes.alert_of(event(n, phase="start"), f"number {n}")
+    episodes.save()
+    ended = [episodes.alert_of(event(n, phase="end"), "another") for n in range(10_000)]
+    assert ended == [f"number {n}" for n in range(10_000)]
+    after = Episodes(tmp_path / "open")
+    assert [after.alert_of(end, "another") for end in after.left_open()] == ended
+
+
 @pytest.mark.parametrize("heals", [False, True])
 def test_no_number_that_was_given_out_while_the_disk_failed_comes_again(
     tmp_path: Path, broker: Mosquitto, heals: bool

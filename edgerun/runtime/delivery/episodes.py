@@ -15,7 +15,8 @@ from edgerun.types import Event, EventKind, Stamp
 
 log = logging.getLogger(__name__)
 
-_MOST = 4096
+_MOST = 1 << 14
+"""Many cameras with a crowd before each have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +38,35 @@ class Episodes:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open: dict[tuple[str, int], _Begun] = {}
+        self._open: dict[tuple[str, int], tuple[str, str]] = {}
+        """The alert's id, and what is noted of it: written once, as all of it is noted with each alert that begins or
+        ends."""
         self._changed = self._looked = False
 
     def alert_of(self, event: Event, uid: str) -> str:
         """The id that an episode's start and end share: that of its first message."""
         key = event.stamp.camera, event.episode
         if event.phase == "end":
-            begun = self._open.pop(key, None)
-            self._changed |= begun is not None
-            return begun.alert if begun else uid
+            alert, noted = self._open.pop(key, (uid, ""))
+            self._changed |= noted != ""
+            return alert
         if event.phase == "start":
             named = event.kind, event.rule, event.zone, event.line, event.direction
-            self._open[key] = _Begun(uid, event.stamp.camera, *named)
+            self._note(key, _Begun(uid, event.stamp.camera, *named))
             while len(self._open) > _MOST:  # of rule books that went without ending theirs
                 del self._open[next(iter(self._open))]
             self._changed = True
         return uid
+
+    def _note(self, key: tuple[str, int], begun: _Begun) -> None:
+        self._open[key] = begun.alert, json.dumps(asdict(begun))
 
     def save(self) -> None:
         """Note what is open now, where that has changed."""
         if not self._changed:
             return
         self._changed = False
-        line = json.dumps([asdict(begun) for begun in self._open.values()]).encode() + b"\n"
+        line = f"[{', '.join(noted for _, noted in self._open.values())}]\n".encode()
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -91,5 +97,5 @@ class Episodes:
             stamp = Stamp(begun.camera, 0, time.monotonic(), time.time(), 1, 1)
             named = begun.zone, begun.line, begun.direction
             ends.append(Event(begun.kind, begun.rule, "end", -number, stamp, *named))  # no rule book's own are below 0
-            self._open[begun.camera, -number] = begun
+            self._note((begun.camera, -number), begun)
         return ends
