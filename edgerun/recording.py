@@ -66,6 +66,7 @@ class Clip:
 
         self._file = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream: VideoStream | None = None
+        self._pts = -1
 
     def add(self, picture: U8, time_s: float, eventful: bool) -> None:
         import av
@@ -74,7 +75,8 @@ class Clip:
         if self._stream is None:
             self._stream = self._open(width, height)
         frame = av.VideoFrame.from_ndarray(picture[:height, :width], "bgr24")
-        frame.pts, frame.time_base = round(time_s * _CLOCK_HZ), Fraction(1, _CLOCK_HZ)
+        self._pts = max(round(time_s * _CLOCK_HZ), self._pts + 1)  # of two of one time a player could show one alone
+        frame.pts, frame.time_base = self._pts, Fraction(1, _CLOCK_HZ)
         self._file.mux(self._stream.encode(frame))
 
     def _open(self, width: int, height: int) -> VideoStream:

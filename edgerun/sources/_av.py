@@ -28,6 +28,9 @@ _BOUNDS = {"max_pixels": f"{MEGAPIXELS}000000"}
 _NO_PICTURE_S = 30.0
 """A live stream whose packets give no picture for this long is given up; longer than any key frame interval."""
 
+_ANEW_S = 1.0
+"""A stream's clock that goes back by more begins anew; by less, its pictures are out of order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
@@ -139,14 +142,15 @@ class VideoInput:
         return self._live.time_of(told_s, time.monotonic()) if self._live else told_s
 
     def _told(self, pts: int | None) -> float:
-        """When it was on the stream's clock; where the stream gives no time, one frame after the last."""
+        """When it was on the stream's clock, never before the last; where the stream gives no time, or begins to count
+        anew as recordings do that were put together, one frame after the last."""
         if pts is None:
             self._last += self._frame_s
             return self._last
         seconds = self._seconds(pts)
-        if self._zero is None:
+        if self._zero is None or seconds - self._zero < self._last - _ANEW_S:
             self._zero = seconds - max(self._last + self._frame_s, 0.0)
-        self._last = seconds - self._zero
+        self._last = max(seconds - self._zero, self._last)
         return self._last
 
     def _seconds(self, ticks: int) -> float:
