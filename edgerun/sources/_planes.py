@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,10 +52,14 @@ class PlaneReader:
         self._no_colour = np.empty((0, 0), np.uint8)
 
     def read(self, picture: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
-        """The planes Y (H,W), U and V (H/2,W/2), and whether luma has the full range. Raises FFmpegError for a pixel
-        format of which it cannot make them."""
-        kind = picture.format.name
-        full = kind.startswith("yuvj") or picture.color_range == _JPEG_RANGE
+        """The planes Y (H,W), U and V (H/2,W/2), upright, and whether luma has the full range. Raises FFmpegError for a
+        pixel format of which it cannot make them."""
+        planes, full = self._read(picture)
+        return (_upright(planes, *_matrix(picture)) if picture.rotation else planes), full
+
+    def _read(self, picture: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
+        kind, told = picture.format.name, picture.color_range
+        full = kind.startswith("yuvj") or told == _JPEG_RANGE or (kind == "gray" and told != _VIDEO_RANGE)
         if kind in _READ_AS_THEY_ARE:
             return self._views(picture, kind), full
         full = full and not picture.format.is_rgb
@@ -78,6 +83,26 @@ class PlaneReader:
             return (luma, first, second) if kind == "nv12" else (luma, second, first)
         step = 2 if kind.endswith("422p") else 1  # every second row of 4:2:2 chroma is 4:2:0's, near enough
         return luma, _view(planes[1], half_height, half_width, step), _view(planes[2], half_height, half_width, step)
+
+
+def _matrix(picture: av.VideoFrame) -> tuple[float, float, float, float]:
+    """How it is to be shown: x' = ax + cy, y' = bx + dy (ISO/IEC 14496-12, 8.3.2), of any scale."""
+    try:
+        beside: Any = picture.side_data  # whatever PyAV's types say
+        a, b, _, c, d, *_ = np.frombuffer(bytes(beside["DISPLAYMATRIX"]), np.int32).tolist()
+    except ValueError:  # PyAV does not know all that can stand beside it, as EXIF data does
+        turn = math.radians(picture.rotation)
+        a, b, c, d = math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    return a, b, c, d
+
+
+def _upright(planes: tuple[U8, U8, U8], a: float, b: float, c: float, d: float) -> tuple[U8, U8, U8]:
+    """Copies turned as a matrix says, to the nearest quarter turn, and mirrored or not."""
+    lies = abs(b) + abs(c) > abs(a) + abs(d)
+    across, down = (c, b) if lies else (a, d)
+    steps = slice(None, None, -1 if down < 0 else 1), slice(None, None, -1 if across < 0 else 1)
+    y, u, v = (np.ascontiguousarray((plane.T if lies else plane)[steps]) for plane in planes)
+    return y, u, v
 
 
 def _view(plane: VideoPlane, height: int, width: int, step: int = 1) -> U8:
