@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, get_args
@@ -124,13 +125,25 @@ def test_a_camera_that_a_reload_takes_away_meanwhile_is_answered(tmp_path: Path,
     """It was there when the command was looked at, and is not when it is done."""
     desk = Desk(tmp_path)
     running = iter([{"porch"}])
-    actions = CameraActions(lambda: dict.fromkeys(next(running, ()), NONE), desk.delivery, lambda: None)
+    actions = CameraActions(lambda: nullcontext(dict.fromkeys(next(running, ()), NONE)), desk.delivery, lambda: None)
     other = Commands(TOPICS, VERBS, desk.delivery, actions)
     desk.commands.close()
     other.start()
     answer = desk.ask(verb, b'{"camera": "porch"%s}' % (b', "fps": 3' if verb == "set" else b""))
     assert answer["error"] == "there is no camera 'porch'"
     other.close()
+    desk.close()
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "snapshot", "test_alert"])
+def test_nothing_is_done_to_cameras_before_there_are_any(tmp_path: Path, verb: str) -> None:
+    """While the model is loaded none runs: those to come would know nothing of what was said to be done."""
+    desk = Desk(tmp_path)
+    desk.commands.close()
+    actions = CameraActions(lambda: nullcontext({}), desk.delivery, lambda: None)
+    desk.commands = Commands(TOPICS, VERBS, desk.delivery, actions)
+    desk.commands.start()
+    assert desk.ask(verb, b"")["error"] == "no camera runs now"
     desk.close()
 
 

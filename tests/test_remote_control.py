@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
+from tests.servers.http_camera import HttpCamera, SilentServer
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 from tests.subscriber import Subscriber
 
@@ -73,6 +76,42 @@ def test_a_reload_ends_no_pause(tmp_path: Path) -> None:
         assert daemon.said("camera gate is ok") == 1
         home.publish(f"{BASE}/cmd/resume")
         wait_for(lambda: daemon.said("camera gate is ok") == 2, 10, daemon.log)
+        assert daemon.stop() == 0
+
+
+def test_a_pause_is_kept_that_comes_while_a_reload_opens_the_cameras_anew(tmp_path: Path) -> None:
+    """One camera tells when all are closed, one is slow to end, and the third is asked to pause in between."""
+    closed = threading.Event()
+
+    def watched(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "multipart/x-mixed-replace")
+        request.end_headers()
+        request.connection.recv(1)  # nothing is sent, so this is the end
+        closed.set()
+
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker.port) as home,
+        HttpCamera(watched) as telling,
+        SilentServer() as silent,
+        DaemonProcess(tmp_path / "daemon", {}) as daemon,
+    ):
+        slow = {"type": "rtsp", "url": f"rtsp://{silent.address}/stream", "open_timeout_s": 60}
+        wanted = {"state_dir": str(daemon.folder / "state"), **config(broker.port)}
+        wanted["cameras"]["slow"] = camera(slow)
+        wanted["cameras"]["telling"] = camera({"type": "http", "url": telling.url, "timeout_s": 60})
+        daemon.write(wanted)
+        daemon.ready()
+        wait_for(lambda: telling.requests, 10, daemon.log)
+        daemon.write({**wanted, "model": {**wanted["model"], "deadline_s": 7, "rollout": "force"}})
+        home.publish(f"{BASE}/cmd/reload")
+        assert closed.wait(20), daemon.log()
+        home.publish(f"{BASE}/cmd/pause")
+        answered = home.wait("/ack", 20, verb="pause")
+        assert answered.json["ok"]
+        wait_for(lambda: daemon.said("cameras started again: gate"), 20, daemon.log)
+        home.wait("/gate/state", 10, state="paused")
         assert daemon.stop() == 0
 
 

@@ -96,7 +96,8 @@ class Daemon:
             self._control = Control(control_socket(self._state_dir), lambda: self._latest.health())
             self._metrics.apply(self._config.metrics)
             if self._wait_for_model():
-                self._start_cameras()
+                with self._fleet.changing:
+                    self._start_cameras()
                 self._serving = True
                 gc.freeze()
                 self._supervise()
@@ -121,7 +122,7 @@ class Daemon:
         self._redactor = logs.set_up(config.log, secrets_of(config))
 
     def _new_exchange(self, before: Delivery | None = None) -> Exchange:
-        return Exchange(self._config, self._state_dir, lambda: self._fleet.running, self._ask_reload, before)
+        return Exchange(self._config, self._state_dir, self._fleet.settled, self._ask_reload, before)
 
     def _renew_exchange(self) -> None:
         """While cameras go on: what they tell waits for the new one from before the old one closes."""
@@ -264,7 +265,8 @@ class Daemon:
         self._metrics.apply(self._config.metrics)
         if before.state_dir != self._config.state_dir:
             log.warning("state_dir is taken over when the daemon is started the next time")
-        started, anew = self._renew(before, reload.detector)
+        with self._fleet.changing:  # a pause commanded of one that is about to go would be forgotten with it
+            started, anew = self._renew(before, reload.detector)
         gc.collect()  # cameras lie in cycles, and the collector does not know how large their pictures are
         log.info("the configuration was reloaded; cameras started again: %s; looked at anew: %s", started, anew)
         self._notifier.ready("looking")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from edgerun.config import Config
 from edgerun.homeassistant import CameraView
@@ -23,11 +25,19 @@ class Fleet:
 
     def __init__(self, patience_s: float) -> None:
         self.running: dict[str, Camera] = {}
+        self.changing = threading.Lock()
+        """Held by who makes cameras come and go, from what they are asked to what those after them are told."""
         self._patience_s = patience_s
         self._closed: dict[str, Camera] = {}
         """Those that are about to be started again."""
         self._shared: dict[str, tuple[str, ...]] = {}
         """What was said of each camera's labels last."""
+
+    @contextmanager
+    def settled(self) -> Iterator[Mapping[str, Camera]]:
+        """Those that run, once none comes or goes; nor will one until this is let go of."""
+        with self.changing:
+            yield self.running
 
     def start(
         self, config: Config, detector: Detector, topics: Topics, delivery: Delivery, paused: Collection[str] = ()

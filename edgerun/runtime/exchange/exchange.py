@@ -8,9 +8,8 @@ from pathlib import Path
 from edgerun.config import Config
 from edgerun.homeassistant import CameraView, birth_topic
 from edgerun.messages import status
-from edgerun.runtime.cameras.camera import Camera
 from edgerun.runtime.delivery.delivery import Delivery
-from edgerun.runtime.exchange.actions import CameraActions
+from edgerun.runtime.exchange.actions import CameraActions, Settled
 from edgerun.runtime.exchange.announcer import Announcer
 from edgerun.runtime.exchange.broker import EmbeddedBroker
 from edgerun.runtime.exchange.commands import Commands
@@ -23,14 +22,14 @@ _BROKER_S = 5.0
 
 
 class Exchange:
-    """What must outlast it lies in ``state_dir``; commands act on ``cameras()``, or ``reload``. The alerts are those of
-    the one ``before``, which is closed when this starts; what cameras tell it waits until then."""
+    """What must outlast it lies in ``state_dir``; commands act on the ``settled`` cameras, or ``reload``. The alerts
+    are those of the one ``before``, which is closed when this starts; what cameras tell it waits until then."""
 
     def __init__(
         self,
         config: Config,
         state_dir: Path,
-        cameras: Callable[[], Mapping[str, Camera]],
+        settled: Settled,
         reload: Callable[[], None],
         before: Delivery | None = None,
     ) -> None:
@@ -39,7 +38,7 @@ class Exchange:
         self.delivery = _delivery_for(config, self.topics, state_dir / "outbox.db", before)
         self._bulletin = Bulletin(self.topics, self.delivery)
         self._announcer = Announcer(self.topics, config.mqtt, self.delivery, state_dir / "announced.json")
-        actions = CameraActions(cameras, self.delivery, reload)
+        actions = CameraActions(settled, self.delivery, reload)
         self._commands = Commands(self.topics, config.mqtt.verbs, self.delivery, actions)
 
     def start(self) -> None:
