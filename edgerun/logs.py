@@ -1,7 +1,8 @@
 """Logging to stderr: plain where a person looks, with priorities under systemd, JSON where it is asked for.
 
 Credentials never pass: the handler's formatter hides the user part of every URL and every secret it was told of, in
-messages, arguments and tracebacks alike, and libraries' own messages too, since they go through the same handler.
+messages, arguments and tracebacks alike, and libraries' own messages too, since they go through the same handler. No
+more do orders to the terminal, which a camera or a model's author may have put into what it is quoted with.
 """
 
 from __future__ import annotations
@@ -61,6 +62,16 @@ def hide_urls(text: str) -> str:
     return hide_parameters(_URL_USER.sub("***@", text))
 
 
+def plain(text: str) -> str:
+    """Without characters that a terminal would take for orders to itself, ends of lines among them."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def plain_lines(text: str) -> str:
+    """The same, line by line."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 class _Formatter(logging.Formatter):
     """One record to one or more lines, redacted as a whole."""
 
@@ -77,6 +88,7 @@ class _Formatter(logging.Formatter):
             text = self._redactor.hide(self._with_traceback(record, f"{record.name}: {record.getMessage()}"))
         else:
             text = self._redactor.hide(super().format(record))
+        text = plain_lines(text)
         if self._priorities:
             priority = f"<{_PRIORITY.get(record.levelno, 6)}>"
             text = "\n".join(priority + line for line in text.splitlines())

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,16 @@ def _root_logger_as_before() -> Iterator[None]:
 def test_urls_lose_their_credentials(text: str, hidden: str) -> None:
     """Wherever in a text they stand; the rest stays readable."""
     assert logs.hide_urls(text) == hidden
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_orders_to_the_terminal_stand_in_them(form: Literal["text", "json"]) -> None:
+    """A camera's own words, or a model's, are quoted there."""
+    out = io.StringIO()
+    logs.set_up(LogOptions(format=form), stream=out)
+    logging.getLogger("edgerun.test").warning("answers 500 \x1b[2J\x9b2J\r\u202eyes\nand so on")
+    assert out.getvalue().replace("\n", "").isprintable()
+    assert out.getvalue().count("\n") == (2 if form == "text" else 1)
 
 
 def test_known_secrets_are_hidden_everywhere() -> None:

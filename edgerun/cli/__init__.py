@@ -55,9 +55,9 @@ def _run(words: list[str]) -> int:
     try:
         return int(command.run(parser.parse_args(words[1:])))
     except EdgerunError as error:
-        from edgerun.logs import hide_urls  # not before the command has begun what takes long
+        from edgerun.logs import hide_urls, plain_lines  # not before the command has begun what takes long
 
-        print(f"edgerun: {hide_urls(str(error))}", file=sys.stderr)
+        print(f"edgerun: {plain_lines(hide_urls(str(error)))}", file=sys.stderr)
         unusable = isinstance(error, ConfigError | ModelError) and not error.retriable
         return EXIT_CONFIG if unusable else FAILED
 

@@ -16,10 +16,10 @@ import numpy as np
 from edgerun import config
 from edgerun.cli.arguments import literal, spare
 from edgerun.cli.ending import FAILED
-from edgerun.cli.view import plain
 from edgerun.config.tree import DEFAULT_MODEL
 from edgerun.errors import ConfigError, SourceError
 from edgerun.labels import label
+from edgerun.logs import plain, plain_lines
 from edgerun.models import is_path
 from edgerun.pipeline import Look
 from edgerun.regions import Region, RegionOptions
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             try:
                 frame = Frame.of_bgr(picture(path), path.name, number)
             except SourceError as error:  # the others are looked at all the same
-                print(f"edgerun: {error}", file=sys.stderr)
+                print(f"edgerun: {plain_lines(str(error))}", file=sys.stderr)
                 continue
             size = frame.stamp.width, frame.stamp.height
             look = Look(frame, parts_of(size, session.io.size)) if args.regions else Look.whole(frame)

@@ -17,6 +17,7 @@ from edgerun.cli.run import DEFAULT_CONFIG
 from edgerun.config import load_without_secrets, plugin_tables, state_dir_in
 from edgerun.devices import look_around
 from edgerun.errors import ConfigError, EdgerunError
+from edgerun.logs import plain
 from edgerun.runtime.health import bundle
 from edgerun.runtime.health.control import ask
 from edgerun.runtime.places import control_socket, state_dir
@@ -92,9 +93,10 @@ def _socket(config: Path, folder: Callable[[], Path]) -> Path:
 def _print(answer: dict[str, Any]) -> None:
     print("healthy" if answer["healthy"] else "not healthy")
     for line in answer["wrong"]:
-        print(f"  {line}", file=sys.stderr)
+        print(f"  {plain(line)}", file=sys.stderr)
     for name, camera in answer.get("cameras", {}).items():
-        print(f"  camera {name}: {camera['state']} {camera['fps']:g} fps {camera['reason'] or camera['overloaded']}")
+        why = plain(camera["reason"] or camera["overloaded"])
+        print(f"  camera {name}: {camera['state']} {camera['fps']:g} fps {why}")
     for pid, cost in answer.get("processes", {}).items():
         print(f"  {cost['pss_mb']:7.1f} MB  {pid:>7}  {cost['command'][:90]}")
     if "pss_mb" in answer:

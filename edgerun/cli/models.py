@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgerun.cli.view import plain
 from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.folders import is_file
+from edgerun.logs import plain
 from edgerun.models import ModelFile, is_path, resolve
 from edgerun.models.catalogue import CataloguedFile, catalogue, parts
 from edgerun.models.checksums import sha256_of

@@ -8,6 +8,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from edgerun.logs import plain
 from edgerun.records import dataclass
 from edgerun.stages import Request
 
@@ -38,11 +39,6 @@ def print_json(request: Request) -> None:
     except (ValueError, RecursionError):  # Python reads some that is no JSON, such as NaN
         line = json.dumps({"topic": request.topic, "payload": request.payload.decode()}, ensure_ascii=False)
     print(line, flush=True)
-
-
-def plain(text: str) -> str:
-    """Without characters that a terminal would take for orders to itself."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def clock(told: str) -> str:

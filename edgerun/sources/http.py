@@ -35,6 +35,8 @@ _LARGEST_JPEG = 32 << 20
 _CHUNK = 64 << 10
 _DAMAGED_IN_A_ROW = 10
 _LONGEST_ADDRESS = 200
+_LONGEST_WORDS = 80
+"""Of the camera's own, which may be of any length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Http:
 
     def _pictures(self, response: HTTPResponse) -> Iterator[bytes]:
         body = _Body(response, self._options.timeout_s)
-        kind = response.headers.get_content_type()
+        kind = response.headers.get_content_type()[:_LONGEST_WORDS]
         if kind.startswith("multipart/"):
             limiter = Limiter(self._feed.fps)
             for jpeg in body.parts():
@@ -251,7 +253,7 @@ def _words(error: Exception, options: HttpOptions) -> str:
             404: "has no such page; check the path in its URL",
         }
         if error.code // 100 != 3:
-            return known.get(error.code, f"answers {error.code} {error.reason}")
+            return known.get(error.code, f"answers {error.code} {error.reason[:_LONGEST_WORDS]}")
     if isinstance(error, URLError) and isinstance(error.reason, str):
         return "leads on to what is no address over HTTP, or round in a circle; check its URL"
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error

@@ -84,6 +84,14 @@ def test_a_model_gives_no_orders_to_the_terminal(red: Path, tmp_path: Path, caps
         said = capsys.readouterr().out
         assert "per?[2Json" in said
         assert clear not in said
+    unknown = tmp_path / "unknown.onnx"
+    tensor = [1, 3, 8, 8]
+    node = make.node(f"Bad{clear}", ["in"], ["out"])
+    unknown.write_bytes(make.model([node], [make.value("in", tensor)], [make.value("out", tensor)]))
+    assert main(["detect", str(red), "--model", str(unknown), "--engine", "onnx"]) != 0
+    said = capsys.readouterr().err
+    assert "Bad?[2J" in said
+    assert clear not in said
 
 
 def segmenting_model(path: Path) -> Path:

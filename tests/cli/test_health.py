@@ -50,6 +50,15 @@ def test_the_daemon_of_the_given_configuration_is_asked(
     assert answering(capsys, Path("etc.yaml")) == "service"
 
 
+def test_a_camera_gives_no_orders_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """By what it answered, which the daemon hands on."""
+    said = "answers 500 \x1b[2J"
+    health._print({"healthy": False, "wrong": [said], "cameras": {"a": {"state": "offline", "fps": 0, "reason": said}}})
+    told = capsys.readouterr()
+    assert "500 ?[2J" in told.out and "500 ?[2J" in told.err
+    assert "\x1b" not in told.out + told.err
+
+
 def test_a_configuration_that_is_not_there_or_is_bad_is_told(
     own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

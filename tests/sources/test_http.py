@@ -216,6 +216,10 @@ def test_other_answers_are_told_in_words() -> None:
         assert "has no such page; check the path" in refusal(camera.url)
     with HttpCamera(lambda request: request.send_error(503, "Busy")) as camera:
         assert "answers 503 Busy" in refusal(camera.url)
+    with HttpCamera(lambda request: request.send_error(500, "So " * 9999)) as camera:
+        assert len(refusal(camera.url)) < 200
+    with HttpCamera(single(b"<html>", f"{'text' * 9999}/html")) as camera:
+        assert len(refusal(camera.url)) < 200
     with HttpCamera(single(b"<html>", "text/html")) as camera:
         assert "gives text/html, which is neither" in refusal(camera.url)
     with HttpCamera(single(b"\x89PNG\r\n\x1a\n", "image/png")) as camera:
