@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -619,6 +620,17 @@ def test_a_full_outbox_gives_up_the_oldest_and_names_them(tmp_path: Path) -> Non
     assert outbox.gaps.evicted == len(gone) > 0
     assert names(waiting) == names(entries)[-len(waiting) :]
     assert (tmp_path / "outbox.db").stat().st_size <= 1 << 20
+
+
+def test_what_gives_way_all_the_time_is_said_once_in_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A broker may be away for days, and each alert that comes then costs an old one."""
+    outbox, _ = opened(tmp_path / "outbox.db", max_mb=1)
+    for _ in range(10):
+        outbox.add([Entry("porch", outbox.seqs.next("porch"), body("porch", 0)) for _ in range(700)])
+        outbox.tick()
+    said = [record.getMessage() for record in caplog.records if "gave way" in record.getMessage()]
+    assert len(said) == 1
+    assert 0 < int(re.findall(r"\d+", said[0])[0]) < outbox.gaps.evicted
 
 
 def test_a_second_daemon_on_the_same_file_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ _EVICT = 64
 _SLACK = 16
 """Pages that a commit may need beside its rows."""
 _BALLAST_S = 30.0
+_TELL_S = 600.0
+"""How often it is said that alerts gave way: a broker that is away for days costs some dozens with each that comes."""
 
 
 class Outbox(OutboxFile):
@@ -38,6 +40,9 @@ class Outbox(OutboxFile):
         super().__init__(path, options)
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._ballast_due = 0.0
+        self._untold = 0
+        """How many gave way since that was said."""
+        self._tell_due = 0.0
         self._ring: Ring | None = None
         self._stranded: list[Entry] = []
         """What waited in a file that was deleted or replaced, until it is in the one that lies there now."""
@@ -126,7 +131,7 @@ class Outbox(OutboxFile):
         if not victims or not self.delete(victims, gaps):
             return False
         self.gave_way.update(victims)
-        log.warning("the outbox is at its cap: the %d oldest alerts gave way", len(victims))
+        self._untold += len(victims)
         return True
 
     def body(self, entry: Entry) -> bytes | None:
@@ -163,6 +168,10 @@ class Outbox(OutboxFile):
         if time.monotonic() > self._ballast_due:
             self._ballast_due = time.monotonic() + _BALLAST_S
             self._ballast.restore()
+        if self._untold and time.monotonic() > self._tell_due:
+            self._tell_due = time.monotonic() + _TELL_S
+            log.warning("the outbox is at its cap: the %d oldest alerts gave way", self._untold)
+            self._untold = 0
 
     def last_bodies(self) -> dict[str, bytes]:
         """The newest alert of each camera, delivered or not; none where that never came to the file."""
