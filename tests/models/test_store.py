@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ from edgerun.models.checksums import sha256_of
 from edgerun.models.store import find, pull
 from tests.servers.https_server import Behaviour, HttpsServer
 
+NOBODY = 65534
 MODEL = bytes(range(256)) * 4000  # about a megabyte
 
 
@@ -46,11 +49,59 @@ def server(https: HttpsServer, monkeypatch: pytest.MonkeyPatch) -> HttpsServer:
     return https
 
 
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store of another user's, or where the tests have no root, one's own; others can get to it."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "store")
+        folder.mkdir()
+        for path in (folder, Path(place)):
+            path.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        monkeypatch.setenv("EDGERUN_MODELS", str(folder / "models"))
+        yield folder / "models"
+
+
 def listed(source: str, content: bytes = MODEL, member: str = "", name: str = "model.tflite") -> CataloguedFile:
     return CataloguedFile(name, hashlib.sha256(content).hexdigest(), len(content), source, member)
 
 
 def silent(have: int, total: int) -> None: ...
+
+
+def test_root_makes_what_lies_in_another_user_s_folder_theirs(tmp_path: Path, theirs: Path) -> None:
+    """The service's own, for one; what is brought along need not be for them to read."""
+    (tmp_path / "model.tflite").write_bytes(MODEL)
+    path = pull(listed("https://nowhere.invalid/model"), silent, offline=tmp_path)
+    assert path.read_bytes() == MODEL
+    assert path.stat().st_uid == theirs.parent.stat().st_uid
+    assert os.geteuid() == theirs.parent.parent.stat().st_uid
+
+
+def test_root_is_led_nowhere_by_links_in_another_user_s_folder(tmp_path: Path, theirs: Path) -> None:
+    """A daemon that was broken into could have any file emptied or replaced by who pulls a model with sudo."""
+    (tmp_path / "model.tflite").write_bytes(MODEL)
+    file, prey = listed("https://nowhere.invalid/model"), tmp_path / "prey"
+    prey.mkdir()
+    for name in ("lock", "whole"):
+        (prey / name).write_text("dear")
+    prey.chmod(0o500)
+    (theirs / ".pulling").mkdir(parents=True)
+    (theirs / ".pulling" / file.sha256[:16]).symlink_to(prey)
+    if os.geteuid() == 0:
+        for path in (theirs, theirs / ".pulling"):
+            os.chown(path, NOBODY, NOBODY)
+    else:
+        for path in prey.iterdir():
+            path.chmod(0o400)
+    with pytest.raises(ModelError, match="could not be stored"):
+        pull(file, silent, offline=tmp_path)
+    assert [path.read_text() for path in prey.iterdir()] == ["dear", "dear"]
+    with pytest.raises(ModelError, match=r"chown|could not be stored"):
+        if os.geteuid() == 0:
+            os.chown(theirs, 0, 0)
+        pull(file, silent, offline=tmp_path)
 
 
 def left(store: Path) -> list[str]:
