@@ -75,10 +75,12 @@ class VideoInput:
             )
         except (av.FFmpegError, ValueError, OSError) as error:
             raise _failure("open", opening, error, time.monotonic() - started) from None
-        if not self._container.streams.video:
+        cover = av.stream.Disposition.attached_pic
+        stream = next((video for video in self._container.streams.video if not video.disposition & cover), None)
+        if stream is None:
             self._container.close()
             raise SourceError(f"{opening.name} holds no video", retriable=opening.retriable)
-        self._stream = self._container.streams.video[0]
+        self._stream = stream
         codec: VideoCodecContext | None = self._stream.codec_context
         if codec is None:  # whatever PyAV's types say
             self._container.close()

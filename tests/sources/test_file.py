@@ -129,15 +129,6 @@ def test_kept_frames_are_not_overwritten(tmp_path: Path) -> None:
     assert near(levels(list(unpaced(clip).frames())), list(range(60)))
 
 
-def test_the_time_of_clips_put_together_goes_on(tmp_path: Path) -> None:
-    """Each of them counts from its own beginning."""
-    part = write_clip(tmp_path / "a.ts", count=20, rate=10).read_bytes()
-    clip = tmp_path / "both.ts"
-    clip.write_bytes(part + part)
-    frames = list(unpaced(clip).frames())
-    assert [frame.stamp.captured for frame in frames] == pytest.approx([n / 10 for n in range(40)], abs=1e-3)
-
-
 def damaged(tmp_path: Path) -> Path:
     clip = write_clip(tmp_path / "a.h264", count=60, options={"g": "10"}, size=(320, 240))
     content = bytearray(clip.read_bytes())

@@ -1,0 +1,57 @@
+"""Clips that are put together in an unusual way."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import av
+import pytest
+
+from edgerun.sources.file import File, FileOptions
+from edgerun.stages import Feed
+from edgerun.types import Frame
+from tests.sources import write_clip
+
+
+def frames_of(clip: Path) -> list[Frame]:
+    return list(File(FileOptions(path=str(clip), pace=False), Feed("porch", 0)).frames())
+
+
+def test_the_time_of_clips_put_together_goes_on(tmp_path: Path) -> None:
+    """Each of them counts from its own beginning."""
+    part = write_clip(tmp_path / "a.ts", count=20, rate=10).read_bytes()
+    clip = tmp_path / "both.ts"
+    clip.write_bytes(part + part)
+    frames = frames_of(clip)
+    assert [frame.stamp.captured for frame in frames] == pytest.approx([n / 10 for n in range(40)], abs=1e-3)
+
+
+def boxes_of(content: bytes) -> list[bytes]:
+    """Of an MP4, or of what one of its boxes holds (ISO/IEC 14496-12, 4.2)."""
+    found = []
+    while content:
+        (size,) = struct.unpack_from(">I", content)
+        found.append(content[:size])
+        content = content[size:]
+    return found
+
+
+def test_a_cover_is_not_taken_for_the_clip(tmp_path: Path) -> None:
+    """Not where it comes first, either: what is told about a clip may stand before its streams."""
+    clip = tmp_path / "a.mp4"
+    with av.open(str(clip), "w") as container:
+        film, cover = container.add_stream("mpeg4", rate=10), container.add_stream("mjpeg", rate=10)
+        assert isinstance(film, av.VideoStream) and isinstance(cover, av.VideoStream)
+        film.width, film.height, film.pix_fmt = 96, 64, "yuv420p"
+        cover.width, cover.height, cover.pix_fmt = 48, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        for stream, picture in ((film, av.VideoFrame(96, 64, "yuv420p")), (cover, av.VideoFrame(48, 48, "yuvj420p"))):
+            container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+    *others, movie = boxes_of(clip.read_bytes())
+    inside = sorted(boxes_of(movie[8:]), key=lambda box: box[4:8] == b"trak")
+    clip.write_bytes(b"".join([*others, movie[:8], *inside]))
+    with av.open(str(clip)) as container:
+        assert [stream.width for stream in container.streams.video] == [48, 96]
+    assert [frame.stamp.width for frame in frames_of(clip)] == [96]
