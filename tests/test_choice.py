@@ -89,3 +89,23 @@ def test_there_is_always_one_to_try_within_bounds(detachable: list[bool], story:
         now += wait_s
         better = choice.better(now)
         assert better is None or choice.is_better(better)
+
+
+def test_one_that_was_killed_is_tried_again_though_the_others_cannot_serve() -> None:
+    """Want of memory ends a process twice, and the engine after it does not know the model: that is no mistake in the
+    configuration, which would end the daemon for good."""
+    choice = Choice([False, False], 1)
+    assert fail(choice) == 0
+    assert fail(choice) == 0
+    assert choice.current == 1
+    assert fail(choice, retriable=False) > 0
+    assert not choice.exhausted
+    assert choice.current == 0
+
+
+def test_what_can_go_away_gives_no_hope_to_others_that_cannot_serve() -> None:
+    """Who has no accelerator is told at once that the processor cannot run the model."""
+    choice = Choice([True, False], 1)
+    assert fail(choice) == 0
+    assert fail(choice, retriable=False) > 0
+    assert choice.exhausted

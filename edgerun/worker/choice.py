@@ -23,7 +23,8 @@ class Choice:
     def __init__(self, detachable: Sequence[bool], retry_s: float) -> None:
         self.current = 0
         self.exhausted = False
-        """The last one failed in a way that no retry helps; all are tried again all the same."""
+        """The last one failed in a way that no retry helps, as had all before it but what can go away; all are tried
+        again all the same."""
         self._detachable = tuple(detachable)
         self._order = list(range(len(detachable)))
         self._refused: set[int] = set()
@@ -72,7 +73,8 @@ class Choice:
         if following is not None:
             self.current = following
             return 0.0
-        self.exhausted = not retriable
+        hopeless = all(one in self._refused or self._detachable[one] for one in self._order)
+        self.exhausted = hopeless and not retriable
         if len(self._refused) == len(self._order):
             self._refused.clear()
         self.current = next(one for one in self._order if one not in self._refused)

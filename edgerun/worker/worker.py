@@ -112,7 +112,7 @@ class Worker:
 
     @property
     def exhausted(self) -> bool:
-        """The last of the candidates failed in a way that no retry helps; it goes on trying all the same."""
+        """No candidate is left that a retry is likely to help; it goes on trying all the same."""
         return self._choice.exhausted
 
     @property
