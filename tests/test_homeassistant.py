@@ -178,8 +178,9 @@ def run(
     notes: Any = Notes(broker)
     options = MqttOptions(home_assistant=home_assistant, discovery_prefix=prefix)
     announcer = Announcer(Topics("edgerun", device), options, notes, folder / "announced.json")
-    announcer.tell(cameras)
-    announcer.tell(dict(cameras))
+    announcer.tell(cameras, 0.0)
+    announcer.tell(dict(cameras), 0.5)
+    announcer.close()
     told: Notes = notes
     return told
 
@@ -260,6 +261,32 @@ def test_what_only_was_not_seen_yet_stays(tmp_path: Path) -> None:
     assert second.payloads[address] == first.payloads[address]
     assert second.payloads["edgerun/porch-pi/porch/path/dog"] == b"0"
     assert all(there for _, there in second.told)
+
+
+def test_what_is_large_is_not_told_anew_of_each_count(tmp_path: Path) -> None:
+    """The message and the file hold all there is, and many cameras' labels come one after another. Who has a count
+    that waits is not forgotten by it: where its zone goes, or the daemon ends, it is taken away as others are."""
+    config, zones = "homeassistant/device/edgerun_porch-pi/config", [f"zone{n}" for n in range(50)]
+    counts = [(zone, label) for label in ("person", "dog") for zone in zones]
+    notes: Any = Notes()
+    remembered = tmp_path / "announced.json"
+    announcer = Announcer(Topics("edgerun", "porch-pi"), MqttOptions(home_assistant=True), notes, remembered)
+    written = set()
+    for n in range(len(counts) + 1):
+        announcer.tell({"porch": CameraView(counts[:n], (), zones)}, n / 2)
+        written.add(remembered.read_bytes())
+    told = [found for found in notes.told if found == (config, True)]
+    assert len(told) == len(written) < 25
+    announcer.tell({"porch": CameraView(counts, (), zones)}, 70.0)
+    assert "porch_zone49_dog_count" in platforms(notes.payloads[config])
+    last = ("zone0", "cat"), ("zone1", "cat")
+    announcer.tell({"porch": CameraView([*counts, *last], (), zones)}, 70.5)
+    announcer.tell({"porch": CameraView([*counts[1:50], *counts[51:], last[1]], (), zones[1:])}, 71.0)
+    assert notes.payloads["edgerun/porch-pi/porch/zone0/cat"] == b""
+    announcer.tell({"porch": CameraView([*counts[1:50], *counts[51:], last[1], ("zone2", "cat")], (), zones[1:])}, 71.5)
+    announcer.close()
+    told = run(tmp_path, cameras={"porch": CameraView([], (), ["zone3"])}).told
+    assert ("edgerun/porch-pi/porch/zone2/cat", False) in told
 
 
 def test_what_the_broker_was_not_told_to_forget_is_told_by_the_next_run(tmp_path: Path) -> None:

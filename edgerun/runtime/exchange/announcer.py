@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -17,6 +18,10 @@ from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.sinks.mqtt import MqttOptions
 from edgerun.topics import Topics
 from edgerun.types import Message
+
+_BYTES_A_S = 10_000
+"""As slowly as this all is told anew because there is one count more: with many cameras it is megabytes, and in their
+first days there may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,18 @@ class Announcer:
         self._remembered = remembered
         self._told: Mapping[str, CameraView] | None = None
         self._memory = _Memory()
+        self._is_noted = True
+        """The file tells of all that is in memory."""
+        self._due_at = -math.inf
 
-    def tell(self, cameras: Mapping[str, CameraView]) -> None:
-        """Tell of the cameras that run, if anything changed."""
+    def tell(self, cameras: Mapping[str, CameraView], now: float) -> None:
+        """Tell of the cameras that run, if anything changed; of new counts not at once. ``now``: monotonic seconds."""
         memory = self._memory if self._told is not None else self._read()
-        if cameras != self._told:
+        waits = now < self._due_at and self._has_only_more(cameras)
+        if waits:
+            seen = {name: {*view.counts} | memory.counts.get(name, set()) for name, view in cameras.items()}
+            memory = replace(memory, counts=seen)
+        elif cameras != self._told:
             known = {name: self._with_remembered(name, view, memory) for name, view in cameras.items()}
             # first: empty messages are errors to the entities that Home Assistant still has
             said = self._announce(memory, known)
@@ -56,10 +68,26 @@ class Announcer:
             self._told = cameras
             counts = {name: set(view.counts) for name, view in known.items()}
             memory = _Memory(self._topics.base, counts, self._options.discovery_prefix, said)
+            self._due_at = now + len(said) / _BYTES_A_S
         memory = replace(memory, leaving=self._delivery.leaving())
         if memory != self._memory:
-            self._memory = memory
-            self._write(memory)
+            self._memory, self._is_noted = memory, False
+        if not waits:
+            self.close()
+
+    def close(self) -> None:
+        """Note what is not yet in the file."""
+        if not self._is_noted:
+            self._is_noted = True
+            self._write(self._memory)
+
+    def _has_only_more(self, cameras: Mapping[str, CameraView]) -> bool:
+        """Whether all is as it was told, but for counts that came since."""
+        told = self._told or {}
+        return cameras.keys() == told.keys() and all(
+            {*view.counts} >= {*told[name].counts} and replace(view, counts=told[name].counts) == told[name]
+            for name, view in cameras.items()
+        )
 
     def _with_remembered(self, name: str, view: CameraView, before: _Memory) -> CameraView:
         """Counts of before stay, at 0, as long as their zone does: a camera that is not back yet, or a label that was

@@ -52,12 +52,13 @@ class Exchange:
         """How all is, and what of the cameras there is to subscribe to (None: not known yet)."""
         self._bulletin.tell(report)
         if views is not None:
-            self._announcer.tell(views)
+            self._announcer.tell(views, report.at)
 
     def close(self, drain_s: float) -> None:
         """After ``drain_s`` at the latest for what can still be delivered."""
         self._commands.close()
         self.delivery.close(drain_s)
+        self._announcer.close()
         if self._broker is not None:
             self._broker.close()
 
