@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -71,7 +72,7 @@ class Openvino:
         if model.suffix == ".onnx":
             refuse_unsafe_onnx(model)
         try:
-            import openvino
+            openvino = _library()
         except ImportError as error:
             raise EngineError("OpenVINO is not installed. Install it with: pip install 'edgerun[openvino]'.") from error
         self._core = openvino.Core()
@@ -130,6 +131,15 @@ class Openvino:
                 f"OpenVINO cannot use {options.device} ({_cause(error)}). It sees: {there}. "
                 "A GPU or NPU needs its driver and membership of the group render."
             ) from error
+
+
+def _library() -> Any:
+    """OpenVINO, without what tells Google Analytics of each import unless it is missing: nothing here goes to a cloud.
+    Raises ImportError."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # for the import system: not there
+    import openvino
+
+    return openvino
 
 
 def _dimensions(port: Any) -> tuple[int, ...]:

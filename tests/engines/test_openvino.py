@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +26,24 @@ PICTURE[0, :, 2, 3] = 1, 2, 3
 @pytest.fixture
 def options(tmp_path: Path) -> OpenvinoOptions:
     return OpenvinoOptions(input_size=(8, 6), cache_dir=tmp_path / "cache")
+
+
+def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
+    """On import it calls a server on the internet, and notes who it is in the user's home."""
+    program = f"""
+import sys
+calls = []
+sys.addaudithook(lambda event, given: calls.append(event) if event in ("socket.connect", "os.fork") else None)
+from pathlib import Path
+from edgerun.engines.openvino import Openvino, OpenvinoOptions
+Openvino(OpenvinoOptions(input_size=(8, 6), cache_dir=Path({str(tmp_path)!r})), Path({str(tmp_path)!r}, "model.onnx"))
+assert calls == [], calls
+"""
+    saved(tmp_path, make.pooling(["batch", 3, "height", "width"]))
+    environ = {**os.environ, "HOME": str(tmp_path)}
+    environ.pop("CI", None)  # where it says nothing
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environ)
+    assert not (tmp_path / "intel").exists()
 
 
 def saved(folder: Path, content: bytes, name: str = "model.onnx") -> Path:
