@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 FAILED = 1
+_AGAIN_S = 0.02
 _arrived: list[int] = []
 """The signal that told this process to end, once it did."""
 
@@ -28,6 +29,7 @@ def heed_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    sys.unraisablehook = _was_lost
 
 
 def end_well_on_signals() -> None:
@@ -43,6 +45,20 @@ def _stop(number: int, frame: FrameType | None) -> None:
         signal.signal(other, signal.SIG_IGN)
     _arrived.append(number)
     raise Stopped(number)
+
+
+def _was_lost(lost: sys.UnraisableHookArgs) -> None:
+    """Python calls some things where nobody can be told what they raise: at a fork, or when an object goes. What tells
+    this process to end is raised once more then, a moment later and so elsewhere, as no other signal will be heeded."""
+    if isinstance(lost.exc_value, Stopped):
+        signal.signal(signal.SIGALRM, _stop_again)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _stop_again(number: int, frame: FrameType | None) -> None:
+    raise Stopped(_arrived[0])
 
 
 def ended(command: Callable[[], int]) -> int:

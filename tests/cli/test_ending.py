@@ -82,6 +82,33 @@ def test_ctrl_c_while_a_library_is_imported(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (130, "")
 
 
+LOST = """
+import os, signal, sys
+
+def end_me():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    for _ in range(1000):
+        pass
+
+os.register_at_fork(after_in_parent=end_me)
+from edgerun.cli import main
+sys.exit(main(["demo"]))
+"""
+"""The demo, that gets a signal in the middle of the fork of its daemon, where Python drops whatever is raised."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_demo_is_told_to_end_while_it_starts_its_daemon(tmp_path: Path, number: signal.Signals) -> None:
+    """It ends, though no second signal would be heeded."""
+    command = [sys.executable, "-c", LOST, str(int(number))]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environ)
+    assert done.returncode == 128 + number
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    wait_for(lambda: not daemons_of(tmp_path), 30)
+
+
 def demo(folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "edgerun", "demo"],
