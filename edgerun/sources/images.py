@@ -34,7 +34,7 @@ class ImagesOptions:
     rate_fps: Annotated[float, Gt(0)] = 1.0
     """How many pictures make a second of the camera's time."""
     loop: bool = False
-    """Begin again at the end, with time going on."""
+    """Begin again at the end, with the pictures that are there then, and with time going on."""
     pace: bool = True
     """Give pictures at that rate. Without it they come as fast as they are taken, with times counted by the rate."""
     recorded_at_s: Annotated[float, Ge(0)] = 0.0
@@ -52,12 +52,13 @@ class Images:
 
     def frames(self) -> Iterator[Frame]:
         options = self._options
-        paths = _pictures(options.path)
         clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
         limiter = Limiter(self._feed.fps)
         seq = 0
         self._bad.clear()
         while not self._closed.is_set():
+            paths = _pictures(options.path)
+            self._bad &= set(paths)
             for path in paths:
                 time_s = seq / options.rate_fps
                 if limiter.due(time_s):

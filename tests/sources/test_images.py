@@ -48,6 +48,16 @@ def test_a_loop_goes_on_and_a_lower_rate_leaves_out(folder: Path) -> None:
     assert [frame.stamp.seq for frame in frames] == [0, 2, 4, 6]
 
 
+def test_each_round_takes_what_is_there_then(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a folder that a camera uploads to."""
+    frames = unpaced(str(folder), loop=True).frames()
+    assert [next(frames).stamp.height for _ in range(3)] == [21, 20, 22]
+    (folder / "b.png").unlink()
+    cv2.imwrite(str(folder / "d.png"), np.zeros((23, 30, 3), np.uint8))
+    assert [next(frames).stamp.height for _ in range(4)] == [21, 22, 23, 21]
+    assert caplog.text == ""
+
+
 def test_closing_ends_a_paced_folder(folder: Path) -> None:
     images = Images(ImagesOptions(path=str(folder), rate_fps=0.01), Feed("shelf", 0))
     frames = images.frames()
