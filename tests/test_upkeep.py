@@ -17,9 +17,11 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from edgerun import config as configuration
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError, SourceError
 from edgerun.pipeline import Look, Pipeline
+from edgerun.runtime.cameras import assembly
 from edgerun.runtime.cameras.camera import Camera
 from edgerun.runtime.cameras.camera_report import CameraTerms
 from edgerun.runtime.cameras.outlet import Outlet
@@ -248,6 +250,13 @@ def test_a_camera_that_is_told_to_be_slow_is_not_late() -> None:
     time.sleep(0.3)
     assert porch.report().state == "ok"
     porch.close()
+
+
+def test_a_camera_that_gives_few_pictures_is_not_late() -> None:
+    """A folder of one picture in 100 s was taken to hang, and began anew with its first each time."""
+    source = configuration.source("images", path="pictures", rate_fps=0.01)
+    terms = assembly.terms_for(configuration.CameraOptions(source=source), 5.0)
+    assert min(terms.stalled_s, terms.stuck_s) == pytest.approx(300)
 
 
 def test_a_camera_that_fell_silent_while_it_was_paused_is_stalled_once_resumed(release: threading.Event) -> None:

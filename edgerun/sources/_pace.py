@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -63,16 +64,21 @@ class LiveClock:
         return told_s if self._is_true else now
 
 
+LONGEST_GAP_S = 30.0
+"""Less than after which a camera is taken to hang (``stuck_s``), and is begun anew."""
+
+
 class ClipClock:
     """Stamps what was recorded: now, at its own pace, or with the clip's own times.
 
     Paced, ``stamp`` waits until the frame's time has come and gives the present; a reader that falls behind by more
-    than a second is not hurried. Unpaced, it gives the clip's time and ``recorded_at_s`` (Unix) plus that, so that
-    every run is the same.
+    than a second is not hurried, and of a wait of more than ``longest_s`` the rest is left out. Unpaced, it gives the
+    clip's time and ``recorded_at_s`` (Unix) plus that, so that every run is the same.
     """
 
-    def __init__(self, pace: bool, recorded_at_s: float, closed: threading.Event) -> None:
+    def __init__(self, pace: bool, recorded_at_s: float, closed: threading.Event, longest_s: float = math.inf) -> None:
         self._pace = pace
+        self._longest_s = longest_s
         self._recorded_at_s = recorded_at_s
         self._closed = closed
         self._start: float | None = None
@@ -91,7 +97,9 @@ class ClipClock:
         """Where it is paced, until a time of the clip has come. Pictures are decoded half-way to their own: sooner
         that would be while the engine is at the one before, later it would make those of many cameras late."""
         if self._start is not None and (early := self._start + time_s - time.monotonic()) > 0:
-            self._closed.wait(early)
+            wait_s = min(early, self._longest_s)
+            self._start -= early - wait_s
+            self._closed.wait(wait_s)
 
 
 class Thinning:

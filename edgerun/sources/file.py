@@ -11,7 +11,7 @@ from edgerun.folders import expanded
 from edgerun.limits import Ge, MinLen
 from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
-from edgerun.sources._pace import ClipClock, Limiter
+from edgerun.sources._pace import LONGEST_GAP_S, ClipClock, Limiter
 from edgerun.stages import Feed
 from edgerun.types import Frame
 
@@ -23,8 +23,8 @@ class FileOptions:
     loop: bool = False
     """Begin again at the end, with time going on; otherwise the camera ends with its clip."""
     pace: bool = True
-    """Give frames at the clip's own pace, as a camera would. Without it they come as fast as they are taken, with the
-    clip's own times, and every run is the same."""
+    """Give frames at the clip's own pace, as a camera would, with gaps of 30 s at most. Without it they come as fast as
+    they are taken, with the clip's own times, and every run is the same."""
     recorded_at_s: Annotated[float, Ge(0)] = 0.0
     """Unix time of the clip's first frame, used by schedules and messages where it is not paced."""
 
@@ -39,7 +39,7 @@ class File:
 
     def frames(self) -> Iterator[Frame]:
         options = self._options
-        clock = ClipClock(options.pace, options.recorded_at_s, self._closed)
+        clock = ClipClock(options.pace, options.recorded_at_s, self._closed, LONGEST_GAP_S)
         limiter = Limiter(self._feed.fps)
         offset_s, first, seq = 0.0, 0, None
         opening = Opening(url=str(expanded(options.path)), name=options.path, retriable=False)

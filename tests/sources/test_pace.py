@@ -99,3 +99,19 @@ def test_closing_ends_the_wait() -> None:
     clock.stamp(0.0)
     closed.set()
     clock.stamp(3600.0)
+
+
+def test_a_gap_is_cut_to_the_longest_wait() -> None:
+    """However much of it is waited for before its picture is decoded."""
+    waited: list[float] = []
+
+    class NoTime(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout or 0.0)
+            return False
+
+    clock = ClipClock(True, 0.0, NoTime(), longest_s=30.0)
+    clock.stamp(0.0)
+    clock.wait_for(3600.0)
+    clock.stamp(3600.1)
+    assert waited == pytest.approx([30.0, 30.0], abs=0.5)

@@ -84,10 +84,10 @@ def shared_topics(config: Config, name: str, detector: Detector) -> tuple[str, .
 
 
 def terms_for(options: CameraOptions, fps: float) -> CameraTerms:
-    """A camera that is asked for a frame a minute is not late after four seconds."""
+    """A camera that is asked for a frame a minute, or gives no more, is not late after four seconds."""
     source = options.source.options
     timeouts_s = sum(getattr(source, part.name) for part in fields(source) if part.name.endswith("timeout_s"))
-    slowest_s = 3 / fps
+    slowest_s = 3 / min(fps, getattr(source, "rate_fps", 0) or fps)
     return CameraTerms(
         stalled_s=max(options.stalled_s, slowest_s),
         frozen_s=options.frozen_s,
