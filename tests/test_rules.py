@@ -316,6 +316,20 @@ def test_dead_ids_are_forgotten() -> None:
     assert told > 200
 
 
+def test_cooldowns_that_last_are_not_looked_through_with_each_alert() -> None:
+    """Of a busy street a day has a hundred thousand."""
+    rules = book(rule(when="enter", zone="yard", track_cooldown_s=86_400.0))
+    told, looked_through = 0, 0
+    for frame in range(2000):
+        y, x = divmod(frame // 4, 30)
+        before = rules._journal._told
+        here = tracks([(frame // 4, 1650.0 + 100 * x, 1250.0 + 100 * y)])
+        told += len(rules.update(here, stamp(frame / 10, size=(6400, 4800))))
+        looked_through += rules._journal._told is not before
+    assert told == len(rules._journal._told) > 200
+    assert looked_through < 20
+
+
 @pytest.mark.parametrize(
     ("off_px", "visits"),
     [(100, 1), (20, 1), (-40, 1), (-100, 2), (170, 2)],

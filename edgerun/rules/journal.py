@@ -17,6 +17,9 @@ from edgerun.rules.schedule import Place, Schedule
 from edgerun.types import Event, Phase, Stamp, TrackedObject
 from edgerun.zones import LineOptions, Rows, ZoneOptions, Zones, in_both
 
+_FEW = 4
+"""So many cooldowns of tracks may be over before they are looked through."""
+
 Terms: TypeAlias = tuple[RuleOptions, ZoneOptions | None, LineOptions | None]
 """A rule, its zone and its line: where all of these are as before, it goes on."""
 
@@ -45,6 +48,8 @@ class Journal(Rows):
         self._alerted = [-np.inf] * len(terms)
         self._told: dict[tuple[int, int], float] = {}
         """When rules with a cooldown for each track last told of an id, which may come back after its row was over."""
+        self._many = _FEW
+        """From how many on it is looked which of these are over: not for each alert, as a day may have 100,000."""
         self._episode = 0
         self._stamp = Stamp("", 0, 0.0, 0.0, 1, 1)
         self.pages: list[tuple[int, Event]] = []
@@ -103,7 +108,10 @@ class Journal(Rows):
             return 0
         self.table["alerted"][row, rule] = now
         if wait_s:
-            self._told = {key: at for key, at in self._told.items() if now - at < self.rules[key[0]].track_cooldown_s}
+            if len(self._told) >= self._many:
+                last_of = self._told.items()
+                self._told = {key: at for key, at in last_of if now - at < self.rules[key[0]].track_cooldown_s}
+                self._many = len(self._told) * 3 // 2 + _FEW
             self._told[who] = now
         return self.open(rule, phase, self.describe([row]), 1, direction)
 
