@@ -64,7 +64,8 @@ class Clip:
     def __init__(self, path: Path) -> None:
         import av
 
-        self._file = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        whole = str(path.absolute())  # what stands before a colon would be a protocol
+        self._file = av.open(whole, "w", format="mp4", options={"movflags": "+faststart"})
         self._stream: VideoStream | None = None
         self._pts = -1
 

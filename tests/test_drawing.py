@@ -81,6 +81,13 @@ def test_a_clip_holds_every_picture_at_its_time(tmp_path: Path) -> None:
     assert (pictures[0].width, pictures[0].height) == (160, 120)
 
 
+def test_a_clip_may_be_named_by_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with recording(Path("10:00:00.mp4")) as kept:
+        kept.add(np.zeros((60, 80, 3), np.uint8), 0.0, eventful=False)
+    assert (tmp_path / "10:00:00.mp4").stat().st_size > 0
+
+
 def test_a_sheet_and_a_folder_hold_the_moments_with_events(tmp_path: Path) -> None:
     import cv2
 

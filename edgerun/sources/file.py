@@ -42,7 +42,8 @@ class File:
         clock = ClipClock(options.pace, options.recorded_at_s, self._closed, LONGEST_GAP_S)
         limiter = Limiter(self._feed.fps)
         offset_s, first, seq = 0.0, 0, None
-        opening = Opening(url=str(expanded(options.path)), name=options.path, retriable=False)
+        url = str(expanded(options.path).absolute())  # else `2026-11-23T10:00.mp4` would name a protocol
+        opening = Opening(url=url, name=options.path, retriable=False)
         while not self._closed.is_set():
             with VideoInput(opening, wait_for=clock.wait_for, from_s=offset_s) as video:
                 for picture in video.pictures(limiter, self._closed, may_skip=options.pace):

@@ -18,6 +18,15 @@ def frames_of(clip: Path) -> list[Frame]:
     return list(File(FileOptions(path=str(clip), pace=False), Feed("porch", 0)).frames())
 
 
+@pytest.mark.parametrize("name", ["2026-11-23T10:00:00.mp4", "file:a.mp4", "-a.mp4"])
+def test_a_colon_in_a_name_does_not_make_a_protocol_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_clip(tmp_path / "a.mp4", count=3).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(frames_of(Path(name))) == 3
+
+
 def test_the_time_of_clips_put_together_goes_on(tmp_path: Path) -> None:
     """Each of them counts from its own beginning."""
     part = write_clip(tmp_path / "a.ts", count=20, rate=10).read_bytes()
