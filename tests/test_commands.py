@@ -250,6 +250,14 @@ def test_a_flood_is_not_answered_to_its_end(desk: Desk) -> None:
     assert 0 < len(desk.deeds.done) <= 30
 
 
+def test_a_flood_of_what_is_ignored_does_not_fill_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for _ in range(90):
+        desk.delivery.commands.put(Request(TOPICS.command("reload"), b"", retained=True))
+    wait_for(desk.delivery.commands.empty, 20, "all are taken")
+    assert 0 < caplog.text.count("ignored a retained command") <= 30
+
+
 @settings(max_examples=100)
 @given(
     st.binary(max_size=200)

@@ -97,9 +97,11 @@ class Commands:
             request = self._delivery.commands.get()
             if self._closing:
                 return
+            if not self._allowed():
+                continue
             if request.retained:
                 log.info("ignored a retained command at %r", request.topic)
-            elif self._allowed():
+            else:
                 self._guarded(request)
 
     def _guarded(self, request: Request) -> None:
