@@ -16,7 +16,9 @@ from edgerun.types import U8
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-_CLOCK_HZ = 90_000
+_CLOCK_HZ = 10_000
+"""MP4 counts the ticks from one picture to the next with 31 bits: at 90 kHz, those are seven hours, and recordings put
+together in an MPEG stream may be 26 apart."""
 _ENCODERS = ({"name": "libx264", "crf": "23", "preset": "veryfast"}, {"name": "mpeg4", "qscale": "4"})
 _MOST_ON_A_SHEET = 60
 _QUALITY = 90

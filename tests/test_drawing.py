@@ -69,13 +69,13 @@ def test_a_clip_holds_every_picture_at_its_time(tmp_path: Path) -> None:
     import av
 
     path = tmp_path / "new folder" / "clip.mp4"
-    times = [0.0, 0.1, 0.1, 0.1, 0.1, 0.25, 1.0]
+    times = [0.0, 0.1, 0.1, 0.1, 0.1, 0.25, 1e5]
     with recording(path) as kept:
         for number, at in enumerate(times):
             kept.add(np.full((121, 161, 3), 30 * number, np.uint8), at, eventful=False)
     with av.open(str(path)) as clip:
         pictures = list(clip.decode(video=0))
-    assert [picture.time for picture in pictures] == pytest.approx(times, abs=1e-4)
+    assert [picture.time for picture in pictures] == pytest.approx(times, abs=1e-3)
     brightness = [picture.to_ndarray(format="gray").mean() for picture in pictures]
     assert brightness == pytest.approx([30 * number for number in range(7)], abs=6)
     assert (pictures[0].width, pictures[0].height) == (160, 120)
