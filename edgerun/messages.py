@@ -58,7 +58,7 @@ class DetectionsFormat:
         self, topics: Topics, camera: str, labels: Sequence[str], *, model: str, sha256: str, engine: str
     ) -> None:
         self._topic = topics.detections(camera)
-        self._labels = tuple(labels)
+        self._labels = [_quoted(label(labels, class_id)) for class_id in range(len(labels))]
         self._zones: dict[tuple[str, ...], str] = {}
         self._head = f'{{"schema":{SCHEMA},"device":{_quoted(topics.device)},"camera":{_quoted(camera)},'
         self._model = (
@@ -115,7 +115,7 @@ class DetectionsFormat:
         return [_LOOSE % (self._label(class_id), score, *box) for class_id, score, box in columns]
 
     def _label(self, class_id: int) -> str:
-        return _quoted(label(self._labels, class_id))
+        return self._labels[class_id] if 0 <= class_id < len(self._labels) else _quoted(label((), class_id))
 
     def _names(self, zones: tuple[str, ...]) -> str:
         if zones not in self._zones:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from edgerun.boxes import extents, nms, sound
+from edgerun.masks import every
 from edgerun.quant import dequantize
 from edgerun.types import F32, I32, I64, Array, Detail, Detections, Fit, ModelIO, TensorSpec
 
@@ -91,7 +92,7 @@ def chosen(xyxy: F32, score: F32, class_id: I32, fit: Fit, detailed: Detailed | 
     scores above 1 count as 1. ``detailed`` is asked for those that stay."""
     found = Detections(fit.to_frame(xyxy), np.minimum(score, 1).astype(np.float32, copy=False), class_id)
     good = sound(found.xyxy)
-    if np.count_nonzero(good) < len(good):
+    if not every(good):
         found = found.take(good)
     if detailed is None:
         return found

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgerun.boxes import containment, nms
+from edgerun.masks import some
 from edgerun.regions.crops import Region
 from edgerun.regions.options import RegionOptions
 from edgerun.types import Detections, Mask
@@ -56,7 +57,7 @@ def _cut(parts: Sequence[tuple[Detections, Region]], frame: tuple[int, int], cou
         border[border == whole] = np.inf
         cut[start : start + len(part)] = (np.abs(part.xyxy - border) < EDGE_PX).any(axis=1)
         start += len(part)
-    return cut if np.count_nonzero(cut) else None
+    return cut if some(cut) else None
 
 
 def _fragments(found: Detections, cut: Mask) -> Mask:

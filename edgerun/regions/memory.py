@@ -10,6 +10,7 @@ from itertools import compress
 import numpy as np
 
 from edgerun.boxes import containment, iou
+from edgerun.masks import some
 from edgerun.motion import Motion
 from edgerun.regions.crops import Canvas
 from edgerun.types import F32, F64, I64, Array, Box, Mask, Tracks
@@ -217,7 +218,7 @@ class Loose:
 
 def _calm(boxes: F32, still: Mask, motion: Motion | None) -> Mask:
     """Which of those that stand still have no motion upon them."""
-    if still.any() and motion is not None and len(motion.boxes):
+    if some(still) and motion is not None and len(motion.boxes):
         still = still & (containment(boxes, motion.boxes).max(axis=1) < 0.1)
     return still
 

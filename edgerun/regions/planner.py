@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgerun.boxes import containment
+from edgerun.masks import some
 from edgerun.motion import Motion
 from edgerun.regions.crops import Canvas, Interests, Reason, Region, choose
 from edgerun.regions.joining import EDGE_PX, join
@@ -229,7 +230,7 @@ class RegionPlanner:
             shown = _whole_within(tracks.xyxy, regions, self._canvas.frame)
             self._rest.note_shown(shown, self._planned_at)
             held &= ~shown
-        if not np.count_nonzero(held):
+        if not some(held):
             return
         boxes = Detections(tracks.xyxy[held], tracks.score[held], tracks.class_id[held])
         self._held[seq] = boxes, tracks.track_id[held]

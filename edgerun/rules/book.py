@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from edgerun.masks import some
 from edgerun.rules.combinations import Combinations
 from edgerun.rules.counts import Counts
 from edgerun.rules.filters import Filters
@@ -58,6 +59,7 @@ class RuleBook:
         named = {label for rule in rules for label in rule.labels} or (set(labels) if len(labels) == 1 else set())
         self._stale = False
         self._occupancy = {(zone, label): 0 for zone in zones for label in labels if label in named}
+        self._zones_of: list[tuple[str, ...]] = []
 
     def take_over(self, before: RuleBook, labels: Sequence[str] = ()) -> None:
         """Go on from where another one stopped, with whom it knew and what happened by rules, zones and lines that are
@@ -96,7 +98,7 @@ class RuleBook:
             self._zones.changed = self._filters.changed = False
         self._counts.update()
         self._combinations.update(stamp)
-        if np.count_nonzero(self._memory.ended):
+        if some(self._memory.ended):
             kept = ~self._memory.ended
             for table in self._tables:
                 table.keep(kept)
@@ -141,22 +143,25 @@ class RuleBook:
     def occupancy(self) -> dict[tuple[str, str], int]:
         """How many are inside each zone now, by ``(zone, label)``. It has a zero for each label that a rule names or
         that was once inside."""
-        if not self._stale:
-            return dict(self._occupancy)
-        self._stale = False
-        table, names = self._memory.table, self._zones.names
-        now = dict.fromkeys(self._occupancy, 0)
-        for row, column in np.argwhere(self._zones.inside).tolist():
-            key = (names[column], self._journal.label(int(table["class_id"][row])))
-            now[key] = now.get(key, 0) + 1
-        self._occupancy = now
-        return dict(now)
+        self._see_who_is_inside()
+        return dict(self._occupancy)
 
     def zones_of(self) -> list[tuple[str, ...]]:
         """The zones that each track of the last update is inside of, one tuple for each of its rows."""
-        names = self._zones.names
-        inside = self._zones.inside[self._memory.at].tolist()
-        return [tuple(name for name, within in zip(names, row, strict=True) if within) for row in inside]
+        self._see_who_is_inside()
+        return self._zones_of
+
+    def _see_who_is_inside(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        table, names, inside = self._memory.table, self._zones.names, self._zones.inside
+        self._occupancy = dict.fromkeys(self._occupancy, 0)
+        for row, column in np.argwhere(inside).tolist():
+            key = (names[column], self._journal.label(int(table["class_id"][row])))
+            self._occupancy[key] = self._occupancy.get(key, 0) + 1
+        rows = inside[self._memory.at].tolist()
+        self._zones_of = [tuple(name for name, within in zip(names, row, strict=True) if within) for row in rows]
 
     def _events(self) -> list[Event]:
         pages = sorted(self._journal.pages, key=lambda page: page[0])

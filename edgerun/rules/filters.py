@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgerun.labels import not_known
+from edgerun.masks import some
 from edgerun.rules.memory import Memory
 from edgerun.rules.options import RuleOptions
 from edgerun.types import Mask, Stamp
@@ -47,7 +48,7 @@ class Filters(Rows):
             table["ours"] = self._ours[np.where(unknown, -1, classes)]
             self._open = table["ours"] & ~table["passed"]
         self.changed = changed
-        if not np.count_nonzero(self._open):
+        if not some(self._open):
             return
         undecided = self._open & memory.seen[:, None]
         width, height = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
@@ -57,7 +58,7 @@ class Filters(Rows):
         fits &= (aspect >= self._aspect[0]) & (aspect <= self._aspect[1])
         fits &= memory.scores()[:, None] >= self._score
         fits &= undecided
-        if np.count_nonzero(fits):
+        if some(fits):
             table["passed"] |= fits
             self._open &= ~fits
             self.changed = True

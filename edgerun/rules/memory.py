@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgerun.boxes import containment, iou
+from edgerun.masks import every, some
 from edgerun.rules.rest import Rest
 from edgerun.tracking import ClassGroups
 from edgerun.types import F32, F64, I64, Mask, Stamp, Tracks
@@ -203,7 +204,7 @@ class Memory(Rows):
         if changed:
             self._meet(tracks, middle)
         credit, found = np.minimum(self.now - t["seen_at"], self._limit), self.at[tracks.seen]
-        if np.count_nonzero(self.seen) == len(t):
+        if every(self.seen):
             t["life"] += credit
             t["seen_at"] = self.now
         else:
@@ -229,7 +230,7 @@ class Memory(Rows):
         present = np.zeros(len(t), np.bool_)
         present[at] = True
         t["gone_at"] = np.where(present, np.inf, np.minimum(t["gone_at"], self.now))
-        self._gone = not present.all()
+        self._gone = not every(present)
         first = self.seen & (t["seen_at"] == np.inf)
         self.rest.table["place"][first], t["seen_at"][first] = middle[first], self.now
         t["way"][first], t["way_at"][first] = middle[first][:, None], self.now
@@ -237,7 +238,7 @@ class Memory(Rows):
     def _note_way(self, middle: F32) -> None:
         t = self.table
         due = (self.now - t["way_at"][:, 1] >= _STEP_S) & self.seen
-        if np.count_nonzero(due):
+        if some(due):
             t["way"][due, 0], t["way_at"][due, 0] = t["way"][due, 1], t["way_at"][due, 1]
             t["way"][due, 1], t["way_at"][due, 1] = middle[due], self.now
 
@@ -261,7 +262,7 @@ class Memory(Rows):
         resting = self.still >= REST_S
         waited = gone & (t["gone_at"] < self.now)
         excused = waited & self._stalled
-        if np.count_nonzero(gone & resting) and np.count_nonzero(self.seen):
+        if some(gone & resting) and some(self.seen):
             there = t["xyxy"][self.seen]
             hidden = containment(t["xyxy"], there).max(axis=1) > _COVER
             self.replaced = gone & resting & (iou(t["xyxy"], there).max(axis=1) > _SAME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgerun.masks import some
 from edgerun.types import F32, F64, Mask
 from edgerun.zones import Rows
 
@@ -55,14 +56,14 @@ class Rest(Rows):
         off = (np.hypot(way[:, 0], way[:, 1]) > _STIR * extent) & seen
         np.copyto(t["rooted"], life, where=seen & ~off)
         settling = seen & ~(off | t["settled"]) & (life - t["halted"] >= _SETTLE_S)
-        if np.count_nonzero(settling):
+        if some(settling):
             t["place"][settling], t["settled"][settling] = middle[settling], True
-        if not (self._astray or np.count_nonzero(off)):
+        if not (self._astray or some(off)):
             return
         np.copyto(t["astray"], np.where(off, np.minimum(t["astray"], now), np.inf), where=seen)
-        self._astray = bool(np.count_nonzero(off)) or bool((t["astray"] < np.inf).any())
+        self._astray = some(off) or some(t["astray"] < np.inf)
         self.stirred = off & (now - t["astray"] >= _STIR_S)
-        if np.count_nonzero(self.stirred):
+        if some(self.stirred):
             self._rested = self.rested
             t["place"][self.stirred] = middle[self.stirred]
             t["halted"][self.stirred] = t["rooted"][self.stirred] = life[self.stirred]

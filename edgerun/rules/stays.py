@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgerun.masks import some
 from edgerun.rules.journal import Journal, Scene
 from edgerun.zones import Rows
 
@@ -21,7 +22,7 @@ class Stays(Rows):
         self._zone = [scene.zones.names.index(rule.zone) for _, rule in chosen]
         self._seconds = np.array([rule.seconds for _, rule in chosen]) - 1e-6
         self._still = np.array([rule.when == "stationary" for _, rule in chosen], np.bool_)
-        self._any_still = bool(self._still.any())
+        self._any_still = some(self._still)
         self._open = True  # whether any row has an episode; True where in doubt
         self._scheduled = [(i, number) for i, (number, rule) in enumerate(chosen) if rule.schedule]
 
@@ -34,7 +35,7 @@ class Stays(Rows):
         if self._any_still:
             time = np.minimum(time, np.where(self._still, memory.still[:, None], np.inf))
         holds = time >= self._seconds
-        if not (self._open or np.count_nonzero(holds)):
+        if not (self._open or some(holds)):
             return
         active = episode > 0
         ends = active & ~holds
@@ -42,11 +43,11 @@ class Stays(Rows):
             if not self._journal.awake(number):
                 holds[:, index] = False
                 ends[:, index] = active[:, index]
-        if np.count_nonzero(ends):
+        if some(ends):
             for row, index in np.argwhere(ends).tolist():
                 self._close(row, index)
         starts = holds & ~active & memory.seen[:, None] & self._scene.filters.passed[:, self._numbers]
-        if np.count_nonzero(starts):
+        if some(starts):
             for row, index in np.argwhere(starts).tolist():
                 episode[row, index] = self._journal.about(self._numbers[index], row, "start")
         self._open = bool(np.count_nonzero(episode))

@@ -87,7 +87,7 @@ class VideoInput:
             raise SourceError(f"{opening.name} holds video that nothing here can decode", retriable=opening.retriable)
         _restrain(codec)
         self._codec = codec
-        self._tick = self._stream.time_base or Fraction(0)
+        self._tick = (self._stream.time_base or Fraction(0)).as_integer_ratio()
         self._frame_s = 1 / float(self._stream.average_rate or 25)
         self._zero: float | None = None
         self._live = LiveClock() if opening.read_timeout_s else None
@@ -156,7 +156,8 @@ class VideoInput:
         return self._last
 
     def _seconds(self, ticks: int) -> float:
-        return ticks * self._tick.numerator / self._tick.denominator
+        numerator, denominator = self._tick
+        return ticks * numerator / denominator
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         import av

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgerun.masks import some
 from edgerun.types import F64, Index, Mask
 
 PUSH = 0.9
@@ -46,7 +47,7 @@ class Flight:
         times ``weight``, at most ``most`` heights. None: all are sure."""
         square = self._table[9]
         beyond = self._table[6] - NOISE * NOISE * square
-        if not np.count_nonzero(beyond > 0):
+        if not some(beyond > 0):
             return None
         beyond *= weight * weight
         deviation: F64 = np.sqrt(np.minimum(np.maximum(beyond, 0), most * most * square))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgerun.boxes import sound
+from edgerun.masks import every
 from edgerun.types import F64, I32, Detections
 
 
@@ -25,13 +26,13 @@ def found(detections: Detections, least_score: float) -> Found:
     table[:4] = detections.xyxy.T
     np.minimum(detections.score, 1, out=table[4])
     class_id, score = detections.class_id, table[4]
-    if np.count_nonzero(score[1:] < score[:-1]) < len(score) - 1:  # else they come in order, without a tie
+    if not every(score[1:] < score[:-1]):  # else they come in order, without a tie
         order = (-score).argsort()
         if len(set(score.tolist())) < len(score):
             order = np.lexsort((class_id, *table[:4], -score))
         table, class_id = table.take(order, axis=1), class_id.take(order)
     kept = sound(table[:4].T)
     kept &= table[4] >= least_score
-    if np.count_nonzero(kept) < len(kept):
+    if not every(kept):
         table, class_id = table[:, kept], class_id[kept]
     return Found(table[:4], table[4], class_id)

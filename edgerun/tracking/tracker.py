@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgerun.masks import every, how_many, some
 from edgerun.tracking.assignment import heaviest_pairs
 from edgerun.tracking.columns import height_modulated_iou, shared_part, widening
 from edgerun.tracking.evidence import evidence
@@ -150,11 +151,11 @@ class Tracker:
         self._flight.predict(step_s)
         boxes = found(detections, self._options.low_score)
         column, taken, clear = self._join(boxes, step_s)
-        self._missing = bool(np.count_nonzero(column < 0))
+        self._missing = some(column < 0)
         self._take_in(column, boxes, clear, step_s)
         if self._missing or self._trials:
             self._judge(column < 0, stamp, step_s)
-        if np.count_nonzero(taken) < len(taken):
+        if not every(taken):
             self._start(boxes, taken, step_s)
         self._shown = self._confirmed(stamp)
         if self._next_id > known:
@@ -184,7 +185,7 @@ class Tracker:
         if not len(column) or not len(taken):
             return column, taken, None
         likeness = self._compared(self._expected(), _WIDER.dot(boxes.boxes), boxes.class_id)
-        high = np.count_nonzero(boxes.score >= self._options.high_score)
+        high = how_many(boxes.score >= self._options.high_score)
         least: F64 | float = LEAST_LIKENESS
         if self._trials:
             least = np.where(self._id > 0, LEAST_LIKENESS, LEAST_LIKENESS_TRIAL)[:, None]
@@ -252,12 +253,12 @@ class Tracker:
         """Let tracks take the class of their boxes where most of late were not called as they are. ``other``: which
         part was not, until now."""
         differs = class_id != self._class_id[rows]
-        if not (np.count_nonzero(differs) or np.count_nonzero(other)):
+        if not (some(differs) or np.count_nonzero(other)):
             return
         age_s = np.minimum(self._now - self._first[4, rows] + step_s, NAME_MEMORY_S)
         other += step_s / np.maximum(age_s, step_s) * (differs - other)
         renamed = differs & (other > NAME_DOUBT)
-        if np.count_nonzero(renamed):
+        if some(renamed):
             self._class_id = self._class_id.copy()  # the old one was told
             self._class_id[rows] = np.where(renamed, class_id, self._class_id[rows])
             np.subtract(1, other, out=other, where=renamed)
@@ -268,7 +269,7 @@ class Tracker:
         expected = self._flight.edges[:, rows]
         ratio = (boxes[2:] - boxes[:2]) / (expected[2:] - expected[:2])
         alike = (ratio < ODD_SIZE) & (ratio > 1 / ODD_SIZE)
-        if np.count_nonzero(alike) == alike.size:
+        if every(alike):
             return clear
         fits: Mask = (alike[0] & alike[1]) | (self._id[rows] == 0)
         return fits if clear is None else fits & clear
@@ -291,19 +292,19 @@ class Tracker:
         new = (trial & (self._log[1] >= self._options.confirm)).nonzero()[0]
         self._id[new] = np.arange(self._next_id, self._next_id + len(new))
         self._next_id += len(new)
-        self._trials = len(self._id) - int(np.count_nonzero(self._id))
+        self._trials = how_many(self._id == 0)
 
     def _keep(self, stay: Mask) -> None:
-        if np.count_nonzero(stay) < len(stay):
+        if not every(stay):
             self._flight.keep(stay)
             self._id, self._class_id = self._id[stay], self._class_id[stay]
             self._log, self._last, self._first = self._log[:, stay], self._last[:, stay], self._first[:, stay]
-            self._trials = len(self._id) - int(np.count_nonzero(self._id))
+            self._trials = how_many(self._id == 0)
 
     def _start(self, found: Found, taken: Mask, step_s: float) -> None:
         """Begin tracks with good boxes that no track took and that no better one covers."""
         eligible = ~taken & (found.score >= self.start_score)
-        if not eligible.any():
+        if not some(eligible):
             return
         new = np.flatnonzero(eligible)
         better = taken | (eligible & (np.arange(len(taken)) < new[:, None]))
@@ -324,7 +325,7 @@ class Tracker:
     def _confirmed(self, stamp: Stamp) -> Tracks:
         """Confirmed tracks that are seen, or coast within the picture, and for which there is evidence."""
         boxes, shown = self._flight.edges, self._log[1] >= HIDING_EVIDENCE
-        if not (self._missing or self._trials) and np.count_nonzero(shown) == len(shown):  # as most often
+        if not (self._missing or self._trials) and every(shown):  # as most often
             score = self._log[0].astype(np.float32)  # and all are seen: so does ``shown`` say
             return Tracks(boxes.T.astype(np.float32, order="C"), score, self._class_id, self._id.copy(), shown)
         unseen_s = self._unseen_s()

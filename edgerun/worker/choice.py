@@ -49,7 +49,7 @@ class Choice:
 
     def better(self, now: float) -> int | None:
         """The one to try beside the current one, if it is time to."""
-        if now < self._retry_at:
+        if self.current == self._order[0] or now < self._retry_at:
             return None
         before = self._order[: self._order.index(self.current)]
         return next((one for one in before if one not in self._refused), None)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgerun.boxes import segments_touch
+from edgerun.masks import every, some
 from edgerun.types import F32, F64, I64, Mask
 from edgerun.zones.options import Anchor, LineOptions, ZoneOptions
 from edgerun.zones.rows import Rows
@@ -86,7 +87,7 @@ class Zones(Rows):
         self.entered = self.left = np.zeros((count, len(self._zones)), np.bool_)
         self.crossed = np.zeros((count, len(self._lines)), np.int8)
         points = self._points(xyxy, size)
-        found = True if np.count_nonzero(seen) == count else seen[:, None]
+        found = True if every(seen) else seen[:, None]
         if self._zones:
             self._update_zones(points, extent, found, life, now)
         if self._lines:
@@ -127,7 +128,7 @@ class Zones(Rows):
     def leave(self, rows: Mask) -> None:
         """Let the rows that are over, bool (N,), leave wherever they are."""
         gone = self.table["inside"] & rows[:, None]
-        if np.count_nonzero(gone):
+        if some(gone):
             self.left = self.left | gone
             self.table["inside"][gone], self.table["begun"][gone] = False, np.inf
             self.changed = True
@@ -137,16 +138,16 @@ class Zones(Rows):
         x, y = points.take(self._edge_x, axis=1), points.take(self._edge_y, axis=1)
         raw = self._within(x, y)
         differs = (raw != inside) & found
-        if not np.count_nonzero(differs):
+        if not some(differs):
             if self._doubts:
                 np.copyto(doubt, np.inf, where=found)
-                self._doubts = bool(np.count_nonzero(doubt < np.inf))
+                self._doubts = some(doubt < np.inf)
             return
         differs &= ~(inside & self._touches(x, y, extent))
         np.copyto(doubt, np.where(differs, np.minimum(doubt, now), np.inf), where=found)
         self._doubts = True
         flip = differs & (now - doubt >= self._inertia)
-        if np.count_nonzero(flip):
+        if some(flip):
             self.entered, self.left = flip & ~inside, flip & inside
             inside ^= flip
             self.table["begun"][flip] = np.where(inside, life[:, None] - now + doubt, np.inf)[flip]
@@ -173,7 +174,7 @@ class Zones(Rows):
         side, turn, spot, over = t["side"], t["turn"], t["spot"], t["over"]
         nearer, there, at = self._sides(points, extent)
         home = (there == side) & found
-        if np.count_nonzero(home) == home.size:
+        if every(home):
             spot[:] = over[:] = at
             if self._turning:
                 turn[:], self._turning = np.inf, False
@@ -188,7 +189,7 @@ class Zones(Rows):
         np.copyto(t["other"], there, where=found)
         self._turning = True
         arrived = away & (now - turn >= self._patience)
-        if np.count_nonzero(arrived):
+        if some(arrived):
             passed = arrived & (side != 0) & segments_touch(spot, over, self._from, self._to)
             self.crossed[passed] = there[passed]
             side[arrived], turn[arrived] = there[arrived], np.inf

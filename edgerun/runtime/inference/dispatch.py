@@ -52,7 +52,8 @@ class Dispatcher:
         self._candidates, self._terms = tuple(candidates), terms
         self._order: tuple[int, ...] = ()
         """Of the candidates, where another one is preferred; empty: theirs."""
-        self._state = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._state = threading.Condition(self._lock)
         self._nurse = early.nurse if early else Nurse()
         self._seats = [self._new_seat(number, early if number == 0 else None) for number in range(workers)]
         self._joining: Seat | None = None
@@ -99,20 +100,20 @@ class Dispatcher:
 
     def prefer(self, order: Sequence[int]) -> None:
         """Let all workers take another order of the candidates, those to come as well."""
-        with self._state:
+        with self._lock:
             self._order = tuple(order)
             seats = self._everybody()
         for seat in seats:
             seat.worker.prefer(order)
 
     def _everybody(self) -> list[Seat]:
-        """With the state's lock held."""
+        """With the lock held."""
         return [*self._seats, *([self._joining] if self._joining else [])]
 
     def grow(self) -> None:
         """Begin to load one more worker. It counts once it serves; where it does not come to that, there will be no
         other for a while."""
-        with self._state:
+        with self._lock:
             if self._joining is not None or time.monotonic() < self._grows_at or not self._open:
                 return
             joining = self._joining = self._new_seat(len(self._seats))
@@ -120,7 +121,7 @@ class Dispatcher:
         joining.worker.start()
 
     def close(self) -> None:
-        with self._state:
+        with self._lock:
             self._open = False
             self._state.notify_all()
             seats = self._everybody()
@@ -136,7 +137,7 @@ class Dispatcher:
         Raises the worker's error when no candidate is left that a retry could help.
         """
         until = time.monotonic() + timeout_s
-        with self._state:
+        with self._lock:
             while True:
                 ready = next((seat.reading for seat in self._seats if seat.reading and not seat.reason), None)
                 if ready is not None:
@@ -147,18 +148,18 @@ class Dispatcher:
                     return None
 
     def add(self, lane: Lane) -> None:
-        with self._state:
+        with self._lock:
             self._turns.add(lane)
 
     def remove(self, lane: Lane) -> None:
-        with self._state:
+        with self._lock:
             self._turns.remove(lane)
             self._state.notify_all()
 
     def offer(self, lane: Lane, look: Look) -> None:
         """Take a look, in the frames' order. Returns at once, except on a lossless lane whose place is taken."""
         job = Job(lane, look)
-        with self._state:
+        with self._lock:
             while lane.lossless and self._open and not self._turns.has_place(lane):
                 self._state.wait(0.5)
             self._turns.offer(job)
@@ -169,7 +170,7 @@ class Dispatcher:
 
     def makes_way(self, lane: Lane) -> bool:
         """Pass over the lane's frame that waits; whether none is on its way any more."""
-        with self._state:
+        with self._lock:
             self._turns.pass_over(lane)
             return not lane.in_order
 
@@ -191,7 +192,7 @@ class Dispatcher:
                     writer = ask.job.lane.writer(reading)
                     place = pictures[ask.place : ask.place + 1]
                     ask.fit = writer.write(ask.job.look.frame, place, ask.region.xyxy)
-            with self._state:
+            with self._lock:
                 seat.requests[slot] = asks
             if not seat.worker.submit(slot, slots):
                 self.replied(seat.worker, Reply(slot, 0.0, "the engine changed", again=True))
@@ -199,7 +200,9 @@ class Dispatcher:
     def _next_turn(self) -> tuple[Seat, int, list[Ask], Reading, Slots] | None:
         """Reserve a slot for the region in turn; for a batch, for as many as there are. An engine at work is given
         another batch only once that is full: until then there is time for more to come."""
-        with self._state:
+        with self._lock:
+            if self._turns.idle:
+                return None
             seat = min((seat for seat in self._seats if seat.has_room), key=lambda s: s.in_flight, default=None)
             if seat is None or seat.reading is None or seat.slots is None:
                 return None
@@ -227,7 +230,7 @@ class Dispatcher:
                 while lane.in_order and lane.in_order[0].done:
                     lane.in_order[0].sort()
                     lane.finish(lane.in_order[0])
-                    with self._state:
+                    with self._lock:
                         lane.in_order.popleft()
                         lane.served += 1
                         if lane.lossless and self._turns.has_place(lane):
@@ -246,7 +249,7 @@ class Dispatcher:
         if reading is None or seat.slots is not worker.slots:
             reading = self._reading(worker.io)
             reading.fill(worker.slots)
-        with self._state:
+        with self._lock:
             seat.reading, seat.slots = reading, worker.slots
             seat.reason, seat.batch = "", worker.io.batch
             self.error = None
@@ -264,7 +267,7 @@ class Dispatcher:
         return next(known, None) or Reading.of(io, self._head_for)
 
     def lost(self, worker: Worker, error: EdgerunError) -> None:
-        with self._state:
+        with self._lock:
             self.refused(worker, error)
             seat = self._seat(worker)
             if seat is self._joining:
@@ -283,7 +286,7 @@ class Dispatcher:
     def replied(self, worker: Worker, reply: Reply) -> None:
         """Refill the worker first, then read its answer."""
         seat = self._seat(worker)
-        with self._state:
+        with self._lock:
             asks = seat.requests.pop(reply.slot)
             seat.in_flight -= 1
             away = bool(reply.reason and seat.reason)
@@ -300,7 +303,7 @@ class Dispatcher:
     def _read(self, seat: Seat, asks: Sequence[Ask], reply: Reply) -> None:
         """Take in an answer, and finish the frames for which it was the last one."""
         reasons = [reply.reason or seat.decode(ask, reply.slot) for ask in asks]
-        with self._state:
+        with self._lock:
             seat.free.append(reply.slot)
             for ask, reason in zip(asks, reasons, strict=True):
                 job = ask.job
