@@ -130,7 +130,7 @@ def _described(path: Path, found: Detections, labels: tuple[str, ...]) -> dict[s
 
 
 def _print(result: dict[str, Any]) -> None:
-    print(f"{result['image']}: {len(result['objects'])} found")
+    print(f"{plain(result['image'])}: {len(result['objects'])} found")
     for thing in result["objects"]:
         print(f"  {thing['score']:.2f}  {plain(thing['label']):20} {thing['box_px']}")
 

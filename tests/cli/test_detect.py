@@ -72,14 +72,16 @@ def test_key_points_are_told_and_drawn(red: Path, tmp_path: Path, capsys: pytest
 
 
 def test_a_model_gives_no_orders_to_the_terminal(red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By what its author called things; one looks into a file from elsewhere with `edgerun models info`."""
+    """By what its author called things, nor a picture by its name; one looks into a file from elsewhere with
+    `edgerun models info`."""
     path, clear = pose_model(tmp_path / "pose.onnx"), "\x1b[2J"
     path.write_bytes(
         path.read_bytes()
         + make.field(14, make.field(1, "names") + make.field(2, "{0: 'per\\x1b[2Json'}"))
         + make.field(14, make.field(1, f"author{clear}") + make.field(2, clear))
     )
-    for words in (["models", "info", str(path)], ["detect", str(red), "--model", str(path), "--engine", "onnx"]):
+    picture = red.rename(red.with_name(f"red{clear}.jpg"))
+    for words in (["models", "info", str(path)], ["detect", str(picture), "--model", str(path), "--engine", "onnx"]):
         assert main(words) == 0
         said = capsys.readouterr().out
         assert "per?[2Json" in said
@@ -88,7 +90,7 @@ def test_a_model_gives_no_orders_to_the_terminal(red: Path, tmp_path: Path, caps
     tensor = [1, 3, 8, 8]
     node = make.node(f"Bad{clear}", ["in"], ["out"])
     unknown.write_bytes(make.model([node], [make.value("in", tensor)], [make.value("out", tensor)]))
-    assert main(["detect", str(red), "--model", str(unknown), "--engine", "onnx"]) != 0
+    assert main(["detect", str(picture), "--model", str(unknown), "--engine", "onnx"]) != 0
     said = capsys.readouterr().err
     assert "Bad?[2J" in said
     assert clear not in said
