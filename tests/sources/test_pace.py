@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun.sources._pace import ClipClock, Limiter, LiveClock
+from edgerun.sources._pace import ClipClock, Limiter, LiveClock, Thinning
 
 
 def taken(times: list[float], fps: float) -> list[float]:
@@ -115,3 +116,39 @@ def test_a_gap_is_cut_to_the_longest_wait() -> None:
     clock.wait_for(3600.0)
     clock.stamp(3600.1)
     assert waited == pytest.approx([30.0, 30.0], abs=0.5)
+
+
+class Decoder:
+    """Notes which pictures it was asked to leave out."""
+
+    skip_frame = "DEFAULT"
+
+
+def thinned(times: list[float], fps: float) -> list[str]:
+    """What the decoder is asked for after each picture that came out of it."""
+    decoder: Any = Decoder()
+    thinning, asked = Thinning(decoder, 1 / fps), []
+    for time_s in times:
+        thinning.saw(time_s)
+        asked.append(decoder.skip_frame)
+    return asked
+
+
+def test_pictures_are_left_out_undecoded_where_many_more_come_than_are_taken() -> None:
+    asked = thinned([n / 25 for n in range(100)], fps=5)
+    assert asked[:15] == ["DEFAULT"] * 15
+    assert asked[16:] == ["NONREF"] * 84
+
+
+def test_no_picture_is_left_out_that_the_beat_needs() -> None:
+    """Neither of a slow stream, nor of one whose pictures came far apart once while it was looked at."""
+    assert set(thinned([n / 10 for n in range(100)], fps=5)) == {"DEFAULT"}
+    assert set(thinned([n / 25 + (n > 7) * 0.1 for n in range(100)], fps=5)) == {"DEFAULT"}
+
+
+def test_what_leaves_out_too_many_is_not_tried_again() -> None:
+    slow = [1 + n * 0.12 for n in range(10)]
+    again = [3 + n / 25 for n in range(100)]
+    asked = thinned([n / 25 for n in range(25)] + slow + again, fps=5)
+    assert asked[24] == "NONREF"
+    assert set(asked[26:]) == {"DEFAULT"}
