@@ -75,7 +75,7 @@ class Images:
     def _picture(self, path: Path, paths: list[Path]) -> U8 | None:
         """None for what is no picture, which is told once. Raises SourceError when none of the paths is one."""
         try:
-            return picture(path)
+            found = picture(path)
         except SourceError as error:
             if path not in self._bad:
                 log.warning("camera %s passes over what is no picture: %s", self._feed.camera, error)
@@ -83,6 +83,8 @@ class Images:
             if len(self._bad) == len(paths):
                 raise
             return None
+        self._bad.discard(path)  # as once it was uploaded whole
+        return found
 
     def close(self) -> None:
         self._closed.set()

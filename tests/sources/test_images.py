@@ -71,7 +71,12 @@ def test_nothing_to_see_is_told_in_words(folder: Path) -> None:
         with pytest.raises(SourceError, match="there are no pictures at") as caught:
             next(unpaced(str(path)).frames())
         assert not caught.value.retriable
-    for name in ("~nobody-of-this-name/shelf", "a" * 300, "a" * 300 + "/*.png"):  # some Pythons raise, others do not
+    for name in (
+        "~nobody-of-this-name/shelf",
+        "a" * 300,
+        "a" * 300 + "/*.png",
+        "a**.png",
+    ):  # some Pythons raise, others do not
         with pytest.raises(SourceError, match=r"the(re are no)? pictures at"):
             next(unpaced(name).frames())
     with pytest.raises(SourceError, match=r"notes\.txt is not there, or is no picture"):
@@ -87,6 +92,24 @@ def test_a_file_that_is_no_picture_is_passed_over(folder: Path, caplog: pytest.L
     seen = [next(frames).stamp.seq for _ in range(2 * count)]
     assert seen == [*range(1, count + 1), *range(count + 2, 2 * count + 2)]
     assert caplog.text.count("0.png") == 1
+
+
+def test_pictures_that_were_half_there_once_are_pictures_again(folder: Path) -> None:
+    """As where a camera writes over the same few: each is come upon half-written one day."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix != ".txt")
+    frames = Images(ImagesOptions(path=str(folder), loop=True, pace=False), Feed("shelf", 0)).frames()
+    for path in paths:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:20])
+        assert len({next(frames).stamp.seq % len(paths) for _ in range(4)}) == 2
+        path.write_bytes(whole)
+        assert len({next(frames).stamp.seq % len(paths) for _ in range(6)}) == 3
+
+
+def test_what_never_ends_is_no_picture(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(folder / "0.png")
+    assert len(list(unpaced(str(folder)).frames())) == 3
+    assert "0.png is not there, or is no picture" in caplog.text
 
 
 def test_a_name_that_is_no_text_is_as_good_as_any(folder: Path) -> None:
