@@ -210,7 +210,7 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
 
     parts = parse.urlsplit(options.url)
     netloc = parts.netloc.rpartition("@")[2]
-    address = parts._replace(netloc=netloc, fragment="").geturl()
+    address = parts._replace(netloc=netloc).geturl()
     handlers: list[request.BaseHandler] = [  # no proxies, as cameras are on this network; no FTP for one to lead to
         request.HTTPHandler(),
         request.HTTPSHandler(context=trusting(insecure=not options.verify_tls)),
@@ -221,7 +221,7 @@ def _opener(options: HttpOptions) -> tuple[OpenerDirector, str]:
     ]
     if parts.username is not None:
         logins = request.HTTPPasswordMgrWithDefaultRealm()
-        server = parts._replace(netloc=netloc, path="", query="", fragment="").geturl()  # whatever page it leads us to
+        server = parts._replace(netloc=netloc, path="").geturl()  # whatever page it leads us to
         logins.add_password(None, server, parse.unquote(parts.username), parse.unquote(parts.password or ""))
         handlers += [request.HTTPBasicAuthHandler(logins), Digest(logins)]
     opener = request.OpenerDirector()

@@ -210,8 +210,9 @@ def test_sound_alone_is_no_camera(tmp_path: Path) -> None:
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
-    with pytest.raises(SourceError, match="holds no video"):
+    with pytest.raises(SourceError, match="holds no video") as caught:
         next(unpaced(clip).frames())
+    assert not caught.value.retriable
 
 
 def test_video_in_a_format_that_is_not_known_is_told_in_words(tmp_path: Path) -> None:
@@ -230,6 +231,13 @@ def test_a_live_stream_whose_clock_hardly_goes_is_taken_as_it_comes(
     monkeypatch.setattr("edgerun.sources._av.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
     with VideoInput(Opening(url=str(clip), name="camera", read_timeout_s=5.0)) as video:
         assert len(list(video.pictures(Limiter(2), threading.Event()))) > 50
+
+
+def test_a_clip_may_give_no_picture_for_as_long_as_it_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unlike a live stream, which is given up then: a clip's reader may have been busy with the last one."""
+    clip = write_clip(tmp_path / "a.mp4")
+    monkeypatch.setattr("edgerun.sources._av._NO_PICTURE_S", -1.0)
+    assert len(list(unpaced(clip).frames())) == 30
 
 
 def skipping(clip: Path, fps: float) -> tuple[list[float], int]:

@@ -138,6 +138,25 @@ def test_a_single_picture_is_fetched_again_at_the_cameras_rate() -> None:
     assert frames[3].stamp.captured - frames[0].stamp.captured > 0.1  # the first may come late
 
 
+@pytest.mark.parametrize(("fps", "apart_s"), [(0.1, 10.0), (0.0, 1.0)])
+def test_a_single_picture_is_asked_for_no_more_often(
+    fps: float, apart_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    class NoTime(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout or 0.0)
+            return False
+
+    with HttpCamera(single(jpeg(3))) as camera:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading, "Event", NoTime)
+            gate = source(camera.url, fps)
+        list(itertools.islice(gate.frames(), 3))
+    assert waited == pytest.approx([apart_s] * 2, abs=0.5)
+
+
 def test_an_empty_picture_is_left_out() -> None:
     """What a camera answers while it starts."""
     pictures = iter([b"", *(jpeg(n) for n in range(3))])
@@ -177,6 +196,11 @@ def test_a_login_in_the_url_is_used(schemes: list[str]) -> None:
 
     with HttpCamera(answer, login=("cam", "p@ssü/1"), schemes=schemes) as camera:
         next(source(f"http://cam:p%40ss%C3%BC%2F1@{camera.address}/snap").frames())
+
+
+def test_a_user_without_a_password_is_a_login_too() -> None:
+    with HttpCamera(single(jpeg(0)), login=("cam", ""), schemes=["basic"]) as camera:
+        next(source(f"http://cam@{camera.address}/snap").frames())
 
 
 def refusal(url: str, timeout_s: float = 5.0) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+from edgerun.errors import SourceError
 from edgerun.sources.file import File, FileOptions
 from edgerun.stages import Feed
 from edgerun.types import Frame
@@ -34,6 +35,25 @@ def test_the_time_of_clips_put_together_goes_on(tmp_path: Path) -> None:
     clip.write_bytes(part + part)
     frames = frames_of(clip)
     assert [frame.stamp.captured for frame in frames] == pytest.approx([n / 10 for n in range(40)], abs=1e-3)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_clip_of_pictures_that_cannot_be_decoded_is_told_in_words(tmp_path: Path, loop: bool) -> None:
+    clip = write_clip(tmp_path / "a.mp4")
+    content = bytearray(clip.read_bytes())
+    at = content.index(b"mdat")
+    size = int.from_bytes(content[at - 4 : at], "big") - 8
+    content[at + 4 : at + 4 + size] = bytes(size)
+    clip.write_bytes(content)
+    with pytest.raises(SourceError, match="holds no picture that can be decoded") as caught:
+        next(File(FileOptions(path=str(clip), pace=False, loop=loop), Feed("porch", 0)).frames())
+    assert not caught.value.retriable
+
+
+def test_a_clip_that_is_closed_before_its_first_picture_just_ends(tmp_path: Path) -> None:
+    film = File(FileOptions(path=str(write_clip(tmp_path / "a.mp4"))), Feed("porch", 0))
+    film.close()
+    assert list(film.frames()) == []
 
 
 def boxes_of(content: bytes) -> list[bytes]:
