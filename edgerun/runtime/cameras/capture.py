@@ -104,8 +104,11 @@ class Capture:
     def _run(self) -> None:
         backoff_s = _BACKOFF_S[0]
         while not self._is_over():
-            before = self.frames
-            source = self._source = self._build_source(self._fps)
+            before, fps = self.frames, self._fps
+            source = self._source = self._build_source(fps)
+            if self.closed or fps != self._fps:  # was said meanwhile, when there was no source to close yet
+                source.close()
+                continue
             self.opened += 1
             try:
                 error = self._read(source)
