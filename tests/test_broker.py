@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -114,3 +117,32 @@ def test_it_goes_with_its_daemon_though_a_client_says_nothing() -> None:
                 assert process.wait(20) == 0
             finally:
                 process.kill()
+
+
+@pytest.mark.parametrize("moment", ["started", "noted"])
+def test_an_end_that_comes_while_it_starts_is_heeded(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Of a reload: it held the port on, or took the whole daemon with it."""
+    broker = EmbeddedBroker(MqttOptions(port=free_port(), embedded=True))
+
+    class Popen(subprocess.Popen[str]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if moment == "started":
+                broker._closing.set()  # as close does, which finds no process
+
+    def dumps(_: object) -> str:
+        broker._closing.set()
+        assert broker._process is not None and broker._process.stdin is not None
+        broker._process.stdin.close()
+        return "{}"
+
+    module, deaths = "edgerun.runtime.exchange.broker", list[object]()
+    monkeypatch.setattr(f"{module}.subprocess", SimpleNamespace(Popen=Popen, PIPE=-1, DEVNULL=-3))
+    if moment == "noted":
+        monkeypatch.setattr(f"{module}.json", SimpleNamespace(dumps=dumps))
+    monkeypatch.setattr(threading, "excepthook", deaths.append)
+    broker.start()
+    broker._thread.join(20)
+    assert not broker._thread.is_alive()
+    assert not deaths
+    assert not children()

@@ -79,8 +79,10 @@ class EmbeddedBroker:
             subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True) as process,
         ):
             self._process = process
+            if self._closing.is_set():  # meanwhile, when there was no process yet to end
+                return ""
             assert process.stdin is not None and process.stderr is not None
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, ValueError):  # it died, or was ended meanwhile
                 process.stdin.write(json.dumps(self._settings) + "\n")
                 process.stdin.flush()
             last = _last_line(process.stderr) if not self._closing.is_set() else ""
