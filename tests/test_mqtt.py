@@ -4,6 +4,7 @@ in flight than allowed."""
 from __future__ import annotations
 
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -130,6 +131,30 @@ def test_a_connection_that_comes_about_after_the_end_is_given_up(monkeypatch: py
     wait_for(lambda: "mqtt" not in {thread.name for thread in threading.enumerate()}, 10, "its thread has ended")
     assert diary.news.empty()
     broker.close()
+
+
+def test_a_connection_is_not_closed_under_who_writes_to_it() -> None:
+    """Its number may be that of another file the next moment: of the outbox, say, which the message then went into."""
+    writes, closed, closed_meanwhile = threading.Event(), threading.Event(), list[bool]()
+
+    class Socket:
+        close = staticmethod(closed.set)
+
+        def send(self, packet: bytes) -> int:
+            writes.set()
+            closed_meanwhile.append(closed.wait(0.3))
+            return len(packet)
+
+    connection = Connection(MqttSink(MqttOptions(), "pi")._endpoint, 1, Diary(), socket.socket(), Suspects())
+    sock: Any = Socket()
+    connection._client.socket = lambda: sock  # type: ignore[method-assign]
+    connection._socket, connection._up = sock, True
+    sender = threading.Thread(target=connection.send, args=[Message("edgerun/pi/porch/detections", b"{}")])
+    sender.start()
+    assert writes.wait(10)
+    connection.drop()
+    sender.join(10)
+    assert closed.is_set() and closed_meanwhile == [False]
 
 
 def test_a_refused_subscription_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

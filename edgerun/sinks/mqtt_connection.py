@@ -261,9 +261,10 @@ class Connection:
     def drop(self) -> None:
         """Close the socket, whatever state it is in."""
         self._suspects.ended(time.monotonic())
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
+        with self._lock:  # who is about to write would reach what is opened next under the same number
+            sock = self._client.socket()
+            if sock is not None:
+                sock.close()
 
     def _rouse(self) -> None:
         with contextlib.suppress(OSError):
