@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgerun.config.upkeep import MetricsOptions
+from edgerun.runtime.health.figures import _latencies
 from edgerun.runtime.health.metrics import Metrics
 from edgerun.runtime.health.metrics_server import is_ours
-from edgerun.runtime.meters import BOUNDS_S, AlertMeter, Histogram, Meters, quantile
+from edgerun.runtime.meters import BOUNDS_S, AlertMeter, FrameMeter, Histogram, Meters, quantile
 from edgerun.secrets import Secret
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
@@ -80,6 +81,20 @@ def test_alerts_are_followed_to_their_acknowledgement() -> None:
     meter.was_acknowledged("porch", 99)
     assert sum(meter.accepted.counts) == sum(meter.acknowledged.counts) == 1
     assert 0.25 <= meter.acknowledged.total < 5
+
+
+def test_a_camera_that_is_added_while_the_page_is_written_does_no_harm() -> None:
+    """By a reload: there was no page then, but a traceback in the log."""
+    meters = Meters()
+
+    class Reloading(FrameMeter):
+        def __getattribute__(self, name: str) -> Any:
+            meters.camera(f"new{len(meters.cameras)}")
+            return super().__getattribute__(name)
+
+    meters.cameras["porch"] = Reloading()
+    told = [family.name for family in _latencies(meters)]
+    assert "edgerun_frame_latency_seconds" in told
 
 
 # Who may ask

@@ -25,7 +25,7 @@ def figures(report: Report, meters: Meters) -> Iterator[Metric]:
 
 
 def _latencies(meters: Meters) -> Iterator[Metric]:
-    cameras = meters.cameras.items()
+    cameras = meters.cameras.copy().items()  # a reload may add one while they are gone through
     yield _histograms(
         "edgerun_frame_latency_seconds",
         "From a frame's capture until it was looked at, inferred, published.",
