@@ -20,7 +20,7 @@ RANKS = {
     "hashing": 0, "tls": 0, "since": 0, "filestate": 0,
     # seams, and arithmetic without state
     "stages": 1, "plugins": 1, "topics": 1, "remembered": 1, "boxes": 1, "masks": 1, "quant": 1, "corals": 1,
-    "outlines": 1, "labels": 1, "literals": 1, "notes": 1, "lettering": 1,
+    "outlines": 1, "labels": 1, "literals": 1, "notes": 1, "lettering": 1, "archives": 1,
     # one thing each, none of which knows another
     "images": 2, "marks": 2, "sources": 2, "engines": 2, "heads": 2, "motion": 2, "tracking": 2, "zones": 2,
     "messages": 2, "outbox": 2, "sinks": 2, "models": 2, "notify": 2, "logs": 2, "devices": 2,

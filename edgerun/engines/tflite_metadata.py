@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edgerun.archives import unpacking
 from edgerun.errors import ModelError
 from edgerun.literals import read_literal
 from edgerun.records import dataclass
@@ -39,17 +40,17 @@ def read_metadata(path: Path) -> dict[str, str]:
         file.seek(-min(_ZIP_END_BYTES, path.stat().st_size), os.SEEK_END)
         if b"PK\5\6" not in file.read():
             return {}
-    import zipfile  # takes a while, as do the others of this kind; most models have no metadata
-    import zlib
+    import zipfile  # takes a while; most models have no metadata
 
     if not zipfile.is_zipfile(path):
         return {}
     found: dict[str, str] = {}
+    what = f"The metadata at the end of {path}"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with unpacking(path, what) as archive:
             texts = dict(_texts(archive))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"The metadata at the end of {path} is damaged: {error}") from error
+    except OSError as error:
+        raise ModelError(f"{what} is damaged: {error}") from error
     plain: list[str] = []
     for name, text in texts.items():
         if name == "metadata.json" or text.lstrip().startswith("{"):

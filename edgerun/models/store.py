@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgerun.archives import unpacking
 from edgerun.errors import ModelError
 from edgerun.folders import is_file, state_dirs
 from edgerun.models.catalogue import CataloguedFile
@@ -69,9 +70,9 @@ def is_pickle(path: Path) -> bool:
                 return True
         if not zipfile.is_zipfile(path):
             return False
-        with zipfile.ZipFile(path) as archive:
+        with unpacking(path, str(path)) as archive:
             return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist()[:1000])
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ModelError):
         return False
 
 
@@ -177,15 +178,13 @@ def _take_out(raw: BufferedReader, file: CataloguedFile, whole: Path) -> None:
 
     try:
         if file.member and zipfile.is_zipfile(raw) and Path(raw.name).name != file.name:
-            with zipfile.ZipFile(raw) as archive, archive.open(file.member) as stream:
+            with unpacking(raw, f"The archive with {file.name}") as archive, archive.open(file.member) as stream:
                 _copy(stream.read, whole, file.size)
         else:
             raw.seek(0)
             _copy(raw.read, whole, file.size)
     except KeyError:
         raise ModelError(f"The archive has no {file.member}; it is another version than the catalogue means.") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"The archive with {file.name} is damaged: {error}") from error
 
 
 def _copy(read: Callable[[int], bytes], target: Path, size: int) -> None:

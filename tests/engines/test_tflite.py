@@ -6,6 +6,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import flatbuffers  # type: ignore[import-untyped]  # it has no type hints
@@ -17,6 +18,7 @@ from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions, _spec
 from edgerun.engines.tflite_metadata import read_metadata
 from edgerun.errors import EngineError, ModelError
 from edgerun.models import from_metadata, resolve
+from edgerun.models.store import is_pickle
 from tests.engines import built_library
 from tests.shared_media import SHARED, needs_shared
 
@@ -229,6 +231,20 @@ def test_an_appended_archive_that_is_damaged_is_told_in_words(tmp_path: Path) ->
     path.write_bytes(whole[:packed] + b"\xff" * 4 + whole[packed + 4 :])
     with pytest.raises(ModelError, match=r"metadata at the end of .* is damaged"):
         read_metadata(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_an_archive_is_damaged_in_one_way_only(tmp_path: Path, method: int) -> None:
+    """Its reader has many: names that are no text, packed data that ends too soon, versions that there never were."""
+    path = tmp_path / "model.tflite"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("schlüssel.txt", "person\ncar\n" * 9)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xF7]) + whole[at + 1 :])
+        assert not is_pickle(path)
+        with suppress(ModelError):
+            read_metadata(path)
 
 
 def test_tflite_runtime_on_numpy_2_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from edgerun.errors import ModelError
 from edgerun.models import resolve
 from edgerun.models.catalogue import CataloguedFile, catalogue
 from edgerun.models.checksums import sha256_of
-from edgerun.models.store import find, pull
+from edgerun.models.store import _copy, find, pull
 from tests.servers.https_server import Behaviour, HttpsServer
 
 NOBODY = 65534
@@ -208,6 +209,55 @@ def test_archives_that_explode_or_lack_the_file(store: Path, tmp_path: Path) -> 
     with pytest.raises(ModelError, match=r"wrong contents|damaged|larger"):
         pull(small, silent)
     assert left(store) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_damaged_anywhere_is_told_in_words(store: Path, tmp_path: Path, method: int) -> None:
+    path, content = tmp_path / "a.zip", MODEL[:400]
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("märz/model", content)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xF7]) + whole[at + 1 :])
+        try:
+            assert pull(listed(str(path), content, member="märz/model"), silent).read_bytes() == content
+            (store / "model.tflite").unlink()
+        except ModelError as error:
+            assert str(error).endswith(".") or "damaged: " in str(error)
+    assert left(store) == []
+
+
+def test_no_more_is_taken_out_than_shows_that_it_is_too_much(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def endless(count: int) -> bytes:
+        asked.append(count)
+        return bytes(count)
+
+    _copy(endless, tmp_path / "whole", 1_000_000)
+    assert (tmp_path / "whole").stat().st_size == 1_000_001
+    assert max(asked) < 500_000
+
+
+def test_a_model_that_was_damaged_here_is_fetched_again(server: HttpsServer, store: Path) -> None:
+    file = listed(server.url)
+    path = pull(file, silent)
+    path.write_bytes(MODEL[:-1] + b"x")
+    assert find(file) == path  # sizes alone are looked at
+    assert pull(file, silent).read_bytes() == MODEL
+
+
+def test_one_process_pulls_a_model_at_a_time(server: HttpsServer, store: Path) -> None:
+    """What it has so far stays."""
+    file = listed(server.url)
+    place = store / ".pulling" / file.sha256[:16]
+    place.mkdir(parents=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ModelError, match=r"model\.tflite is being pulled by another process") as caught:
+            pull(file, silent)
+        assert caught.value.retriable and place.exists() and not server.behaviour.asked
+    assert pull(file, silent).read_bytes() == MODEL
 
 
 def test_pickles_are_refused_whatever_their_name(store: Path, tmp_path: Path) -> None:
