@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
 from edgerun.outbox import OutboxOptions
 from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.secrets import Secret
+from edgerun.sinks import mqtt_words as words
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
 from edgerun.sinks.mqtt_connection import Connection
 from edgerun.sinks.mqtt_endpoint import TlsOptions
+from edgerun.sinks.mqtt_packets import publish_packet
 from edgerun.sinks.mqtt_suspects import Suspects
 from edgerun.stages import Request, Verdict
 from edgerun.topics import Topics
@@ -155,6 +158,64 @@ def test_a_connection_is_not_closed_under_who_writes_to_it() -> None:
     connection.drop()
     sender.join(10)
     assert closed.is_set() and closed_meanwhile == [False]
+
+
+@pytest.mark.parametrize("v5", [False, True])
+@pytest.mark.parametrize("size", [0, 126, 127, 128, 129, 16382, 16383, 16384, 16385, 2097151, 2097152])
+def test_a_packet_tells_its_length_as_mqtt_wants_it(size: int, v5: bool) -> None:
+    """Seven bits a byte, the low ones first, and a bit that says that more come."""
+    topic, expiry = b"\x00\x01t", b"\x05\x02\x00\x00\x01\x2c" if v5 else b""
+    payload = bytes(max(0, size - len(topic + expiry)))
+    packet = publish_packet(Message("t", payload, retain=True, expiry_s=300), v5)
+    length, shift, at = 0, 0, 1
+    while packet[at] & 0x80:
+        length, shift, at = length | (packet[at] & 0x7F) << shift, shift + 7, at + 1
+    length |= packet[at] << shift
+    assert packet[0] == 0x31
+    assert length == len(packet) - at - 1
+    assert packet[at + 1 :] == topic + expiry + payload
+
+
+@pytest.mark.parametrize(
+    ("code", "v5", "said", "retriable"),
+    [
+        (0x84, True, 'set `mqtt.version: "3.1.1"`', False),
+        (0x01, True, 'set `mqtt.version: "3.1.1"`', False),
+        (0x01, False, "the broker refuses the connection", False),
+        (0x87, True, "check `mqtt.username` and `mqtt.password`", False),
+        (0x88, True, "the broker is not available now", True),
+        (0x89, True, "the broker is busy", True),
+        (0x97, True, "a quota at the broker is used up", True),
+        (0x9F, True, "says we connect too often", True),
+        (0x8A, True, "has banned this client", False),
+        (0x85, False, "set another `mqtt.client_id`", False),
+    ],
+)
+def test_why_a_broker_turned_us_away_and_whether_to_come_back_soon(
+    code: int, v5: bool, said: str, retriable: bool
+) -> None:
+    error = words.refused(code, "reason", v5, "porch")
+    assert said in str(error)
+    assert error.retriable is retriable
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(0x95, 0x95), (0x80, 0), (0x83, 0), (0x87, 0), (0x90, 0), (0x97, 0), (0x99, 0), (0x81, 0x81), (0x10, 0), (0, 0)],
+)
+def test_an_answer_with_a_reason_that_is_another_packets_is_a_failure_like_others(code: int, told: int) -> None:
+    """paho would end the connection over it, in which the same message would follow."""
+    connection = Connection(MqttSink(MqttOptions(), "pi")._endpoint, 1, Diary(), socket.socket(), Suspects())
+    client: Any = connection._client
+    reasons: list[int] = []
+    client.on_publish = lambda client, data, mid, reason, properties: reasons.append(reason.value)
+    client._out_messages[7] = info = MQTTMessage(7, b"t")
+    info.qos, info.info._published = 1, False
+    client._in_packet["packet"] = bytearray([0, 7, code])
+    client._in_packet["remaining_length"] = 3
+    client._handle_pubackcomp("PUBACK")
+    assert client.unlisted == told
+    assert reasons == [0x80 if told else code]
 
 
 def test_a_refused_subscription_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -93,6 +93,18 @@ def test_every_message_is_printed_once(tmp_path: Path) -> None:
     assert told["porch/snapshot"]["payload_base64"] == "/w=="
 
 
+def test_a_line_is_as_short_as_can_be_and_may_be_read() -> None:
+    reader, writer = os.pipe()
+    sink = StdoutSink(StdoutOptions(), writer)
+    sink.open()
+    sink.send(Message("edgerun/pi/türe/state", '{"state": "ok", "reason": "größer"}'.encode()))
+    sink.close()
+    assert not sink._thread.is_alive()
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as lines:
+        assert lines.read() == '{"topic":"edgerun/pi/türe/state","payload":{"state":"ok","reason":"größer"}}\n'
+
+
 def test_detections_can_be_left_out(tmp_path: Path) -> None:
     topics = [line["topic"] for line in printed(tmp_path, StdoutOptions(detections=False))]
     assert "edgerun/pi/porch/alerts" in topics
