@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import paho.mqtt.client as paho
@@ -248,6 +249,16 @@ def test_a_flood_is_not_answered_to_its_end(desk: Desk) -> None:
         desk.delivery.commands.put(Request(TOPICS.command("reload"), b""))
     wait_for(desk.delivery.commands.empty, 20, "all are taken")
     assert 0 < len(desk.deeds.done) <= 30
+
+
+def test_after_a_flood_commands_are_taken_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty at once, then five a second, and never more than twenty."""
+    now = 1000.0
+    monkeypatch.setattr("edgerun.runtime.exchange.commands.time", SimpleNamespace(monotonic=lambda: now))
+    commands = Commands(TOPICS, VERBS, desk.delivery, Deeds())
+    for after_s, taken in [(0.0, 20), (0.1, 0), (0.1, 1), (1.0, 5), (3600.0, 20)]:
+        now += after_s + 1e-6
+        assert sum(commands._allowed() for _ in range(90)) == taken
 
 
 def test_a_flood_of_what_is_ignored_does_not_fill_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
