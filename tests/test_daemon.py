@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -363,6 +364,20 @@ def test_a_reload_touches_only_what_changed(tmp_path: Path, broker: Mosquitto) -
         wait_for(lambda: subscriber.on("/right/state")[-1].payload == b"", 5, "the retained state taken back")
         assert daemon.stop() == 0
         assert not daemon.said("Traceback")
+
+
+def test_a_camera_is_told_its_patience_and_priority_while_it_looks(tmp_path: Path) -> None:
+    """Neither says anything of how it is opened: it stays connected."""
+    (tmp_path / "still").mkdir()
+    (tmp_path / "still" / "1.jpg").write_bytes(jpeg(np.full((48, 64, 3), 99, np.uint8)))
+    source = {"type": "images", "path": str(tmp_path / "still"), "rate_fps": 10, "loop": True}
+    patient = {**camera(source), "frozen_s": 0}
+    with DaemonProcess(tmp_path / "daemon", config(1, still=patient)) as daemon:
+        daemon.ready()
+        assert daemon.health()["cameras"]["still"]["state"] == "ok"
+        reload(daemon, config(1, still={**patient, "frozen_s": 0.5, "stalled_s": 9, "stuck_s": 90, "priority": 9}))
+        wait_for(lambda: daemon.health()["cameras"]["still"]["state"] == "frozen", 10, daemon.log)
+        assert daemon.said("cameras started again: none; looked at anew: none")
 
 
 @pytest.mark.broker

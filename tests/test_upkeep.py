@@ -89,7 +89,7 @@ class Taker:
 def looked_after(source: Callable[[], Source], taker: Taker, terms_for: Callable[[float], CameraTerms]) -> Camera:
     """A camera of 5 fps, whose frames ``taker`` gets."""
     parts = cast(Pipeline, taker), cast(Outlet, SimpleNamespace(score=0.5)), cast(Dispatcher, taker)
-    return Camera("porch", lambda fps: source(), *parts, terms_for, fps=5, weight=1, lossless=False)
+    return Camera("porch", lambda fps: source(), *parts, terms_for, fps=5, lossless=False)
 
 
 @pytest.fixture

@@ -289,6 +289,7 @@ class Daemon:
         self._start_cameras(paused)
         anew = {name for name in kept if changes[name] == "pipeline"}
         self._fleet.look_anew(anew, now, self._detector)
+        self._fleet.tune(kept, now)
         return _listed(wanted.keys() - kept), _listed(anew)
 
     # Ending

@@ -20,6 +20,8 @@ from edgerun.topics import Topics, sharing
 
 _PIPELINE = {field.name for field in fields(PipelineOptions)} - {"fps"}
 """Options of a camera that its source knows nothing of."""
+_TERMS = {"priority", "stalled_s", "frozen_s", "stuck_s"}
+"""Options that a camera may be told at any moment, see ``terms_for``."""
 
 
 def camera_for(config: Config, name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Camera:
@@ -33,7 +35,6 @@ def camera_for(config: Config, name: str, detector: Detector, topics: Topics, de
         detector.dispatcher,
         partial(terms_for, options),
         fps=options.fps,
-        weight=options.fps * (options.priority + 1),
         lossless=options.lossless,
     )
 
@@ -48,6 +49,7 @@ def difference(name: str, before: Config, now: Config) -> Literal["nothing", "pi
         by_name.add("score")
     if before.place != now.place and any(rule.schedule for rule in wanted.rules):
         by_name.add("place")
+    by_name -= _TERMS
     if by_name <= _PIPELINE and not (by_name and wanted.lossless):
         return "pipeline" if by_name else "nothing"
     return "camera"
@@ -89,6 +91,7 @@ def terms_for(options: CameraOptions, fps: float) -> CameraTerms:
     timeouts_s = sum(getattr(source, part.name) for part in fields(source) if part.name.endswith("timeout_s"))
     slowest_s = 3 / min(fps, getattr(source, "rate_fps", 0) or fps)
     return CameraTerms(
+        weight=fps * (options.priority + 1),
         stalled_s=max(options.stalled_s, slowest_s),
         frozen_s=options.frozen_s,
         stuck_s=max(options.stuck_s, timeouts_s + 10, slowest_s),

@@ -42,7 +42,6 @@ class Camera:
         terms_for: Callable[[float], CameraTerms],
         *,
         fps: float,
-        weight: float,
         lossless: bool,
     ) -> None:
         self.name = name
@@ -64,7 +63,7 @@ class Camera:
         self._dispatcher = dispatcher
         self._terms_for, self._terms = terms_for, terms_for(fps)
         self._asked_fps = fps
-        self._lane = Lane(name, weight, self._finish, lossless=lossless)
+        self._lane = Lane(name, self._terms.weight, self._finish, lossless=lossless)
         self._failed = self._spared = 0
         self._trouble = ""
         self._finished: deque[float] = deque()
@@ -131,14 +130,19 @@ class Camera:
         """Go on with another one, for which no frame of before is on its way: from one of the next frames on."""
         self._following = pipeline
 
+    def tune(self, terms_for: Callable[[float], CameraTerms]) -> None:
+        """Go by other terms from now on."""
+        self._terms_for, self._terms = terms_for, terms_for(self._asked_fps)
+        self._lane.weight = self._terms.weight
+
     def set_score(self, score: float) -> None:
         """Begin tracks with, and tell of, what has at least this score."""
         self._pipeline.score = score
 
     def set_fps(self, fps: float) -> None:
         """Open the source again for another number of frames a second."""
-        self._lane.weight *= fps / self._asked_fps if self._asked_fps else 1.0
-        self._asked_fps, self._terms = fps, self._terms_for(fps)
+        self._asked_fps = fps
+        self.tune(self._terms_for)
         self._pace()
         self._capture.reopen(fps)
 

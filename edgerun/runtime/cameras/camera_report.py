@@ -36,8 +36,12 @@ class CameraReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraTerms:
-    """When a camera that says nothing new is called what. ``frozen_s`` 0: never."""
+    """What a camera is due in overload, see ``Lane``, and when one that says nothing new is called what.
 
+    ``frozen_s`` 0: never.
+    """
+
+    weight: float = 1.0
     stalled_s: float
     frozen_s: float
     stuck_s: float = 60.0

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from edgerun.config import Config
 from edgerun.homeassistant import CameraView
-from edgerun.runtime.cameras.assembly import camera_for, outlet_for, shared_topics
+from edgerun.runtime.cameras.assembly import camera_for, outlet_for, shared_topics, terms_for
 from edgerun.runtime.cameras.camera import Camera
 from edgerun.runtime.cameras.pipelines import pipeline_for
 from edgerun.runtime.delivery.delivery import Delivery
@@ -70,6 +71,11 @@ class Fleet:
         for name in names:
             self.running[name].look_by(pipeline_for(config, name, detector.labels, detector.size))
             self._warn_of_shared_topics(config, name, detector)
+
+    def tune(self, names: Iterable[str], config: Config) -> None:
+        """Let these go by the terms that the configuration tells now."""
+        for name in names:
+            self.running[name].tune(partial(terms_for, config.cameras[name]))
 
     def tell_through(self, detector: Detector, topics: Topics, delivery: Delivery) -> None:
         """Tell what comes from now on there."""
