@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -26,6 +27,7 @@ from edgerun.errors import SinkError
 from edgerun.outbox import Entry, Outbox, OutboxOptions
 from edgerun.outbox.database import Database, Work
 from edgerun.outbox.gaps import Gaps
+from edgerun.outbox.place import Place
 from edgerun.outbox.rows import Row, pack, ranges, scan, unpack
 from edgerun.runtime.delivery.episodes import Episodes
 from edgerun.runtime.delivery.ledger import Ledger
@@ -279,13 +281,17 @@ def test_a_torn_log_keeps_what_lies_before_the_tear(
 
 @pytest.mark.parametrize("seed", range(16))
 def test_a_damaged_place_in_the_log_is_not_its_end(
-    crashed: tuple[Path, list[tuple[str, int]], set[tuple[str, int]]], tmp_path: Path, seed: int
+    crashed: tuple[Path, list[tuple[str, int]], set[tuple[str, int]]],
+    tmp_path: Path,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """SQLite takes it for that, and writes there: what was accepted after it would be gone, and its seqs given again.
     Only rows longer than a page cannot be put together any more; they are named."""
     folder, accepted, delivered = crashed
     chance = random.Random(seed)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(Place, "knows", lambda *_: True)  # as if all had been left here
     log = tmp_path / "outbox.db-wal"
     with log.open("r+b") as file:
         file.seek(chance.randrange(log.stat().st_size // 2) if seed else 0)
@@ -788,6 +794,49 @@ def test_no_number_comes_again_where_the_disk_fails_over_and_over(tmp_path: Path
         if damaged:
             after.write_bytes(b"?" * 100 + after.read_bytes()[100:])
     assert given == sorted(set(given))
+
+
+@pytest.mark.parametrize("how", ["as it was", "over what is there", "what differs", "without its log", "said"])
+def test_a_copy_that_is_brought_back_gives_no_number_again(tmp_path: Path, how: str) -> None:
+    """It does not know of what was delivered since; but once it is at home it is trusted, as any other is."""
+    path = tmp_path / "state" / "outbox.db"
+    outbox, _ = opened(path)
+    given = [accept(outbox, "porch").seq for _ in range(3)]
+    copy = shutil.copytree(path.parent, tmp_path / "copy")
+    given += [accept(outbox, "porch").seq for _ in range(3)]
+    outbox.close()
+    if how == "without its log":
+        (copy / "outbox.db-wal").unlink()
+    if how == "said":
+        path.with_name("outbox.db.place").unlink()
+    elif how == "what differs":
+        (copy / "outbox.db").replace(path)
+    else:
+        if how != "over what is there":
+            shutil.rmtree(path.parent)
+        shutil.copytree(copy, path.parent, dirs_exist_ok=True)
+    for _ in range(2):
+        outbox, _ = opened(path)
+        given += [accept(outbox, "porch").seq for _ in range(3)]
+        outbox.close()
+    assert given == sorted(set(given))
+    assert given[-6:] == list(range(given[-6], given[-6] + 6))
+
+
+def test_an_outbox_from_before_there_were_marks_goes_on_as_it_was(tmp_path: Path) -> None:
+    """It bears none, and nothing tells of its place; an older version leaves the mark as it is."""
+    path = tmp_path / "outbox.db"
+    outbox, _ = opened(path)
+    given = [accept(outbox, "porch").seq for _ in range(3)]
+    outbox.close()
+    with contextlib.closing(sqlite3.connect(path)) as older:
+        older.execute("PRAGMA user_version=0")
+    path.with_name("outbox.db.place").unlink()
+    for _ in range(2):
+        outbox, _ = opened(path)
+        given.append(accept(outbox, "porch").seq)
+        outbox.close()
+    assert given == [1, 2, 3, 4, 5]
 
 
 def test_a_batch_larger_than_the_room_left_evicts(tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
+    @property
+    def mark(self) -> int:
+        """A number that the file bears, 0 as long as none was set: where it lies (see ``place``)."""
+        found: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+    @mark.setter
+    def mark(self, number: int) -> None:
+        """Into the file itself and not its log alone, which may be left behind."""
+        self._connection.execute(f"PRAGMA user_version={number}")
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def room(self) -> int:
         """Pages that the file may still take, counting those in it that are free."""
         pages: int = self._connection.execute("PRAGMA page_count").fetchone()[0]

@@ -6,6 +6,7 @@ Where it cannot be read or was damaged, or a run before could not write there wh
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -21,7 +22,8 @@ from edgerun.outbox.database import GAPS, PAGE, Database, Work, insertion, is_fu
 from edgerun.outbox.entry import Entry
 from edgerun.outbox.gaps import Gaps
 from edgerun.outbox.index import Index
-from edgerun.outbox.rows import Row, ranges, unpack
+from edgerun.outbox.place import Place
+from edgerun.outbox.rows import ANY, Row, ranges, unpack
 from edgerun.outbox.salvage import go_on, replace, rescue, traces
 from edgerun.outbox.seqs import Seqs
 from edgerun.records import dataclass
@@ -57,6 +59,7 @@ class OutboxFile:
         self.index = Index()
         self.seqs = Seqs(path.with_name(path.name + ".ahead"), path)
         self.gaps = Gaps()
+        self._home = Place(path)
         self.broken = False
         self.quarantined = 0
         """How often it was damaged, and a new one made of what was whole in it."""
@@ -101,8 +104,9 @@ class OutboxFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_access()
             entries = self._load_or_salvage()
-            self.seqs.trust_file(self.index.last_seq.values())
+            self._trust()
             self._catch_up()
+            self._settle_here()
         except (OSError, sqlite3.Error, SinkError, ValueError, TypeError) as error:
             self.close()
             self.seqs.go_ahead()
@@ -239,6 +243,28 @@ class OutboxFile:
             self.lose(camera, seq, "damaged")
         if not self.write([insertion(behind)], durable=True) or not self.mark():
             self.seqs.go_ahead()  # those without a row are named when they are to be sent
+
+    def _trust(self) -> None:
+        """What it tells of the last seqs, unless it is a copy; what was made of a damaged one has leapt already."""
+        last = self.index.last_seq
+        mark = self._opened().mark
+        is_copy = not self._home.knows(mark) and (mark > 0 or ANY not in last)
+        if is_copy:
+            log.warning(
+                "the outbox %s is not as it was left here: it is a copy, or was made anew. As alerts may have been "
+                "delivered that it does not know, `seq` leaps",
+                self.path,
+            )
+        self.seqs.trust_file(last.values(), is_copy=is_copy)
+
+    def _settle_here(self) -> None:
+        """From now on any other place is that of a copy. Where the disk is full, at the next start."""
+        if self.seqs.are_ahead:
+            return
+        with contextlib.suppress(OSError, sqlite3.OperationalError):
+            mark = self._home.take()
+            if mark != self._opened().mark:
+                self._opened().mark = mark
 
     def _catch_up(self) -> None:
         """Keep in the file what was given out while it could not be written. Where it has no room now, later."""

@@ -34,6 +34,7 @@ class Seqs:
         """The last that was given out; that of ANY is above all that may have been, while nobody can tell."""
         self.are_ahead = False
         """The outbox file may not know all of them."""
+        self._have_read = False
 
     def next(self, camera: str) -> int:
         """One that was never given out before."""
@@ -51,13 +52,14 @@ class Seqs:
             self._word.touch(exist_ok=False)
             self._is_our_word = True
 
-    def trust_file(self, known: Iterable[int]) -> None:
+    def trust_file(self, known: Iterable[int], *, is_copy: bool) -> None:
         """The file was read, with the ``known`` as the last of all cameras: what the run before gave out, unless that
-        left word. Raises OSError."""
-        if self._is_our_word or not self._word.exists():
+        left word, or it is a copy of what it left at some time. Raises OSError."""
+        if (self._is_our_word or not self._word.exists()) and not (is_copy and not self._have_read):
             self.last.pop(ANY, None)
         else:
             self.last[ANY] = above_all(self._file, known)
+        self._have_read = True
 
     def beyond(self, known: Mapping[str, int]) -> dict[str, int]:
         """Take over what the file knows, by camera; what it does not know."""
