@@ -87,7 +87,8 @@ class VideoInput:
             raise SourceError(f"{opening.name} holds video that nothing here can decode", retriable=opening.retriable)
         _restrain(codec)
         self._codec = codec
-        self._tick = (self._stream.time_base or Fraction(0)).as_integer_ratio()
+        tick = self._stream.time_base or Fraction(0)
+        self._tick = tick.numerator, tick.denominator  # once: PyAV's own tell each in a call
         self._frame_s = 1 / float(self._stream.average_rate or 25)
         self._zero: float | None = None
         self._live = LiveClock() if opening.read_timeout_s else None
