@@ -76,7 +76,7 @@ def working(
 
 def ask(worker: Worker, heard: Heard, value: int, slot: int = 0) -> Reply:
     worker.slot(slot).inputs[0][:] = value
-    worker.submit(slot)
+    worker.submit(slot, worker.slots)
     return heard.replies.get(timeout=PATIENCE_S)
 
 
@@ -191,7 +191,7 @@ def test_an_inference_that_waited_for_another_has_its_whole_deadline() -> None:
     with working(candidate(delay_s=0.8), terms=Terms(deadline_s=1.2)) as (worker, heard):
         loaded(heard)
         for slot in (0, 1):
-            worker.submit(slot)
+            worker.submit(slot, worker.slots)
         assert [heard.replies.get(timeout=PATIENCE_S).reason for _ in (0, 1)] == ["", ""]
         assert worker.restarts == 0
 
@@ -284,7 +284,7 @@ def test_a_spare_that_died_before_is_no_hindrance() -> None:
         wait_for(lambda: engine_pids() == [first], PATIENCE_S, "the end of the spare")
         os.kill(first, signal.SIGSTOP)
         worker.slot(0).inputs[0][:] = 7
-        worker.submit(0)
+        worker.submit(0, worker.slots)
         os.kill(first, signal.SIGKILL)
         assert not heard.replies.get(timeout=PATIENCE_S).reason
         assert worker.restarts == 1

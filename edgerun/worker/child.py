@@ -24,7 +24,7 @@ from edgerun.stages import Engine
 from edgerun.worker import PROCESS_NAME, SAID
 from edgerun.worker.forking import Errand, forked
 from edgerun.worker.pages import let_go_of_files
-from edgerun.worker.wire import REPLY, SLOT, Load, Loaded, Slots, read_exactly, send
+from edgerun.worker.wire import REPLY, SLOT, Load, Slots, read_exactly, send
 
 _PAUSE_S = 0.05
 """When nothing was asked for so long, nobody waits for what can be put off."""
@@ -114,7 +114,7 @@ def main(errand: Errand) -> int:
         told = f"{load.model.name} needs more memory than the limit of {load.memory_limit_mb} MB"
         send(errand.replies, EngineError(told))
         return 1
-    send(errand.replies, Loaded(engine.io))
+    send(errand.replies, engine.io)
     try:
         _serve(engine, load, errand)
     except BrokenPipeError:

@@ -117,13 +117,7 @@ def _tend(daemon: socket.socket) -> Errand:
             os.read(woken, 512)
             brood.reap()
         if daemon in ready:
-            try:
-                load, descriptors, _, _ = socket.recv_fds(daemon, _LARGEST_LOAD, 5, socket.MSG_CMSG_CLOEXEC)
-            except ConnectionResetError:  # gone before it had heard that this one is ready
-                load = b""
-            if not load:
-                os._exit(0)  # at once, whatever a library has to say to that; the forks die with it
-            *pipes, memory, ours = descriptors
+            load, (*pipes, memory, ours) = _next_errand(daemon)
             line = socket.socket(fileno=ours)
             pid = os.fork()
             if pid == 0:
@@ -139,6 +133,17 @@ def _tend(daemon: socket.socket) -> Errand:
             calm_s = _CALM_S
             for descriptor in (*pipes, memory):
                 os.close(descriptor)
+
+
+def _next_errand(daemon: socket.socket) -> tuple[bytes, list[int]]:
+    """A pickled Load, and the descriptors that go with it. Once the daemon is gone, so is this process."""
+    try:
+        load, descriptors, _, _ = socket.recv_fds(daemon, _LARGEST_LOAD, 5, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # gone before it had heard that this one is ready
+        load = b""
+    if not load:
+        os._exit(0)  # at once, whatever a library has to say to that; the forks die with it
+    return load, descriptors
 
 
 def _tell(line: socket.socket, number: int) -> None:

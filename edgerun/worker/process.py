@@ -14,7 +14,7 @@ from edgerun.records import dataclass
 from edgerun.types import ModelIO
 from edgerun.worker import SAID
 from edgerun.worker.nurse import Child
-from edgerun.worker.wire import REPLY, SLOT, Loaded, read_exactly, receive
+from edgerun.worker.wire import REPLY, SLOT, read_exactly, receive
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class EngineProcess:
                 raise self._death() from None
             if isinstance(answer, EdgerunError):
                 raise answer
-            assert isinstance(answer, Loaded)
-            self._io, self.pid = answer.io, self._child.pid
+            assert isinstance(answer, ModelIO)
+            self._io, self.pid = answer, self._child.pid
             self._complaints.clear()  # what was said while loading is no reason for a later death
         return self._io
 
@@ -69,7 +69,7 @@ class EngineProcess:
 
     def request(self, slot: int) -> None:
         """Ask for the inference of a filled slot. A dead child is told by ``reply``."""
-        with contextlib.suppress(BrokenPipeError, OSError):
+        with contextlib.suppress(OSError):
             os.write(self._requests, SLOT.pack(slot))
 
     def reply(self, timeout_s: float) -> Reply | None:

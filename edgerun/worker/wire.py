@@ -2,7 +2,7 @@
 
     daemon                                      child
       | -- Load (pickled, through the nurse) ---> |  builds the engine, runs it once
-      | <-- Loaded | an EdgerunError ------------ |
+      | <-- ModelIO | an EdgerunError ----------- |
       |  sizes the memory                         |
       | -- slot number -------------------------> |  maps the memory on the first
       | <-- Reply, text --------------------------|  outputs lie in the slot, or a text says why not
@@ -54,11 +54,6 @@ class Load:
     memory_limit_mb: int = 0
     files: tuple[FileState, ...] = ()
     """The model's as they were when its checksum was told: a child loads no others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    io: ModelIO
 
 
 def send(fd: int, value: object) -> None:

@@ -134,13 +134,11 @@ class Worker:
     def slot(self, number: int) -> Slot:
         return self.slots.slots[number]
 
-    def submit(self, slot: int, slots: Slots | None = None) -> bool:
-        """Ask for a filled slot's inference; the listener hears of it. From any thread.
-
-        False when ``slots`` is where it was filled and the engine has changed since.
-        """
+    def submit(self, slot: int, slots: Slots) -> bool:
+        """Ask for the inference of a slot that was filled in ``slots``; the listener hears of it. From any thread.
+        False when the engine has changed since."""
         with self._lock:
-            if slots is not None and slots is not self.slots:
+            if slots is not self.slots:
                 return False
             self._in_flight[slot] = (time.monotonic(), False)
             if self._process is not None:

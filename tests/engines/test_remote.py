@@ -147,7 +147,7 @@ def test_the_local_engine_takes_over_while_the_server_is_gone(tmp_path: Path) ->
     with working(away, here, terms=Terms(retry_primary_s=0.5)) as (worker, heard):
         loaded(heard)
         worker.slot(0).inputs[0][...] = PICTURE
-        worker.submit(0)
+        worker.submit(0, worker.slots)
         assert heard.replies.get(timeout=PATIENCE_S).reason == ""
         server.close()
         for _ in range(60):
