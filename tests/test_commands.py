@@ -53,11 +53,8 @@ class Deeds:
     def reload(self) -> None:
         self.done.append(("reload",))
 
-    def pause(self, camera: str) -> None:
-        self.done.append(("pause", camera))
-
-    def resume(self, camera: str) -> None:
-        self.done.append(("resume", camera))
+    def pause(self, camera: str, paused: bool) -> None:
+        self.done.append(("pause" if paused else "resume", camera))
 
     def snapshot(self, camera: str) -> None:
         raise SourceError("there is no frame yet")

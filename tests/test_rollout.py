@@ -332,7 +332,6 @@ def test_a_refused_model_leaves_the_one_that_serves_its_way_back(monkeypatch: py
     [
         (5, {19: "ok"}, ""),
         (5, {21: "ok"}, "21 s"),
-        (0, {21: "ok"}, "21 s"),
         (0.1, {25: "ok"}, ""),
         (5, {1: "ok", 15: "offline", 30: "offline", 31: "ok"}, ""),
         (5, {1: "ok", 15: "offline", 30: "offline", 51: "ok"}, "21 s"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -202,7 +201,7 @@ class Rollout:
         failed = sum(camera.dropped.get("engine", 0) for camera in report.cameras.values())
         if failed > _MOST_FAILED:
             return f"{failed} inferences failed"
-        asked = [camera.asked_fps or math.inf for camera in report.cameras.values() if camera.state == "ok"]
+        asked = [camera.asked_fps for camera in report.cameras.values() if camera.state == "ok"]
         if not asked:  # no camera owes a frame, and one that comes back must first have its own looked at
             self._looked_at = now
         elif now - self._looked_at > max(_SILENCE_S, 3 / max(asked)):

@@ -91,7 +91,7 @@ STATE = record(
                     "state": {"enum": [*CAMERA_STATES], "description": "Its state."},
                     "reason": text("Why it is not ok, or why its frames are not looked at; empty: all is well."),
                     "fps": number("Frames looked at per second.", minimum=0),
-                    "asked_fps": number("Frames to be looked at per second; 0: as many as come.", minimum=0),
+                    "asked_fps": number("Frames to be looked at per second.", minimum=0),
                     "overloaded": text("In words, when the engine serves fewer than asked; else empty."),
                     "reconnects": whole("How often its source was opened again."),
                     "replaced": whole("How often its capture hung and was left behind for a new one."),

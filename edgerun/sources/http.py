@@ -43,7 +43,7 @@ _LONGEST_WORDS = 80
 class HttpOptions:
     url: str = field(repr=False)
     """``http://user:password@host/stream.mjpg`` or the address of a single JPEG, which is then fetched at the
-    camera's ``fps`` (once a second where that is 0). Basic and digest login are known."""
+    camera's ``fps``. Basic and digest login are known."""
     verify_tls: bool = True
     """Refuse ``https://`` cameras whose certificate nobody vouches for."""
     timeout_s: Annotated[float, Gt(0)] = 5.0

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Literal
 
 from edgerun.config import CameraOptions, Config
-from edgerun.messages import DetectionsFormat, occupancy, snapshot
 from edgerun.pipeline import PipelineOptions
 from edgerun.runtime.cameras.camera import Camera
 from edgerun.runtime.cameras.camera_report import CameraTerms
@@ -31,7 +30,7 @@ def camera_for(config: Config, name: str, detector: Detector, topics: Topics, de
         name,
         lambda fps: options.source.build(Feed(name, fps)),
         pipeline_for(config, name, detector.labels, detector.size),
-        outlet_for(name, detector, topics, delivery),
+        Outlet(name, detector, topics, delivery),
         detector.dispatcher,
         partial(terms_for, options),
         fps=options.fps,
@@ -62,17 +61,6 @@ def sees_on(name: str, before: Config, now: Config) -> bool:
     if was is None or wanted is None:
         return False
     return was.source == wanted.source and not (was.lossless or wanted.lossless)
-
-
-def outlet_for(name: str, detector: Detector, topics: Topics, delivery: Delivery) -> Outlet:
-    """Where a camera's results go."""
-    model = detector.model
-    return Outlet(
-        delivery,
-        partial(DetectionsFormat, topics, name, detector.labels, model=model.name, sha256=model.sha256),
-        partial(occupancy, topics, name),
-        partial(snapshot, topics, name),
-    )
 
 
 def shared_topics(config: Config, name: str, detector: Detector) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from edgerun.records import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CameraReport:
-    """What the state tells of a camera. ``since`` in unix seconds; ``asked_fps`` 0 means as fast as it goes."""
+    """What the state tells of a camera. ``since`` in unix seconds."""
 
     state: CameraState
     since: float
@@ -29,7 +29,7 @@ class CameraReport:
     @property
     def overloaded(self) -> str:
         """In words, when the engine does not keep up with what is asked; else empty."""
-        if self.state != "ok" or not self.asked_fps or self.late_fps < 0.1 * self.asked_fps:
+        if self.state != "ok" or self.late_fps < 0.1 * self.asked_fps:
             return ""
         return f"overloaded: serving {self.fps:.1f} of {self.asked_fps:g} fps"
 

@@ -11,8 +11,9 @@ from functools import partial
 
 from edgerun.config import Config
 from edgerun.homeassistant import CameraView
-from edgerun.runtime.cameras.assembly import camera_for, outlet_for, shared_topics, terms_for
+from edgerun.runtime.cameras.assembly import camera_for, shared_topics, terms_for
 from edgerun.runtime.cameras.camera import Camera
+from edgerun.runtime.cameras.outlet import Outlet
 from edgerun.runtime.cameras.pipelines import pipeline_for
 from edgerun.runtime.delivery.delivery import Delivery
 from edgerun.runtime.inference.detector import Detector
@@ -80,7 +81,7 @@ class Fleet:
     def tell_through(self, detector: Detector, topics: Topics, delivery: Delivery) -> None:
         """Tell what comes from now on there."""
         for name, camera in self.running.items():
-            camera.go_on_through(outlet_for(name, detector, topics, delivery))
+            camera.go_on_through(Outlet(name, detector, topics, delivery))
 
     def views(self, config: Config) -> dict[str, CameraView]:
         """What subscribers are told of the cameras that there are."""

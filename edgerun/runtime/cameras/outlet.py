@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from edgerun.images import jpeg, to_bgr
 from edgerun.marks import draw
-from edgerun.messages import DetectionsFormat
+from edgerun.messages import DetectionsFormat, occupancy, snapshot
 from edgerun.pipeline import Result
 from edgerun.runtime.delivery.delivery import Delivery
+from edgerun.runtime.inference.detector import Detector
 from edgerun.runtime.inference.jobs import Job
-from edgerun.types import Event, Frame, Message
+from edgerun.topics import Topics
+from edgerun.types import Event, Frame
 
 
 class Outlet:
     """Turns one camera's results into messages."""
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        format_for: Callable[..., DetectionsFormat],
-        occupancy: Callable[[str, str, int], Message],
-        snapshot: Callable[[bytes], Message],
-    ) -> None:
+    def __init__(self, camera: str, detector: Detector, topics: Topics, delivery: Delivery) -> None:
+        self._camera = camera
+        self._topics = topics
         self._delivery = delivery
-        self._format_for = format_for
+        model = detector.model
+        self._format_for = partial(
+            DetectionsFormat, topics, camera, detector.labels, model=model.name, sha256=model.sha256
+        )
         self._formats: dict[str, DetectionsFormat] = {}
-        self._occupancy = occupancy
-        self._snapshot = snapshot
         self.counts: dict[tuple[str, str], int] = {}
 
     def __call__(self, result: Result, job: Job, score: float) -> None:
@@ -54,13 +53,13 @@ class Outlet:
         self.tell(result.events, result.look.frame)
         self.count(result.occupancy)
 
-    def count(self, occupancy: dict[tuple[str, str], int]) -> None:
+    def count(self, counts: dict[tuple[str, str], int]) -> None:
         """Tell how many there are by (zone, label), where that has changed."""
-        if occupancy != self.counts:
-            for (zone, label), count in occupancy.items():
+        if counts != self.counts:
+            for (zone, label), count in counts.items():
                 if self.counts.get((zone, label)) != count:
-                    self._delivery.retain(self._occupancy(zone, label, count))
-            self.counts = occupancy
+                    self._delivery.retain(occupancy(self._topics, self._camera, zone, label, count))
+            self.counts = counts
 
     def tell(self, events: Sequence[Event], frame: Frame | None = None) -> None:
         """Hand events on as alerts, with a picture if there is a frame."""
@@ -69,7 +68,7 @@ class Outlet:
 
     def picture(self, frame: Frame) -> None:
         """Publish a frame as it is as the snapshot."""
-        self._delivery.retain(self._snapshot(self._picture(frame)))
+        self._delivery.retain(snapshot(self._topics, self._camera, self._picture(frame)))
 
     @staticmethod
     def _picture(frame: Frame, event: Event | None = None) -> bytes:

@@ -30,15 +30,10 @@ class CameraActions:
         with self._settled() as running:
             return set(running)
 
-    def pause(self, camera: str) -> None:
+    def pause(self, camera: str, paused: bool) -> None:
         with self._chosen(camera) as chosen:
             for one in chosen:
-                one.paused = True
-
-    def resume(self, camera: str) -> None:
-        with self._chosen(camera) as chosen:
-            for one in chosen:
-                one.paused = False
+                one.paused = paused
 
     def snapshot(self, camera: str) -> None:
         """The next frame is published as the camera's snapshot; of a paused camera nobody is to see one."""

@@ -37,9 +37,7 @@ class Actions(Protocol):
 
     def reload(self) -> None: ...
 
-    def pause(self, camera: str) -> None: ...
-
-    def resume(self, camera: str) -> None: ...
+    def pause(self, camera: str, paused: bool) -> None: ...
 
     def snapshot(self, camera: str) -> None: ...
 
@@ -70,8 +68,10 @@ class Commands:
         known = {
             "ping": _Command(lambda given: None),
             "reload": _Command(lambda given: actions.reload()),
-            "pause": _Command(self._pause, ("camera", "paused")),
-            "resume": _Command(lambda given: actions.resume(given["camera"]), ("camera",)),
+            "pause": _Command(  # ``paused: false`` resumes, so that a switch needs one topic only
+                lambda given: actions.pause(given["camera"], given.get("paused", True)), ("camera", "paused")
+            ),
+            "resume": _Command(lambda given: actions.pause(given["camera"], False), ("camera",)),
             "snapshot": _Command(lambda given: actions.snapshot(given["camera"]), ("camera",)),
             "set": _Command(self._set, ("camera", "score", "fps")),
             "replay": _Command(
@@ -157,11 +157,6 @@ class Commands:
         if camera and camera not in self._actions.cameras():
             raise ValueError(f"there is no camera {camera[:40]!r}")
         return given
-
-    def _pause(self, given: Mapping[str, Any]) -> None:
-        """``paused: false`` resumes, so that a switch needs one topic only."""
-        do = self._actions.pause if given.get("paused", True) else self._actions.resume
-        do(given["camera"])
 
     def _set(self, given: Mapping[str, Any]) -> None:
         score, fps = given.get("score"), given.get("fps")
