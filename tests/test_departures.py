@@ -187,3 +187,43 @@ def test_a_topic_that_is_set_again_is_not_forgotten_for_its_removal() -> None:
     retained.arrived(messages[2])
     retained.all_again()
     assert retained.take() is None
+
+
+def test_connections_that_break_again_and_again_are_not_told_as_news(
+    now: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two devices with one name take the connection from each other every few seconds, for ever: what is wrong stays
+    said, to whoever asks as well, until a connection lasts."""
+    caplog.set_level("INFO")
+    desk: Any = Desk()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, Backlog(), Retained())
+    for session in range(1, 20):
+        departures.start(65535, session)
+        assert departures.connected
+        assert departures.error == ("" if session < 3 else "another client has that id")
+        now[0] += 3
+        departures.tick(now[0])
+        departures.stop("another client has that id")
+    assert caplog.text.count("connected to the broker") == 2
+    departures.start(65535, 20)
+    for _ in range(20):
+        now[0] += 1
+        departures.tick(now[0])
+    assert departures.error == ""
+    assert caplog.text.count("connected to the broker") == 3
+    departures.stop("lost")
+    departures.start(65535, 21)
+    assert departures.error == ""
+    assert caplog.text.count("connected to the broker") == 4
+
+
+def test_a_broker_that_is_back_counts_as_connected_at_once(now: list[float]) -> None:
+    """However often it broke before it went away for a while."""
+    desk: Any = Desk()
+    departures = Departures(Topics("edgerun", "pi"), desk, desk, Backlog(), Retained())
+    for session in range(1, 4):
+        departures.start(65535, session)
+        departures.stop("lost")
+    departures.stop("nothing listens there")
+    departures.start(65535, 4)
+    assert departures.error == ""

@@ -29,6 +29,8 @@ _SMOOTHING = 1 / 8
 GOODBYE_S = 0.7
 _ANSWER_S = 10.0
 """An acknowledgement that takes longer means that the broker hangs."""
+_STEADY_S = 10.0
+"""A connection that lasts so long is one."""
 _REFUSED_S = 60.0
 """Retained messages that the broker refused are said again after so long: it may have had no room."""
 
@@ -43,7 +45,7 @@ class _Flight:
 
 
 class Departures:
-    """Used by the delivery's thread alone. ``error`` says why there is no connection."""
+    """Used by the delivery's thread alone. ``error`` says why there is no connection, or why none lasts."""
 
     def __init__(self, topics: Topics, sink: Sink, ledger: Ledger, backlog: Backlog, retained: Retained) -> None:
         self._topics = topics
@@ -66,6 +68,9 @@ class Departures:
         self._round_trip_s = 0.0
         self.delivered = self.refused = self.connects = 0
         self.error = "not connected yet"
+        self._since = 0.0
+        self._brief = 0
+        """Connections that broke one after the other, each of them soon."""
 
     @property
     def connected(self) -> bool:
@@ -84,12 +89,19 @@ class Departures:
         """A connection is up: whoever listens there may know nothing yet, or be about to come back as well."""
         self._window, self._session = min(window, WINDOW), session
         self.connects += 1
-        self.error = ""
+        self._since = time.monotonic()
         self._retained.all_again()
-        self._backlog.hurry(time.monotonic())
+        self._backlog.hurry(self._since)
+        if self._brief < 2:  # else once one lasts: devices with one name take it from each other for ever
+            self._say_connected()
+
+    def _say_connected(self) -> None:
+        self.error = ""
         log.info("connected to the broker")
 
     def stop(self, reason: str) -> None:
+        brief = self._window and time.monotonic() - self._since < _STEADY_S
+        self._brief = self._brief + 1 if brief else 0
         self._window = 0
         self.error = reason
         self._flights.clear()
@@ -104,6 +116,9 @@ class Departures:
             for message in self._refused.values():
                 self._retained.again(message)
             self._refused.clear()
+        if self._window and self.error and now - self._since >= _STEADY_S:
+            self._brief = 0
+            self._say_connected()
         if self._window and any(now - flight.since > _ANSWER_S for flight in self._flights.values()):
             self._window = 0
             self.error = f"the broker has acknowledged nothing for {_ANSWER_S:g} s"

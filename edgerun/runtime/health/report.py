@@ -173,6 +173,8 @@ class Report:
             wrong.append("the outbox cannot be written")
         if not self.delivery.connected:
             wrong.append(f"not connected to the broker: {self.delivery.error}")
+        elif self.delivery.error:
+            wrong.append(self.delivery.error)
         elif self.delivery.refusal:
             wrong.append(self.delivery.refusal)
         return wrong
