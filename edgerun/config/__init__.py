@@ -61,23 +61,13 @@ ISOLATED_S = 60.0
 def load(path: Path, beside: Path | None = None) -> Config:
     """The file's Config. ``beside``: where the files that it names are looked for, when that is not its own folder.
     Raises ConfigError with one line per problem."""
-    from edgerun.config import text
-
-    try:
-        return _good(path, *_examined(text.read(path), beside or path.absolute().parent)[:2])
-    except text.RefusedError as refused:
-        return _good(path, None, [refused.problem])
+    return _good(path, *_examined_file(path, beside or path.absolute().parent))
 
 
 def load_without_secrets(path: Path) -> Config:
     """As ``load``, for those who need neither broker nor camera: a variable or a secret's file that this machine does
     not have is no error where the rest can do without."""
-    from edgerun.config import text
-
-    try:
-        config, found, _ = _examined(text.read(path), path.absolute().parent)
-    except text.RefusedError as refused:
-        config, found = None, [refused.problem]
+    config, found = _examined_file(path, path.absolute().parent)
     wrong = [problem for problem in found if not problem.missing_here]
     return _good(path, config, wrong or ([] if config else found))
 
@@ -185,6 +175,15 @@ def _examine_and_remember(path: Path, content: bytes | None = None) -> tuple[Con
     if config is not None and not found and alone and path.is_file():
         remember(path, key, Remembered(pickle.dumps(config)))
     return config, found
+
+
+def _examined_file(path: Path, folder: Path) -> tuple[Config | None, list[Problem]]:
+    from edgerun.config import text
+
+    try:
+        return _examined(text.read(path), folder)[:2]
+    except text.RefusedError as refused:
+        return None, [refused.problem]
 
 
 def _examined(root: Node, folder: Path) -> tuple[Config | None, list[Problem], bool]:

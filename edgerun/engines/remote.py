@@ -84,12 +84,13 @@ class Remote:
 
     def __init__(self, options: RemoteOptions, model: Path) -> None:
         url = urlsplit(options.url)
+        grpc = _is_grpc(url)
         self._options = options
         self._name = options.model or model.stem
         self._where = f"{self._name!r} on {url.hostname}"
         headers = {"authorization": f"Bearer {_token(expanded(options.token_file))}"} if options.token_file else {}
         try:
-            if url.scheme.startswith("grpc"):
+            if grpc:
                 from tritonclient import grpc as protocol
             else:
                 from tritonclient import http as protocol
@@ -102,8 +103,8 @@ class Remote:
         self._errors = (InferenceServerException, *_transport_errors(url))
         self._client = _client(protocol, url, options)
         # The two clients name their timeout differently; the HTTP one has its own in the connection.
-        self._call = {"headers": headers} | ({"client_timeout": options.timeout_s} if _is_grpc(url) else {})
-        inputs, outputs, self._tensor_options = self._ask(_is_grpc(url))
+        self._call = {"headers": headers} | ({"client_timeout": options.timeout_s} if grpc else {})
+        inputs, outputs, self._tensor_options = self._ask(grpc)
         refuse_unscaled(outputs)
         self._names = [spec.name for spec in outputs]
         self.io = ModelIO(inputs, outputs)

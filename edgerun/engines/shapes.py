@@ -30,7 +30,7 @@ def told_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     return (sides[-1], sides[0]) if 1 <= len(sides) <= 2 else None
 
 
-def settle_input(shape: Sequence[int], size: tuple[int, int], batch: int = 1) -> tuple[int, ...]:
+def settle_input(shape: Sequence[int], size: tuple[int, int], batch: int) -> tuple[int, ...]:
     """A shape with its open dimensions filled: ``batch`` pictures, three channels, and ``size`` (width, height)."""
     if len(shape) != 4:
         return tuple((1 if axis else batch) if n == OPEN else n for axis, n in enumerate(shape))
@@ -40,7 +40,7 @@ def settle_input(shape: Sequence[int], size: tuple[int, int], batch: int = 1) ->
     return tuple(u if n == OPEN else n for n, u in zip(shape, usual, strict=True))
 
 
-def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]], batch: int = 1) -> tuple[int, ...]:
+def settle_output(shape: Sequence[int], seen: Sequence[Sequence[int]], batch: int) -> tuple[int, ...]:
     """An output's shape after a few inferences of ``batch`` pictures gave the shapes ``seen``.
 
     An open dimension that came out the same each time, and not zero, follows from the input's shape and is fixed;

@@ -143,8 +143,7 @@ def _set_precision(trt: Any, config: Any, recipe: Recipe) -> int:
             log.warning("TensorRT %s computes %s in the model's own types", trt.__version__, recipe.model.name)
         strongly = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
         return 1 << int(strongly) if strongly is not None else 0
-    if recipe.precision in ("auto", "fp16", "int8"):
-        config.set_flag(trt.BuilderFlag.FP16)
+    config.set_flag(trt.BuilderFlag.FP16)
     if quantized and recipe.precision != "fp16":
         config.set_flag(trt.BuilderFlag.INT8)
     return 0

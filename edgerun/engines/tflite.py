@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,8 +83,22 @@ class Tflite:
 
     @staticmethod
     def preload() -> Any:
-        """The interpreter's module. See ``stages.Preloading``."""
-        return _runtime()
+        """The interpreter's module: ai-edge-litert, or tflite-runtime where only that is installed. See
+        ``stages.Preloading``."""
+        with suppress(ModuleNotFoundError):
+            from ai_edge_litert import interpreter  # type: ignore[import-untyped]  # it has no type hints
+
+            return interpreter
+        try:
+            from tflite_runtime import interpreter as older  # type: ignore[import-not-found]  # one of the two is there
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                "Engine tflite needs the package ai-edge-litert (on 32-bit Arm: tflite-runtime), which is not "
+                "installed."
+            ) from error
+        except (ImportError, AttributeError) as error:
+            raise EngineError(f"tflite-runtime cannot be imported: {error}. {_NUMPY_ADVICE}") from error
+        return older
 
     def infer(self, tensors: Sequence[Array]) -> list[Array]:
         """Outputs are copies: a live view of the interpreter's memory would make its next run fail."""
@@ -110,25 +125,6 @@ class Tflite:
 
     def close(self) -> None:
         del self._interpreter
-
-
-def _runtime() -> Any:
-    """The interpreter's module: ai-edge-litert, or tflite-runtime where only that is installed."""
-    try:
-        from ai_edge_litert import interpreter  # type: ignore[import-untyped]  # it has no type hints
-    except ModuleNotFoundError:
-        pass
-    else:
-        return interpreter
-    try:
-        from tflite_runtime import interpreter as older  # type: ignore[import-not-found]  # one of the two is there
-    except ModuleNotFoundError as error:
-        raise EngineError(
-            "Engine tflite needs the package ai-edge-litert (on 32-bit Arm: tflite-runtime), which is not installed."
-        ) from error
-    except (ImportError, AttributeError) as error:
-        raise EngineError(f"tflite-runtime cannot be imported: {error}. {_NUMPY_ADVICE}") from error
-    return older
 
 
 _NUMPY_ADVICE = "Its builds up to 2.14 need numpy below 2: pip install 'numpy<2', or install ai-edge-litert instead."

@@ -44,6 +44,10 @@ class Opening:
     read_timeout_s: float | None = None
     retriable: bool = True
 
+    def failed(self, words: str) -> SourceError:
+        """What went wrong, in words that follow its name."""
+        return SourceError(f"{self.name} {words}", retriable=self.retriable)
+
 
 class VideoInput:
     """One opened video. Used by one thread, as a context manager; all its errors are SourceErrors."""
@@ -77,19 +81,15 @@ class VideoInput:
             raise _failure("open", opening, error, time.monotonic() - started) from None
         cover = av.stream.Disposition.attached_pic
         stream = next((video for video in self._container.streams.video if not video.disposition & cover), None)
-        if stream is None:
+        codec: VideoCodecContext | None = None if stream is None else stream.codec_context  # whatever PyAV's types say
+        if stream is None or codec is None:
             self._container.close()
-            raise SourceError(f"{opening.name} holds no video", retriable=opening.retriable)
-        self._stream = stream
-        codec: VideoCodecContext | None = self._stream.codec_context
-        if codec is None:  # whatever PyAV's types say
-            self._container.close()
-            raise SourceError(f"{opening.name} holds video that nothing here can decode", retriable=opening.retriable)
+            raise opening.failed("holds no video" if stream is None else "holds video that nothing here can decode")
         _restrain(codec)
-        self._codec = codec
-        tick = self._stream.time_base or Fraction(0)
+        self._stream, self._codec = stream, codec
+        tick = stream.time_base or Fraction(0)
         self._tick = tick.numerator, tick.denominator  # once: PyAV's own tell each in a call
-        self._frame_s = 1 / float(self._stream.average_rate or 25)
+        self._frame_s = 1 / float(stream.average_rate or 25)
         self._zero: float | None = None
         self._live = LiveClock() if opening.read_timeout_s else None
         self._last = from_s - self._frame_s
@@ -124,7 +124,7 @@ class VideoInput:
                 alive = time.monotonic()
                 continue
             if self._opening.read_timeout_s and time.monotonic() - alive > _NO_PICTURE_S:
-                raise SourceError(f"{self._opening.name} sends nothing that can be decoded")
+                raise self._opening.failed("sends nothing that can be decoded")
             if self._wait_for and packet.dts is not None and self._zero is not None:
                 self._wait_for(self._seconds(packet.dts) - self._zero - self._frame_s / 2)
             for decoded in self._decoded(packet):
@@ -186,13 +186,12 @@ class VideoInput:
         import av
 
         try:
-            pictures = self._codec.decode(packet if packet.size else None)
+            return self._codec.decode(packet if packet.size else None)
         except (av.InvalidDataError, av.EOFError):
             return []
         except av.FFmpegError:
             said = f"sends pictures that are damaged, or have more than {MEGAPIXELS} megapixels"
-            raise SourceError(f"{self._opening.name} {said}", retriable=self._opening.retriable) from None
-        return pictures
+            raise self._opening.failed(said) from None
 
     def _planes(self, decoded: av.VideoFrame) -> tuple[tuple[U8, U8, U8], bool]:
         import av
@@ -201,7 +200,7 @@ class VideoInput:
             return self._reader.read(decoded)
         except av.FFmpegError:
             said = f"sends pictures of the format {decoded.format.name}, which cannot be read here"
-            raise SourceError(f"{self._opening.name} {said}", retriable=self._opening.retriable) from None
+            raise self._opening.failed(said) from None
 
 
 class JpegReader:
@@ -258,9 +257,9 @@ def _failure(doing: str, opening: Opening, error: Exception, waited_s: float) ->
     ):
         if isinstance(error, kinds):
             hidden = unseen(opening.url) if isinstance(error, av.PermissionError) else ""
-            return SourceError(f"{opening.name} {words}{hidden}", retriable=opening.retriable)
+            return opening.failed(f"{words}{hidden}")
     if getattr(error, "errno", 0) == errno.EIO and not resolves(opening.url):
         words = "has a host name that cannot be resolved; check the URL and the network's DNS"
-        return SourceError(f"{opening.name} {words}{unescaped(opening.url)}", retriable=opening.retriable)
+        return opening.failed(f"{words}{unescaped(opening.url)}")
     reason = getattr(error, "strerror", None) or type(error).__name__
     return SourceError(f"cannot {doing} {opening.name}: {reason}", retriable=opening.retriable)

@@ -64,10 +64,6 @@ class LiveClock:
         return told_s if self._is_true else now
 
 
-LONGEST_GAP_S = 30.0
-"""Less than after which a camera is taken to hang (``stuck_s``), and is begun anew."""
-
-
 class ClipClock:
     """Stamps what was recorded: now, at its own pace, or with the clip's own times.
 

@@ -11,9 +11,12 @@ from edgerun.folders import expanded
 from edgerun.limits import Ge, MinLen
 from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
-from edgerun.sources._pace import LONGEST_GAP_S, ClipClock, Limiter
+from edgerun.sources._pace import ClipClock, Limiter
 from edgerun.stages import Feed
 from edgerun.types import Frame
+
+_LONGEST_GAP_S = 30.0
+"""Less than after which a camera is taken to hang (``stuck_s``), and is begun anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class File:
 
     def frames(self) -> Iterator[Frame]:
         options = self._options
-        clock = ClipClock(options.pace, options.recorded_at_s, self._closed, LONGEST_GAP_S)
+        clock = ClipClock(options.pace, options.recorded_at_s, self._closed, _LONGEST_GAP_S)
         limiter = Limiter(self._feed.fps)
         offset_s, first, seq = 0.0, 0, None
         url = str(expanded(options.path).absolute())  # else `2026-11-23T10:00.mp4` would name a protocol
