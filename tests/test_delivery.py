@@ -30,6 +30,7 @@ from edgerun.runtime.delivery.departures import WINDOW
 from edgerun.runtime.delivery.episodes import Episodes
 from edgerun.schemas import PAYLOADS
 from edgerun.sinks.mqtt import MqttOptions, MqttSink
+from edgerun.stages import Request
 from edgerun.topics import Topics
 from edgerun.types import Event, Message, Stamp, TrackedObject
 from tests.daemon_process import wait_for
@@ -273,6 +274,20 @@ def test_home_assistants_birth_brings_everything_again(broker: Mosquitto, delive
     subscriber.publish(BIRTH, "online")
     wait_for(lambda: topics <= subscriber.retained().keys(), 20, "retained messages")
     wait_for(lambda: subscriber.seqs() == [1], 20, "the unclaimed alert")
+    subscriber.close()
+
+
+def test_who_floods_the_birth_topic_holds_up_nothing(broker: Mosquitto, delivery: Delivery) -> None:
+    """All again for each of them, and what is told last would never come."""
+    delivery.retain(occupancy(TOPICS, "porch", "path", "person", 1))
+    subscriber = Subscriber(broker.port, "edgerun/#")
+    for _ in range(300):
+        before = delivery.progress
+        delivery.received(Request(BIRTH, b"online"))
+        wait_for(lambda before=before: delivery.progress > before, 20, "a turn")  # type: ignore[misc]  # bound now
+    delivery.accept(event(1))
+    wait_for(lambda: subscriber.seqs() == [1], 20, "an alert")
+    assert len([message for message in subscriber.messages if message.topic == TOPICS.status]) < 150
     subscriber.close()
 
 

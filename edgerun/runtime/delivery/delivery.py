@@ -31,6 +31,9 @@ from edgerun.types import Event, Message
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+_ANEW_S = 1.0
+"""All that is retained is told anew once in so long at the most: who floods what asks for it holds up alerts and
+counts."""
 _WAITING_EVENTS = 1000
 _BATCH = 256
 _COMMANDS = 100
@@ -78,6 +81,9 @@ class Delivery:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pictures = Pictures()
         self._deaf_to: set[str] = set()
+        self._anew: set[str] = set()
+        """The topics at which somebody asked for all that is retained."""
+        self._anew_at = 0.0
         self._tick_at = 0.0
         self._close_by = 0.0
         self._dropped = self._lost = 0
@@ -224,6 +230,9 @@ class Delivery:
         if now >= self._tick_at:
             self._tick_at = now + _TICK_S
             self._tick(now)
+        if self._anew and now >= self._anew_at:
+            self._anew_at = now + _ANEW_S
+            self._tell_anew(now)
         self._departures.fill(now)
         if self._inbox.empty():
             self._make_picture(now)
@@ -297,15 +306,20 @@ class Delivery:
     def _on_received(self, request: Request) -> None:
         if request.topic == self._birth_topic:
             if request.payload == b"online":
-                self._retained.all_again()
-                self._backlog.hurry(time.monotonic())
+                self._anew.add(request.topic)
         elif request.topic == self._topics.status:
             if request.payload != b"online" and not request.retained and not self._close_by:
                 # The will of a connection that we gave up came after we were back; or it is empty, as a device that had
                 # our name took away what it had told under it.
-                self._retained.all_again()
+                self._anew.add(request.topic)
         elif self.commands.qsize() < _COMMANDS:
             self.commands.put(request)
+
+    def _tell_anew(self, now: float) -> None:
+        self._retained.all_again()
+        if self._birth_topic in self._anew:
+            self._backlog.hurry(now)
+        self._anew.clear()
 
     def _make_picture(self, now: float) -> None:
         """One at a time."""
