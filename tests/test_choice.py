@@ -31,10 +31,10 @@ def test_what_lives_long_is_started_again_at_once_for_ever() -> None:
 
 def test_a_single_engine_that_keeps_failing_is_tried_less_and_less_often() -> None:
     choice = Choice([True], 60)
-    waits = [fail(choice) for _ in range(12)]
-    assert waits[0] == 0
-    assert waits == sorted(waits)
-    assert waits[-1] == BACKOFF_S[1]
+    waits = [fail(choice) for _ in range(10)]
+    assert waits == [0, 1, 2, 4, 8, 16, 30, 30, 30, 30]
+    choice.answered()
+    assert fail(choice) == 0
 
 
 def test_the_better_one_is_tried_again_with_growing_patience() -> None:
@@ -48,6 +48,15 @@ def test_the_better_one_is_tried_again_with_growing_patience() -> None:
             choice.not_back(0, retriable=True, now=now)
     gaps = [later - earlier for earlier, later in zip([0.0, *tried], tried, strict=False)]
     assert gaps == [FIRST_RETRY_S, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+
+
+def test_one_that_served_for_long_is_tried_again_as_soon_as_at_first() -> None:
+    choice = Choice([True, False], 60)
+    for _ in range(4):
+        choice.not_back(0, retriable=True, now=0.0)
+    choice.current = 0
+    fail(choice, lived_s=61)
+    assert choice.better(FIRST_RETRY_S) == 0
 
 
 def test_a_better_one_is_never_tried_where_nothing_may_change() -> None:
@@ -67,11 +76,50 @@ def test_one_that_no_retry_helps_is_left_alone() -> None:
     assert choice.exhausted
 
 
-def test_another_order_is_followed_soon() -> None:
+def test_the_next_one_is_tried_at_once_after_one_that_no_retry_helps() -> None:
     choice = Choice([False, False], 60)
-    choice.prefer([1, 0])
+    assert (fail(choice, retriable=False), choice.current) == (0, 1)
+    alone = Choice([False], 60)
+    assert fail(alone, retriable=False) > 0
+    assert alone.exhausted
+
+
+def test_one_that_no_retry_helps_is_passed_over_ever_after() -> None:
+    """Between two others, after the last one, and where it was tried beside the one that serves."""
+    choice = Choice([True, False, True], 60)
+    fail(choice)
+    fail(choice, retriable=False)
+    assert choice.current == 2
+    choice.current = 0
+    fail(choice)
+    assert choice.current == 2
+    choice = Choice([False, True, False], 60)
+    fail(choice, retriable=False)
+    fail(choice)
+    assert (choice.current, choice.better(60.0)) == (2, 1)
+    choice.not_back(1, retriable=False, now=60.0)
+    assert choice.better(1e9) is None
+    fail(choice)
+    assert (fail(choice) > 0, choice.current) == (True, 2)
+
+
+def test_what_can_come_back_is_waited_for_where_the_others_cannot_serve() -> None:
+    """A server that is started after the daemon is no mistake in the configuration."""
+    choice = Choice([False, True], 60)
+    fail(choice, retriable=False)
+    fail(choice)
+    assert not choice.exhausted
+
+
+def test_another_order_is_followed_soon() -> None:
+    choice = Choice([True, True, False], 60)
+    fail(choice)
+    fail(choice)
+    assert (choice.current, choice.better(0.0)) == (2, None)
+    choice.prefer([1, 2, 0])
     assert choice.better(0.0) == 1
     assert choice.is_better(1)
+    assert not choice.is_better(2)
 
 
 @given(

@@ -179,6 +179,7 @@ def test_a_command_is_done_and_answered(desk: Desk, verb: str, payload: str, dee
     [
         ("shutdown", b"", "not among the commands"),
         ("ping", b'{"a": 1}', "it takes nothing, not 'a'"),
+        ("pause", b'{"fps": 1}', "it takes camera, paused, not 'fps'"),
         ("pause", b'{"camera": "cellar"}', "there is no camera 'cellar'"),
         ("pause", b'{"camera": ["porch"]}', "camera must be"),
         ("pause", b'{"paused": 1}', "true or false"),
@@ -205,6 +206,26 @@ def test_what_cannot_be_done_is_refused_in_words(desk: Desk, verb: str, payload:
     assert error in answer["error"]
     assert desk.deeds.done == []
     assert desk.ask("ping", b"")["ok"]
+
+
+def test_a_replay_is_of_the_camera_and_from_the_number_that_are_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(desk.delivery, "replay", lambda *terms: asked.append(terms))
+    assert desk.ask("replay", b'{"since_seq": 3, "camera": "yard"}')["ok"]
+    assert desk.ask("replay", b'{"since_seq": 0}')["ok"]
+    assert asked == [(3, "yard"), (0, "")]
+
+
+def test_the_log_tells_what_was_done_and_what_was_not(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    desk.ask("ping", b"")
+    assert "did as commanded: ping" in caplog.text
+    assert "refused" not in caplog.text
+    desk.ask("set", b"{}")
+    assert "refused a command 'set': it needs score or fps" in caplog.text
+    assert "did as commanded: set" not in caplog.text
 
 
 def test_only_the_commands_listed_are_enabled(tmp_path: Path) -> None:
