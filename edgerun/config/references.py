@@ -4,7 +4,7 @@ knows."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 
 from edgerun.config.text import Loc, Node, Problem, dotted
 from edgerun.config.tree import DEFAULT_MODEL
@@ -49,13 +49,8 @@ def _catalogued(model: Node, named: Node | None) -> Generator[Problem, None, tup
         return ()
     if named is None or named.value is None:
         return entries[DEFAULT_MODEL].labels
-    if not isinstance(named.value, str) or named.unknown:
-        return ()
-    if named.value not in entries:
-        message = f"no model is called {named.value!r}{hint(named.value, sorted(entries))}"
-        yield Problem(named.line, "model.name", message)
-        return ()
-    return entries[named.value].labels
+    yield from _absent(named, sorted(entries), "no model is called", ("model", "name"))
+    return entries[named.word].labels if named.word in entries else ()
 
 
 def _unknown_labels(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterator[Problem]:
@@ -68,24 +63,21 @@ def _unknown_labels(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterato
     ]
     for loc, place in places:
         for index, label in enumerate(_entries(place)):
-            if isinstance(label.value, str) and not label.unknown and label.value not in labels:
-                message = f"the model does not know the label {label.value!r}{hint(label.value, labels)}"
-                yield Problem(label.line, dotted((*loc, index)), message)
+            yield from _absent(label, labels, "the model does not know the label", (*loc, index))
 
 
 def _labels_left_out(camera: Node, here: Loc, labels: tuple[str, ...]) -> Iterator[Problem]:
     """What rules ask for and the camera does not keep; ``labels`` are the model's, as far as they are known."""
     kept = _entries(camera.get("labels"))
-    names = [label.value for label in kept if isinstance(label.value, str) and not label.unknown]
+    names = [label.word for label in kept if label.word is not None]
     if not kept or len(names) < len(kept):
         return
     for index, rule in enumerate(_entries(camera.get("rules"))):
         for position, label in enumerate(_entries(rule.get("labels"))):
-            text = label.value
-            if not isinstance(text, str) or label.unknown or text in names or (labels and text not in labels):
-                continue
-            message = f"the camera's own labels leave {text!r} out{hint(text, names)}"
-            yield Problem(label.line, dotted((*here, "rules", index, "labels", position)), message)
+            text = label.word
+            if text is not None and text not in names and (text in labels or not labels):
+                message = f"the camera's own labels leave {text!r} out{hint(text, names)}"
+                yield Problem(label.line, dotted((*here, "rules", index, "labels", position)), message)
 
 
 def _entries(node: Node | None) -> list[Node]:
@@ -94,34 +86,36 @@ def _entries(node: Node | None) -> list[Node]:
 
 def _rule_references(camera: Node, here: Loc) -> Iterator[Problem]:
     written = _entries(camera.get("rules"))
-    names = [name.value for rule in written if (name := rule.get("name")) and isinstance(name.value, str)]
-    nested = [name.value for rule in written if (name := rule.get("name")) and _is_all(rule)]
+    names = [name.word for rule in written if (name := rule.get("name")) and name.word is not None]
+    nested = [name.word for rule in written if (name := rule.get("name")) and _is_all(rule)]
     seen: set[str] = set()
     for index, rule in enumerate(written):
+        at: Loc = (*here, "rules", index)
         for kind in ("zone", "line"):
-            pointer = rule.get(kind)
             there = dict(_items(camera.get(f"{kind}s")))
-            if pointer and isinstance(pointer.value, str) and not pointer.unknown and pointer.value not in there:
-                message = f"this camera has no {kind} {pointer.value!r}{hint(pointer.value, there)}"
-                yield Problem(pointer.line, dotted((*here, "rules", index, kind)), message)
+            yield from _absent(rule.get(kind), there, f"this camera has no {kind}", (*at, kind))
         for position, other in enumerate(_entries(rule.get("all"))):
-            if isinstance(other.value, str) and not other.unknown and other.value not in names:
-                message = f"this camera has no rule {other.value!r}{hint(other.value, names)}"
-                yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
-            elif other.value in nested and not other.unknown:
-                message = f"the rule {other.value!r} has when: all itself; name the rules that it is made of"
-                yield Problem(other.line, dotted((*here, "rules", index, "all", position)), message)
+            yield from _absent(other, names, "this camera has no rule", (*at, "all", position))
+            if other.word is not None and other.word in nested:
+                message = f"the rule {other.word!r} has when: all itself; name the rules that it is made of"
+                yield Problem(other.line, dotted((*at, "all", position)), message)
         name = rule.get("name")
-        if name and isinstance(name.value, str) and not name.unknown:
-            if name.value in seen:
-                message = f"a rule above is called {name.value!r} too; every rule of a camera needs its own name"
-                yield Problem(name.line, dotted((*here, "rules", index, "name")), message)
-            seen.add(name.value)
+        if name and name.word is not None:
+            if name.word in seen:
+                message = f"a rule above is called {name.word!r} too; every rule of a camera needs its own name"
+                yield Problem(name.line, dotted((*at, "name")), message)
+            seen.add(name.word)
 
 
 def _is_all(rule: Node) -> bool:
     when = rule.get("when")
     return when is not None and when.value == "all"
+
+
+def _absent(node: Node | None, there: Collection[str], says: str, loc: Loc) -> Iterator[Problem]:
+    """Where what a node names is not among what is there."""
+    if node is not None and node.word is not None and node.word not in there:
+        yield Problem(node.line, dotted(loc), f"{says} {node.word!r}{hint(node.word, there)}")
 
 
 def _items(node: Node | None) -> Iterable[tuple[str, Node]]:

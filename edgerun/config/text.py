@@ -70,6 +70,11 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    @property
+    def word(self) -> str | None:
+        """Its text, where it is one and known on this machine."""
+        return self.value if isinstance(self.value, str) and not self.unknown else None
+
     def get(self, part: str | int) -> Node | None:
         """The child by key or index, if there is one."""
         if isinstance(self.value, dict):

@@ -193,9 +193,8 @@ def _variants(root: Node, loc: Loc) -> list[dict[str, Any]]:
         objects = list(_flat(level, schema["$defs"]))
         written = node.get("type") if node else None
         if written:
-            objects = [
-                one for one in objects if one.get("properties", {}).get("type", {}).get("const") == written.value
-            ] or objects  # where no ``type`` belongs, it is an unknown key as others are
+            # where no ``type`` belongs, it is an unknown key as others are
+            objects = [one for one in objects if _type_of(one) == written.value] or objects
         if part is None:
             return objects
         level = [child for one in objects for child in _children(one, part)]
