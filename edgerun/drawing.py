@@ -50,7 +50,8 @@ class Painter:
         """The frame as a BGR picture (H,W,3) with zones and lines, the tracks (``zones_of`` names the zones of each
         row), detections that stand for no track, and the alerts of the last seconds."""
         picture = self._scenery(to_bgr(frame), {zone for zones in zones_of for zone in zones})
-        picture = draw(picture, loose.xyxy, [self._caption(*row) for row in _rows(loose)], _LOOSE)
+        found = zip(loose.class_id.tolist(), loose.score.tolist(), strict=True)
+        picture = draw(picture, loose.xyxy, [self._caption(*one) for one in found], _LOOSE)
         for seen, color in ((True, BOX_BGR), (False, _COASTING)):
             rows = np.flatnonzero(tracks.seen == seen)
             captions = [
@@ -131,7 +132,3 @@ def contact_sheet(pictures: Sequence[U8]) -> U8:
         resized = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
         sheet[top : top + small[1], left : left + small[0]] = resized
     return sheet
-
-
-def _rows(found: Detections) -> list[tuple[int, float]]:
-    return list(zip(found.class_id.tolist(), found.score.tolist(), strict=True))

@@ -235,11 +235,11 @@ def camera_state(
     since: float,
     fps: float,
     dropped: Mapping[str, int],
-    score: float | None = None,
+    score: float,
 ) -> Message:
     """One camera's state; ``since`` in seconds since the epoch, ``dropped`` frames by cause, ``score`` the lowest that
     starts a track."""
-    payload: dict[str, Any] = {
+    payload = {
         "schema": SCHEMA,
         "device": topics.device,
         "camera": camera,
@@ -248,9 +248,8 @@ def camera_state(
         "fps": round(fps, 2),
         "dropped": sum(dropped.values()),
         "dropped_by": dict(dropped),
+        "score": score,
     }
-    if score is not None:
-        payload["score"] = score
     return Message(topics.camera_state(camera), to_json(payload), qos=1, retain=True)
 
 

@@ -149,7 +149,7 @@ def test_everything_is_sent_as_the_schemas_say() -> None:
     sent = {
         "status": messages.status(TOPICS, online=True),
         "state": messages.state(TOPICS, {}),
-        "camera_state": messages.camera_state(TOPICS, "porch", "ok", since=STAMP.wall, fps=5.0, dropped={}),
+        "camera_state": messages.camera_state(TOPICS, "porch", "ok", since=STAMP.wall, fps=5.0, dropped={}, score=0.5),
         "detections": detections_message([], Tracks.empty(), [], Detections.empty()),
         "alert": messages.alert(TOPICS, "porch", body, published=STAMP.wall, replayed=False),
         "last_alert": messages.last_alert(TOPICS, "porch", body, published=STAMP.wall),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import av
 
 _NOISE_LEVELS = 1.5
 """Standard deviation of the noise in a still scene, in grey levels: a good sensor by day, after its own filter."""
@@ -53,19 +59,13 @@ def still(clip: Path, folder: Path, fps: int, seconds: float) -> Path:
         pictures = [one.to_ndarray(format="yuv420p") for one in islice(source.decode(video=0), 0, None, _SAMPLED)]
     picture = np.median(pictures, axis=0)
     noise = np.random.default_rng(0)
-    with av.open(str(made), "w") as target:
-        stream = target.add_stream(
-            "libx264", rate=fps, options={"preset": "veryfast", "tune": "zerolatency", "crf": "26"}
-        )
-        stream.width, stream.height, stream.pix_fmt = picture.shape[1], picture.shape[0] * 2 // 3, "yuv420p"
-        stream.gop_size = 4 * fps
-        for number in range(round(fps * seconds)):
-            noisy = np.clip(picture + noise.normal(0, _NOISE_LEVELS, picture.shape), 0, 255).astype(np.uint8)
-            shown = av.VideoFrame.from_ndarray(noisy, format="yuv420p")
-            shown.pts, shown.time_base = number, Fraction(1, fps)
-            target.mux(stream.encode(shown))
-        target.mux(stream.encode(None))
-    return made
+
+    def noisy() -> av.VideoFrame:
+        shown = np.clip(picture + noise.normal(0, _NOISE_LEVELS, picture.shape), 0, 255).astype(np.uint8)
+        return av.VideoFrame.from_ndarray(shown, format="yuv420p")
+
+    options = {"preset": "veryfast", "tune": "zerolatency", "crf": "26"}
+    return _encoded(made, fps, options, (noisy() for _ in range(round(fps * seconds))))
 
 
 def full_hd(clip: Path, folder: Path, fps: int, seconds: float) -> Path:
@@ -75,15 +75,23 @@ def full_hd(clip: Path, folder: Path, fps: int, seconds: float) -> Path:
     made = folder / f"{clip.stem}-1080p-{fps}.mp4"
     if made.exists():
         return made
-    with av.open(str(clip)) as source, av.open(str(made), "w") as target:
-        stream = target.add_stream("libx264", rate=fps, options={"preset": "fast", "bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        stream.gop_size = 4 * fps
-        for number, picture in enumerate(source.decode(video=0)):
-            if number >= fps * seconds:
-                break
-            larger = picture.reformat(1920, 1080, "yuv420p")
-            larger.pts, larger.time_base = number, Fraction(1, fps)
-            target.mux(stream.encode(larger))
+    with av.open(str(clip)) as source:
+        pictures = islice(source.decode(video=0), math.ceil(fps * seconds))
+        larger = (picture.reformat(1920, 1080, "yuv420p") for picture in pictures)
+        return _encoded(made, fps, {"preset": "fast", "bf": "0"}, larger)
+
+
+def _encoded(made: Path, fps: int, options: dict[str, str], pictures: Iterator[av.VideoFrame]) -> Path:
+    """H.264 of pictures of one size, with a key frame every four seconds."""
+    import av
+
+    with av.open(str(made), "w") as target:
+        stream = target.add_stream("libx264", rate=fps, options=options)
+        stream.gop_size, stream.pix_fmt = 4 * fps, "yuv420p"
+        for number, picture in enumerate(pictures):
+            if number == 0:
+                stream.width, stream.height = picture.width, picture.height
+            picture.pts, picture.time_base = number, Fraction(1, fps)
+            target.mux(stream.encode(picture))
         target.mux(stream.encode(None))
     return made

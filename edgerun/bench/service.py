@@ -84,7 +84,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._program = shutil.which("mosquitto", path=_path())
+        self._program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + _PROGRAM_FOLDERS)
         self._process: subprocess.Popen[bytes] | None = None
         if self._program is not None:
             settings = folder / "mosquitto.conf"
@@ -177,7 +177,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _path() -> str:
-    return os.environ.get("PATH", "") + _PROGRAM_FOLDERS

@@ -9,6 +9,7 @@ import pickle
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,8 @@ from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.folders import is_file
 from edgerun.logs import plain
 from edgerun.models import ModelFile, is_path, resolve
-from edgerun.models.catalogue import CataloguedFile, catalogue, parts
+from edgerun.models.catalogue import catalogue, parts
 from edgerun.models.checksums import sha256_of
-from edgerun.models.fetch import Progress
 from edgerun.models.resolve import catalogued
 from edgerun.models.store import find, folders, pull
 from edgerun.types import ModelIO, TensorSpec
@@ -76,21 +76,17 @@ def _list(as_json: bool) -> int:
 def _pull(args: argparse.Namespace) -> int:
     for entry in catalogued(*args.names):
         for file in entry.files:
-            path = pull(file, _meter(file), args.offline)
+            path = pull(file, partial(_show_progress, file.name), args.offline)
             print(f"{entry.name}: {path} (verified, {entry.licence})")
     return 0
 
 
-def _meter(file: CataloguedFile) -> Progress:
-    """Progress on stderr, where a person looks."""
-
-    def show(have: int, total: int) -> None:
-        if sys.stderr.isatty():
-            of = f"/{total / 1e6:.1f}" if total else ""
-            end = "\n" if total and have >= total else ""
-            print(f"\r{file.name}: {have / 1e6:.1f}{of} MB ", end=end, file=sys.stderr, flush=True)
-
-    return show
+def _show_progress(name: str, have: int, total: int) -> None:
+    """On stderr, where a person looks."""
+    if sys.stderr.isatty():
+        of = f"/{total / 1e6:.1f}" if total else ""
+        end = "\n" if total and have >= total else ""
+        print(f"\r{name}: {have / 1e6:.1f}{of} MB ", end=end, file=sys.stderr, flush=True)
 
 
 def _verify(args: argparse.Namespace) -> int:

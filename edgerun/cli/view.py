@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -148,8 +149,5 @@ class View:
 
 
 def _seen(objects: Any) -> str:
-    counts: dict[str, int] = {}
-    for thing in objects:
-        if thing.get("track_id") is not None:
-            counts[thing["label"]] = counts.get(thing["label"], 0) + 1
+    counts = Counter(thing["label"] for thing in objects if thing.get("track_id") is not None)
     return ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))

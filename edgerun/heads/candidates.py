@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -83,7 +83,7 @@ def suppressed(
 ) -> Detections:
     """Detections in frame pixels from boxes in tensor pixels, best first, after non-maximum suppression by class."""
     kept = nms(xyxy, score, class_id, iou_limit)
-    more = None if detailed is None else partial(_of_these, detailed, kept)
+    more = None if detailed is None else lambda rows: detailed(kept[rows])
     return chosen(xyxy[kept], score[kept], class_id[kept], fit, more)
 
 
@@ -99,10 +99,6 @@ def chosen(xyxy: F32, score: F32, class_id: I32, fit: Fit, detailed: Detailed | 
     details = np.empty(len(found), np.object_)
     details[:] = detailed(np.flatnonzero(good))
     return replace(found, details=details)
-
-
-def _of_these(detailed: Detailed, rows: I64, index: I64) -> Sequence[Detail]:
-    return detailed(rows[index])
 
 
 def to_pixels(xyxy: F32, io: ModelIO) -> F32:

@@ -63,7 +63,7 @@ class Exchange:
             self._broker.close()
 
 
-def _delivery_for(config: Config, topics: Topics, outbox: Path, before: Delivery | None = None) -> Delivery:
+def _delivery_for(config: Config, topics: Topics, outbox: Path, before: Delivery | None) -> Delivery:
     """To the broker, and as lines to the standard output where that is asked for; with the alerts of ``before``."""
     birth = birth_topic(config.mqtt.discovery_prefix) if config.mqtt.home_assistant else ""
     will, heard = status(topics, online=False), (topics.status, *filter(None, [birth]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgerun.config import Config, ModelChoice
 from edgerun.errors import EngineError
 from edgerun.filestate import FileState, states_of
-from edgerun.models import ModelFile, resolve
+from edgerun.models import resolve
 from edgerun.runtime.inference.crew import Crew
 from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.inference.engines import candidates, head_chooser, labels_of
@@ -24,7 +24,7 @@ class Detector:
     def __init__(self, choice: ModelChoice, asked_fps: float, early: Child | None = None) -> None:
         self.choice = choice
         self._io: ModelIO | None = None
-        self.model: ModelFile = resolve(choice.name, choice.path, choice.labels)
+        self.model = resolve(choice.name, choice.path, choice.labels)
         self._looked_at = self._told = self.model.files
         engines = candidates(self.model, choice.engine, fallback=choice.fallback)
         self.preference = Preference(self.model, engines, automatic=choice.engine is None)
@@ -35,14 +35,7 @@ class Detector:
         terms = Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, spare=choice.spare)
         self.start_s = max(map(terms.patience_s, engines))
         """How long to wait until it serves."""
-        self.dispatcher = Dispatcher(
-            engines,
-            terms,
-            self._crew.count,
-            head_for,
-            early,
-            choice.per_second,
-        )
+        self.dispatcher = Dispatcher(engines, terms, self._crew.count, head_for, early, choice.per_second)
         self.dispatcher.start()
         self.preference.find_out(lambda: self._io is not None, head_for, self.dispatcher.prefer)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from edgerun.config import ModelChoice
 from edgerun.models import resolve
 from edgerun.pipeline import Look
@@ -21,12 +19,7 @@ class Session:
         model = resolve(choice.name, choice.path, choice.labels)
         engines = candidates(model, choice.engine)
         terms = Terms(deadline_s=choice.deadline_s, start_s=choice.start_s, retry_primary_s=0)  # no change halfway
-        self._dispatcher = Dispatcher(
-            engines,
-            terms,
-            workers=1,
-            head_for=head_chooser(model, choice.head),
-        )
+        self._dispatcher = Dispatcher(engines, terms, workers=1, head_for=head_chooser(model, choice.head))
         self._inquiry = Inquiry(self._dispatcher)
         self._failures = len(engines) + 1
         """Each engine once, and the first one twice: more are not waited for."""
@@ -48,7 +41,5 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
