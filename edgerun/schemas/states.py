@@ -48,7 +48,7 @@ _WORKERS = array(
             "serving": truth("Whether it serves now."),
             "reason": text("Why it does not; empty: it does."),
             "fallback": truth("Whether it is not the preferred engine."),
-            "fallback_reason": text("Why it is not, or never for long; empty: it is."),
+            "fallback_reason": text("Why it is not; empty: it is."),
             "restarts": whole("How often it was started again."),
             "last_reason": text("Why, the last time; empty: it was not."),
         },
