@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import resource
 import shutil
@@ -116,6 +117,19 @@ def test_a_daemon_whose_socket_was_deleted_answers_again(tmp_path: Path, monkeyp
     wait_for(answers, 10, "an answer")
     control.close()
     assert not place.exists()
+
+
+def test_a_daemon_ends_in_good_order_on_a_disk_that_takes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket stays where it lies, as on a card that the kernel made read-only."""
+    control = Control(tmp_path / "control.sock", lambda: {"healthy": True})
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    control.close()
 
 
 def test_a_daemon_that_had_no_descriptor_free_answers_later(tmp_path: Path) -> None:

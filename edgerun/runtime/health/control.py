@@ -58,7 +58,7 @@ class Control:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # as where the disk takes nothing more
             self._path.unlink()
 
     def _run(self) -> None:
