@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -117,6 +118,30 @@ def test_it_goes_with_its_daemon_though_a_client_says_nothing() -> None:
                 assert process.wait(20) == 0
             finally:
                 process.kill()
+
+
+def test_a_system_that_starts_no_process_now_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was the end of the thread, and with it of the daemon."""
+    refusals = [OSError(errno.EMFILE, os.strerror(errno.EMFILE)), OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))]
+
+    def start(*args: Any, **kwargs: Any) -> subprocess.Popen[str]:
+        if refusals:
+            raise refusals.pop()
+        return subprocess.Popen(*args, **kwargs)
+
+    module, deaths = "edgerun.runtime.exchange.broker", list[object]()
+    monkeypatch.setattr(f"{module}.subprocess", SimpleNamespace(Popen=start, PIPE=-1, DEVNULL=-3))
+    monkeypatch.setattr(f"{module}._PAUSE_S", 0.1)
+    monkeypatch.setattr(threading, "excepthook", deaths.append)
+    options = MqttOptions(port=free_port(), embedded=True)
+    broker = EmbeddedBroker(options)
+    broker.start()
+    wait_for(lambda: deaths or first_news(port=options.port, version="3.1.1") == "connected", 20, "it listens")
+    broker.close()
+    assert not deaths
+    assert "Too many open files" in caplog.text
 
 
 @pytest.mark.parametrize("moment", ["started", "noted"])

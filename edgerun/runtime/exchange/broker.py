@@ -64,7 +64,10 @@ class EmbeddedBroker:
     def _run(self) -> None:
         said = ""
         while not self._closing.is_set():
-            reason = self._serve()
+            try:
+                reason = self._serve()
+            except OSError as error:  # no descriptor, process or memory now
+                reason = str(error)
             if reason != said and not self._closing.is_set():
                 log.error("the embedded broker does not run: %s", reason)
                 said = reason
