@@ -17,7 +17,7 @@ from edgerun.errors import ConfigError, EdgerunError, ModelError
 from edgerun.folders import is_file
 from edgerun.logs import plain
 from edgerun.models import ModelFile, is_path, resolve
-from edgerun.models.catalogue import catalogue, parts
+from edgerun.models.catalogue import Entry, catalogue, parts
 from edgerun.models.checksums import sha256_of
 from edgerun.models.resolve import catalogued
 from edgerun.models.store import find, folders, pull
@@ -74,11 +74,21 @@ def _list(as_json: bool) -> int:
 
 
 def _pull(args: argparse.Namespace) -> int:
-    for entry in catalogued(*args.names):
-        for file in entry.files:
-            path = pull(file, partial(_show_progress, file.name), args.offline)
-            print(f"{entry.name}: {path} (verified, {entry.licence})")
+    """One that cannot be had keeps none of the others away."""
+    failures = [error for entry in catalogued(*args.names) if (error := _failure_to_pull(entry, args.offline))]
+    if failures:
+        raise ModelError("\n".join(map(str, failures)), retriable=any(one.retriable for one in failures))
     return 0
+
+
+def _failure_to_pull(entry: Entry, offline: Path | None) -> ModelError | None:
+    try:
+        for file in entry.files:
+            path = pull(file, partial(_show_progress, file.name), offline)
+            print(f"{entry.name}: {path} (verified, {entry.licence})")
+    except ModelError as error:
+        return error
+    return None
 
 
 def _show_progress(name: str, have: int, total: int) -> None:

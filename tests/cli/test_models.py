@@ -92,6 +92,18 @@ def test_pull_from_a_folder_then_verify_then_damage(
     assert "DAMAGED" in capsys.readouterr().out
 
 
+@needs_shared
+def test_a_model_that_cannot_be_had_keeps_no_other_away(
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, lacking, stick = "ssd-mobilenet-v1-coco-int8", "blazeface-short-range", tmp_path / "stick"
+    stick.mkdir()
+    shutil.copy(SHARED / "models" / "coco_ssd_mobilenet_v1_quant.tflite", stick / f"{name}.tflite")
+    assert main(["models", "pull", lacking, name, "--from", str(stick)]) == 78
+    assert "none of" in capsys.readouterr().err
+    assert main(["models", "verify", name]) == 0
+
+
 def test_a_head_that_there_is_not(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A catalogue of one's own may name one, and it is told which there are."""
     store.mkdir()
