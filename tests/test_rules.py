@@ -54,7 +54,8 @@ def stamp(t: float, wall: float = 0.0, size: tuple[int, int] = (640, 480)) -> St
     [
         ({"when": "enter"}, "needs zone"),
         ({"when": "cross", "zone": "yard"}, "needs line"),
-        ({"when": "dwell", "zone": "yard"}, "needs seconds"),
+        ({"when": "dwell", "zone": "yard"}, "needs seconds above 0"),
+        ({"when": "dwell", "zone": "yard", "seconds": 0.0}, "needs seconds above 0"),
         ({"when": "count", "zone": "yard"}, "needs at_least or at_most"),
         ({"when": "count", "zone": "yard", "at_least": 3, "at_most": 1}, "at_least is above at_most"),
         ({"when": "enter", "zone": "yard", "line": "gate", "seconds": 3}, "takes no line or seconds"),

@@ -105,7 +105,8 @@ class RuleOptions:
         needs = _NEEDS[self.when]
         given = {f.name for f in fields(self) if f.name not in ("name", "when") and getattr(self, f.name) != f.default}
         if missing := sorted(needs - given):
-            raise ValueError(f"a rule with when: {self.when} needs {' and '.join(missing)}")
+            needed = " and ".join(missing).replace("seconds", "seconds above 0")
+            raise ValueError(f"a rule with when: {self.when} needs {needed}")
         if extra := sorted(given - needs - _MAY[self.when] - _ALWAYS):
             raise ValueError(f"a rule with when: {self.when} takes no {' or '.join(extra)}; leave it out")
         self._check_ranges()
