@@ -63,7 +63,7 @@ class MotionOptions:
     """Smallest moving patch, as a part of the picture's area."""
     light_change: Annotated[float, Interval(gt=0, le=1)] = 0.6
     """When changes are spread over more than this part of the picture it is the light, not motion."""
-    confirm_s: Annotated[float, Ge(0)] = 0.1
+    confirm_s: Annotated[float, Interval(ge=0, le=10)] = 0.1
     """How long a change must have been there to count as motion; at least two frames."""
     hold_s: Annotated[float, Ge(0)] = 1.0
     """How long a camera still counts as moving after the last motion."""

@@ -198,6 +198,7 @@ BAD: list[tuple[str | bytes, str]] = [
     (RULE + "{name: v, when: enter, zone: paht}", PORCH + "rules[0].zone: this camera has no zone 'paht'"),
     (RULE + "{name: v, when: cross, line: x}", PORCH + "rules[0].line: this camera has no line 'x'"),
     (RULE + "{name: v, when: entre, zone: x}", PORCH + "rules[0].when: must be 'enter', "),
+    (CAMERA + "    motion: {confirm_s: 11}", ":4: cameras.porch.motion.confirm_s: must be at most 10"),
     (RULE + "{name: v, when: enter}", PORCH + "rules[0]: a rule with when: enter needs zone"),
     (RULE_IN_ZONE + "{name: v, when: enter, zone: a, schedule: late}",
      ":6: cameras.porch.rules[0]: schedule: 'late' is no day"),
