@@ -643,6 +643,15 @@ def test_a_device_leaves_nothing_under_the_name_that_it_had(tmp_path: Path, brok
         assert not daemon.said("Traceback")
 
 
+def test_a_state_dir_that_was_changed_back_needs_no_restart(tmp_path: Path) -> None:
+    wanted = config(1, gate=camera(clip()))
+    with DaemonProcess(tmp_path, {**wanted, "state_dir": str(tmp_path / "state")}) as daemon:
+        daemon.ready()
+        for folder in ("elsewhere", "state"):
+            reload(daemon, {**wanted, "state_dir": str(tmp_path / folder)})
+        assert daemon.said("state_dir is taken over when the daemon is started the next time") == 1
+
+
 @pytest.mark.broker
 @needs_mosquitto
 def test_where_a_reload_moved_to_is_known_though_the_end_comes_at_once(tmp_path: Path, broker: Mosquitto) -> None:

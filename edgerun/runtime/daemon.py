@@ -83,6 +83,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._set_up(load_isolated(self._path, reader=self._early.reader))
+        self._state_dir_as_written = self._config.state_dir
         self._state_dir = made_state_dir(self._config.state_dir)
         self._claim = claimed(self._state_dir)
         self._upkeep = Upkeep(self._state_dir, self._config.supervision)
@@ -263,7 +264,7 @@ class Daemon:
         self._exchange.delivery.cameras = self._fleet.running.keys() & wanted.keys()  # those to come it may never know
         self._upkeep.adopt(reload.text, self._config.supervision)
         self._metrics.apply(self._config.metrics)
-        if before.state_dir != self._config.state_dir:
+        if self._config.state_dir not in (before.state_dir, self._state_dir_as_written):
             log.warning("state_dir is taken over when the daemon is started the next time")
         with self._fleet.changing:  # a pause commanded of one that is about to go would be forgotten with it
             started, anew = self._renew(before, reload.detector)
