@@ -67,14 +67,15 @@ class _Work:
         self.io: ModelIO = engine.io
         one = engine.io.of_one()
         self.layout: InputLayout = head_chooser(found, None)(one).layout(one)
-        if model.suffix != ".tflite":
+        self._is_tflite = model.suffix.lower() == ".tflite"
+        if not self._is_tflite:
             self._runs[1] = lambda tensor: engine.infer([tensor])
         self._frames = _decoded(clip)
         self._others: dict[str, Iterator[Frame]] = {}
 
     def run(self, threads: int) -> Run:
         if threads not in self._runs:
-            self._runs[threads] = _bare_litert(self._model, threads) if self._model.suffix == ".tflite" else self.run(1)
+            self._runs[threads] = _bare_litert(self._model, threads) if self._is_tflite else self.run(1)
         return self._runs[threads]
 
     def bare(self, threads: int, seconds: float) -> dict[str, float]:

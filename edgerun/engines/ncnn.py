@@ -86,7 +86,7 @@ class Ncnn:
 
 def _weights(model: Path) -> Path:
     """The ``.bin`` that belongs to a ``.param`` file; both are there and the first is one of ncnn's text files."""
-    if model.suffix != ".param":
+    if model.suffix.lower() != ".param":
         raise ModelError(f"{model}: ncnn's models are a .param and a .bin file; give the path of the .param file.")
     try:
         with model.open("rb") as file:

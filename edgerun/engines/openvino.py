@@ -63,13 +63,13 @@ class Openvino:
     """One compiled model and one request. Weights outside an ``.onnx`` file are refused before it is parsed."""
 
     def __init__(self, options: OpenvinoOptions, model: Path) -> None:
-        if model.suffix not in SUFFIXES:
+        if model.suffix.lower() not in SUFFIXES:
             raise ModelError(
                 f"{model}: OpenVINO is used for {', '.join(SUFFIXES)} files only. Export the model to one."
             )
         if not model.is_file():
             raise ModelError(f"The model file {model} is not there.")
-        if model.suffix == ".onnx":
+        if model.suffix.lower() == ".onnx":
             refuse_unsafe_onnx(model)
         try:
             openvino = _library()

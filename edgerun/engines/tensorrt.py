@@ -53,7 +53,7 @@ class Tensorrt:
     """One engine, its context, and device memory for each tensor."""
 
     def __init__(self, options: TensorrtOptions, model: Path) -> None:
-        if model.suffix != ".onnx":
+        if model.suffix.lower() != ".onnx":
             raise ModelError(
                 f"{model}: TensorRT is given .onnx models only; edgerun builds the engine on the device, because a "
                 "ready-made one is native code and fits one version and GPU."

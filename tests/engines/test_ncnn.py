@@ -75,6 +75,11 @@ def test_an_unfit_file_is_a_model_error(tmp_path: Path, param: str, words: str) 
         Ncnn(NcnnOptions(), saved(tmp_path, param))
 
 
+def test_an_ending_in_capitals_is_the_same(tmp_path: Path) -> None:
+    path = saved(tmp_path, MAXIMUM.format(size=""))
+    Ncnn(NcnnOptions(), path.rename(path.with_suffix(".PARAM"))).close()
+
+
 def test_a_missing_half_is_a_model_error(tmp_path: Path) -> None:
     path = saved(tmp_path, MAXIMUM.format(size=""))
     path.with_suffix(".bin").unlink()

@@ -63,6 +63,11 @@ def test_open_dimensions_are_settled_and_metadata_is_told(tmp_path: Path, option
     engine.close()
 
 
+def test_an_ending_in_capitals_is_the_same(tmp_path: Path, options: OpenvinoOptions) -> None:
+    """As other systems write it; the other engines take it, too."""
+    Openvino(options, saved(tmp_path, make.pooling([1, 3, 6, 8]), "MODEL.ONNX")).close()
+
+
 def test_without_a_place_to_keep_it_the_model_is_compiled_anew(
     tmp_path: Path, options: OpenvinoOptions, caplog: pytest.LogCaptureFixture
 ) -> None:

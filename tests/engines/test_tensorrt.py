@@ -154,6 +154,10 @@ def test_several_pictures_are_looked_at_at_once(machine: Machine, model: Path) -
     assert machine.builds[1]["shapes"] == {"picture": (1, 3, 6, 8)}, "an engine for another batch is not taken"
 
 
+def test_an_ending_in_capitals_is_the_same(machine: Machine, model: Path) -> None:
+    Tensorrt(options(model), model.rename(model.with_name("MODEL.ONNX"))).close()
+
+
 def test_the_dla_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     made = Machine(dla_cores=2)
     install(monkeypatch, made)
