@@ -222,9 +222,7 @@ def to_bgr(frame: Frame) -> U8:
     size = _even(width), _even(height)
     packed, *planes = _i420_views(np.empty(size[0] * size[1] * 3 // 2, np.uint8), *size)
     for source, whole in zip(frame.planes, planes, strict=True):
-        whole[: source.shape[0], : source.shape[1]] = source
-        whole[source.shape[0] :] = whole[source.shape[0] - 1]
-        whole[:, source.shape[1] :] = whole[:, source.shape[1] - 1 : source.shape[1]]
+        whole[: source.shape[0], : source.shape[1]] = source  # of an odd size, the rest is cut off again below
     if frame.full_range:
         _to_limited(planes[0], packed[size[1] :])
     bgr = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)

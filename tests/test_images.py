@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import pytest
@@ -147,13 +149,63 @@ def test_a_box_found_in_the_tensor_comes_back_to_where_it_is_in_the_frame(
     assert (np.abs(back - [x1, y1, x2, y2]) <= allowed).all(), (back, [x1, y1, x2, y2])
 
 
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+@pytest.mark.parametrize("region", [None, (20, 10, 150, 96), (200, 120, 320, 240), (31, 140, 121, 239)])
+def test_a_region_has_its_own_colours_in_whatever_form_the_frame_comes(
+    color: Literal["rgb", "bgr"], region: Box | None
+) -> None:
+    bgr = picture(320, 240)
+    rgb = np.ascontiguousarray(bgr[:, :, ::-1])
+    x1, y1, x2, y2 = region or (0, 0, 320, 240)
+    wanted = cv2.resize((rgb if color == "rgb" else bgr)[y1:y2, x1:x2], (64, 48)).astype(int)
+    for frame in (i420(bgr), packed(bgr), Frame(stamp(320, 240), "rgb24", (rgb,))):
+        out = written(frame, TensorSpec("i", (1, 48, 64, 3), "uint8"), InputLayout(color), region)
+        assert np.abs(out[0] - wanted).mean() < 3.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mode=st.sampled_from(MODES[1:]),
+    size=st.tuples(st.integers(40, 400), st.integers(40, 400)),
+    tensor=st.tuples(st.integers(64, 330), st.integers(64, 330)),
+    corner=st.tuples(st.integers(0, 30), st.integers(0, 30)),
+)
+def test_a_letterbox_keeps_the_shape_of_what_it_shows(
+    mode: FitMode, size: tuple[int, int], tensor: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    """To a pixel of the tensor, as its sides are even; in the middle, or at the top left."""
+    frame = packed(np.zeros((size[1], size[0], 3), np.uint8))
+    writer = TensorWriter(ModelIO((TensorSpec("i", (1, tensor[1], tensor[0], 3), "uint8"),), ()), InputLayout(fit=mode))
+    fit = writer.write(frame, np.empty((1, tensor[1], tensor[0], 3), np.uint8), (*corner, *size))
+    x1, y1, x2, y2 = fit.region
+    assert (x1, y1) == tuple(place - place % 2 for place in corner)
+    assert (x2, y2) == size
+    scale = min(tensor[0] / (x2 - x1), tensor[1] / (y2 - y1))
+    for first, last, each, pad, side in ((x1, x2, fit.scale_x, fit.pad_x, tensor[0]),
+                                         (y1, y2, fit.scale_y, fit.pad_y, tensor[1])):  # fmt: skip
+        shown = round((last - first) * each)
+        assert abs(shown - (last - first) * scale) <= 1.01
+        begins = max(side - shown, 0) // 2 if mode == "letterbox" else 0
+        assert first * each + pad == pytest.approx(begins, abs=1e-6)
+
+
+def test_a_sliver_of_a_frame_is_shown_all_the_same() -> None:
+    for region in ((0, 10, 400, 12), (10, 0, 12, 400)):
+        out = np.zeros((1, 64, 64, 3), np.uint8)
+        writer = TensorWriter(ModelIO((TensorSpec("i", out.shape, "uint8"),), ()), InputLayout(fit="letterbox"))
+        writer.write(packed(np.full((400, 400, 3), 255, np.uint8)), out, region)
+        assert np.count_nonzero((out == 255).all(axis=3)) == 2 * 64
+
+
 def test_frames_of_odd_size_are_taken_whole() -> None:
     y = np.full((101, 99), 235, np.uint8)
     grey = np.full((51, 50), 128, np.uint8)
     frame = Frame(stamp(99, 101), "i420", (y, grey, grey))
     spec = TensorSpec("i", (1, 33, 31, 3), "uint8")
     assert (written(frame, spec, InputLayout()) == 255).all()
-    assert images.to_bgr(frame).shape == (101, 99, 3)
+    bgr = images.to_bgr(frame)
+    assert bgr.shape == (101, 99, 3)
+    assert (bgr == 255).all()
 
 
 @pytest.mark.parametrize("region", [(320, 0, 330, 10), (-20, -20, -4, -4), (40, 40, 40, 80)])
@@ -187,3 +239,9 @@ def test_luma_is_the_decoders_own_plane() -> None:
     frame = i420(picture(160, 120))
     assert images.luma(frame) is frame.planes[0]
     assert images.luma(packed(picture(160, 120))).shape == (120, 160)
+
+
+def test_luma_tells_the_colours_brightness_in_either_order_of_channels() -> None:
+    blue = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    assert (images.luma(packed(blue)) == 29).all()
+    assert (images.luma(Frame(stamp(8, 8), "rgb24", (blue[:, :, ::-1].copy(),))) == 29).all()
