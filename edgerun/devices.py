@@ -80,7 +80,7 @@ def look_around(engines: Sequence[str], root: Path = ROOT, path: Sequence[str] |
     yield from namesakes(path)
 
 
-def edge_tpus(root: Path = ROOT) -> Iterator[Finding]:
+def edge_tpus(root: Path) -> Iterator[Finding]:
     """Every Edge TPU, by USB and PCIe; one Finding that says there is none otherwise."""
     found = list(corals(root))
     library = edgetpu_library()
@@ -129,7 +129,7 @@ def jetson(root: Path = ROOT) -> Finding:
     return Finding("accelerator", "NVIDIA Jetson", True, (model or "NVIDIA Jetson") + version)
 
 
-def nvidia_gpu(root: Path = ROOT) -> Finding:
+def nvidia_gpu(root: Path) -> Finding:
     """A desktop or server GPU by its kernel driver."""
     driver = text(root / "proc/driver/nvidia/version")
     names = [text(gpu).partition("\n")[0] for gpu in sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))]
@@ -166,7 +166,7 @@ def installed(engine: str, path: Sequence[str] | None = None) -> str:
     return ""
 
 
-def runtime(engine: str, path: Sequence[str] | None = None) -> Finding:
+def runtime(engine: str, path: Sequence[str] | None) -> Finding:
     """Whether an engine's library can be found; it is not imported."""
     wanted = RUNTIMES[engine]
     found = installed(engine, path)
@@ -191,7 +191,7 @@ def in_short(findings: Sequence[Finding]) -> str:
     return f"there is {' and '.join(fast)}; on the processor models run with {', '.join(local) or 'no engine yet'}"
 
 
-def namesakes(path: Sequence[str] | None = None) -> Iterator[Finding]:
+def namesakes(path: Sequence[str] | None) -> Iterator[Finding]:
     """Packages of the index that only share a name with the vendors' libraries, and stand in their way."""
     for module, marks, about in (
         ("pycoral", ("utils/edgetpu.py",), "a client for a coral reef atlas"),

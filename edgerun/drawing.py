@@ -98,10 +98,11 @@ class Painter:
             below = write(picture, words, 0, below + line_px, _ALERT)
 
 
-def draw_details(picture: U8, details: Details) -> None:
-    """Draw outlines and key points into a BGR picture; key points that their model doubts are left out."""
+def draw_details(picture: U8, details: Details | None) -> None:
+    """Draw outlines and key points, where there are any, into a BGR picture; key points that their model doubts are
+    left out."""
     thick = stroke(picture)
-    for detail in details.tolist():
+    for detail in () if details is None else details.tolist():
         if detail.polygon is not None:
             cv2.polylines(picture, [np.rint(detail.polygon).astype(np.int32)], True, _DETAIL, thick, cv2.LINE_AA)
         if detail.keypoints is not None:

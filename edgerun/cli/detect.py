@@ -143,8 +143,7 @@ def _draw(frame: Frame, found: Detections, objects: list[dict[str, Any]], path: 
 
     captions = [f"{thing['label']} {thing['score']:.2f}" for thing in objects]
     picture = draw(to_bgr(frame), found.xyxy, captions)
-    if found.details is not None:
-        draw_details(picture, found.details)
+    draw_details(picture, found.details)
     save(path, picture)
 
 

@@ -92,9 +92,8 @@ def replay(
             if kept is not None:
                 loose = result.loose(config.model.score)
                 picture = painter.paint(frame, result.tracks, result.zones_of, loose, result.events)
-                for details in (result.details, loose.details):
-                    if details is not None:
-                        draw_details(picture, details)
+                draw_details(picture, result.details)
+                draw_details(picture, loose.details)
                 kept.add(picture, result.stamp.captured, bool(result.events))
             yield _frame_record(result, session.labels)
             for event in result.events:

@@ -6,7 +6,6 @@ in, so what a flag would have done must be baked into the file (NVIDIA's migrati
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import mmap
@@ -19,6 +18,7 @@ from edgerun.engines.shapes import OPEN, settle_input
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import is_own, write_whole
+from edgerun.hashing import sha256
 from edgerun.records import dataclass
 
 log = logging.getLogger(__name__)
@@ -88,11 +88,10 @@ def forget(trt: Any, recipe: Recipe, gpu: str, cache: Path | None) -> None:
 
 
 def _key(trt: Any, recipe: Recipe, gpu: str) -> str:
-    with recipe.model.open("rb") as file:
-        model = hashlib.sha256(file.read()).hexdigest()
+    model = sha256(recipe.model.read_bytes()).hexdigest()
     chosen = [recipe.precision, recipe.dla_core, recipe.workspace_mb, recipe.input_size, recipe.batch]
     facts = [model, trt.__version__, gpu, *chosen]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    return sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
 def _refuse_open(folder: Path) -> None:

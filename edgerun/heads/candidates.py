@@ -111,12 +111,12 @@ def described(outputs: Sequence[Array]) -> str:
     return ", ".join(str(list(output.shape)) for output in outputs)
 
 
-def output_of_rank(rank: int, outputs: Sequence[Array], io: ModelIO) -> tuple[Array, TensorSpec]:
-    """The first output of this rank and its spec. Raises ValueError where there is none."""
+def output_of_rows(outputs: Sequence[Array], io: ModelIO) -> tuple[Array, TensorSpec]:
+    """The first output of three dimensions and its spec. Raises ValueError where there is none."""
     for output, spec in zip(outputs, io.outputs, strict=True):
-        if output.ndim == rank:
+        if output.ndim == 3:
             return output, spec
-    raise ValueError(f"expected an output of {rank} dimensions, got {described(outputs)}")
+    raise ValueError(f"expected an output of 3 dimensions, got {described(outputs)}")
 
 
 def is_relative(largest: Array, spec: TensorSpec) -> bool:

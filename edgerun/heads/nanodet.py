@@ -18,7 +18,7 @@ from edgerun.heads.candidates import (
     cell_count,
     cells,
     described,
-    output_of_rank,
+    output_of_rows,
     sides_to_corners,
     softmax_mean,
     suppressed,
@@ -48,7 +48,7 @@ class NanoDet:
         return InputLayout(color="bgr", fit="stretch", mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
-        stored, spec = output_of_rank(3, outputs, io)
+        stored, spec = output_of_rows(outputs, io)
         count, classes = cell_count(io.size, STRIDES), stored.shape[2] - 4 * BINS
         if stored.shape[1] != count or classes < 1:
             raise ValueError(f"nanodet expects [1, {count}, classes + {4 * BINS}], got {described(outputs)}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgerun.heads.candidates import chosen, described, is_relative, output_of_rank, to_pixels
+from edgerun.heads.candidates import chosen, described, is_relative, output_of_rows, to_pixels
 from edgerun.heads.details import Keypoints, keypoint_shape, prototypes
 from edgerun.quant import dequantize, lowest_stored
 from edgerun.records import dataclass
@@ -36,7 +36,7 @@ class YoloEnd2End:
         return InputLayout(color="rgb", fit="letterbox", std=(255.0, 255.0, 255.0))
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
-        stored, spec = output_of_rank(3, outputs, io)
+        stored, spec = output_of_rows(outputs, io)
         if stored.shape[2] < 6:
             raise ValueError(f"yolo_end2end expects [1, boxes, 6], got {described(outputs)}")
         rows = stored[0, stored[0, :, 4] >= lowest_stored(min_score, spec)]

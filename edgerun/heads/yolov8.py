@@ -18,7 +18,7 @@ from edgerun.heads.candidates import (
     corners,
     described,
     is_relative,
-    output_of_rank,
+    output_of_rows,
     suppressed,
     to_pixels,
     yolo_cell_counts,
@@ -50,7 +50,7 @@ class Yolov8:
         return InputLayout(color="rgb", fit="letterbox", std=(255.0, 255.0, 255.0))
 
     def decode(self, outputs: Sequence[Array], io: ModelIO, fit: Fit, min_score: float) -> Detections:
-        stored, spec = output_of_rank(3, outputs, io)
+        stored, spec = output_of_rows(outputs, io)
         planes = stored[0].T if _cells_first(stored.shape, io) else stored[0]
         masks, keypoints = prototypes(outputs, io), keypoint_shape(io.metadata, self._options.keypoints)
         classes = len(planes) - 4 - (len(keypoints) if masks is None else len(masks))

@@ -53,9 +53,9 @@ _DRAIN_S = 1.5
 class Daemon:
     """One configuration file at work."""
 
-    def __init__(self, path: Path, early: Early | None = None) -> None:
+    def __init__(self, path: Path, early: Early) -> None:
         self._path = path
-        self._early = early or Early()
+        self._early = early
         self._notifier = Notifier()
         self._wake: SimpleQueue[None] = SimpleQueue()  # may be filled in a signal's handler, as no lock may be taken
         self._stopping = False

@@ -10,24 +10,21 @@ import logging
 import sys
 from typing import Any
 
-NOT_INSTALLED = 3
-CANNOT_LISTEN = 4
 _SHUTDOWN_S = 2.0
 
 
-def main() -> int:
-    """The exit status; why, on standard error."""
+def main() -> str | None:
+    """Why it could not serve."""
     settings = json.loads(sys.stdin.readline())
     logging.basicConfig(level=logging.CRITICAL)
     try:
         import amqtt.broker  # noqa: F401  only whether it is there
     except ImportError as error:
-        print(f"it needs amqtt: pip install 'edgerun[demo]' ({error})", file=sys.stderr)
-        return NOT_INSTALLED
+        return f"it needs amqtt: pip install 'edgerun[demo]' ({error})"
     return asyncio.run(_serve(settings))
 
 
-async def _serve(settings: dict[str, Any]) -> int:
+async def _serve(settings: dict[str, Any]) -> str | None:
     from amqtt.broker import Broker
     from amqtt.errors import BrokerError
 
@@ -41,13 +38,12 @@ async def _serve(settings: dict[str, Any]) -> int:
     try:
         await broker.start()
     except BrokerError as error:
-        print(f"it cannot listen at {settings['bind']}: {error}", file=sys.stderr)
-        return CANNOT_LISTEN
+        return f"it cannot listen at {settings['bind']}: {error}"
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     with contextlib.suppress(asyncio.TimeoutError):  # some clients it waits for without an end
         await asyncio.wait_for(broker.shutdown(), _SHUTDOWN_S)
-    return 0
+    return None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main())  # which writes a text to standard error

@@ -31,7 +31,7 @@ class Exchange:
         state_dir: Path,
         settled: Settled,
         reload: Callable[[], None],
-        before: Delivery | None = None,
+        before: Delivery | None,
     ) -> None:
         self._broker = EmbeddedBroker(config.mqtt) if config.mqtt.embedded else None
         self.topics = Topics(config.mqtt.prefix, config.device)

@@ -67,12 +67,10 @@ def picture_of_nothing() -> Frame:
     return Frame.of_bgr(picture, "trial")
 
 
-def try_out(
-    candidates: Sequence[Candidate], head_for: Callable[[ModelIO], Head], start_s: float = 60.0
-) -> list[Verdict]:
+def try_out(candidates: Sequence[Candidate], head_for: Callable[[ModelIO], Head]) -> list[Verdict]:
     """Run each candidate; the reference is the first that runs on the processor. Takes some seconds for each."""
     with ExitStack() as open_ones:
-        begun = [_begin(one, head_for, start_s, open_ones) for one in candidates]
+        begun = [_begin(one, head_for, open_ones) for one in candidates]
         for _ in range(_WARM_UP + _TIMED):  # in turns, so that what else the machine does weighs on all of them
             begun = [_next(one) for one in begun]
         answers: list[_Answer | EdgerunError] = [one.answer() if isinstance(one, _Contender) else one for one in begun]
@@ -136,8 +134,8 @@ def disagreement(reference: Detections, found: Detections) -> str:
 class _Contender:
     """One engine loaded in a process of its own. Raises EngineError or ModelError where it cannot be."""
 
-    def __init__(self, candidate: Candidate, head_for: Callable[[ModelIO], Head], start_s: float) -> None:
-        self._terms = Terms(start_s=start_s)
+    def __init__(self, candidate: Candidate, head_for: Callable[[ModelIO], Head]) -> None:
+        self._terms = Terms()
         self._dispatcher = Dispatcher([candidate], self._terms, 1, lambda io: _Sensitive(head_for(io)))
         self._look = Look.whole(picture_of_nothing())
         self._jobs: list[Job] = []
@@ -162,10 +160,10 @@ class _Contender:
 
 
 def _begin(
-    candidate: Candidate, head_for: Callable[[ModelIO], Head], start_s: float, open_ones: ExitStack
+    candidate: Candidate, head_for: Callable[[ModelIO], Head], open_ones: ExitStack
 ) -> _Contender | EdgerunError:
     try:
-        return open_ones.enter_context(closing(_Contender(candidate, head_for, start_s)))
+        return open_ones.enter_context(closing(_Contender(candidate, head_for)))
     except EdgerunError as error:
         return error
 
