@@ -28,13 +28,6 @@ class Interval(_Bounds):
         super().__init__(gt=gt, ge=ge, lt=lt, le=le)
 
 
-class Gt(_Bounds):
-    """Numbers above ``gt``."""
-
-    def __init__(self, gt: float) -> None:
-        super().__init__(gt=gt)
-
-
 class Ge(_Bounds):
     """Numbers not below ``ge``."""
 
@@ -49,8 +42,5 @@ class Len(_Bounds):
         super().__init__(min_length=least, max_length=most)
 
 
-class MinLen(Len):
-    """Texts and collections of at least ``least`` parts."""
-
-    def __init__(self, least: int) -> None:
-        super().__init__(least)
+POSITIVE = Interval(gt=0)
+NOT_EMPTY = Len(1)

@@ -14,7 +14,7 @@ from typing import Annotated, TypeAlias
 import cv2
 import numpy as np
 
-from edgerun.limits import Ge, Gt, Interval, Len
+from edgerun.limits import POSITIVE, Ge, Interval, Len
 from edgerun.records import dataclass
 from edgerun.types import F32, U8, Array, Mask, Stamp
 
@@ -67,9 +67,9 @@ class MotionOptions:
     """How long a change must have been there to count as motion; at least two frames."""
     hold_s: Annotated[float, Ge(0)] = 1.0
     """How long a camera still counts as moving after the last motion."""
-    adapt_s: Annotated[float, Gt(0)] = 10.0
+    adapt_s: Annotated[float, POSITIVE] = 10.0
     """Time constant with which the background follows slow changes everywhere. What stops moving it takes in sooner."""
-    settle_s: Annotated[float, Gt(0)] = 0.8
+    settle_s: Annotated[float, POSITIVE] = 0.8
     """How long the background is learnt anew after a change of light; no motion is told meanwhile."""
     masks: tuple[Polygon, ...] = ()
     """Polygons in 0-1 of the frame in which motion is ignored (a tree, a clock, a road)."""

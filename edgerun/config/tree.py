@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVa
 from edgerun.config.upkeep import MetricsOptions, SupervisionOptions
 from edgerun.engines import ENGINES
 from edgerun.heads import HEADS
-from edgerun.limits import Interval, MinLen
+from edgerun.limits import NOT_EMPTY, Interval
 from edgerun.logs import LogOptions
 from edgerun.motion import MotionOptions
 from edgerun.outbox import OutboxOptions
@@ -210,7 +210,7 @@ class Config:
         "alias_generator": lambda name: name.rstrip("_"),
     }
 
-    cameras: Annotated[dict[Name, CameraOptions], MinLen(1)]
+    cameras: Annotated[dict[Name, CameraOptions], NOT_EMPTY]
     """The cameras by name."""
     device: Name = field(default_factory=host_name)
     """This device's name in topics. Default: the host name, made to fit."""

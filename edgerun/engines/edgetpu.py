@@ -17,7 +17,7 @@ from edgerun.engines.tflite import DelegateOptions, Tflite, TfliteOptions
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded_text
-from edgerun.limits import MinLen
+from edgerun.limits import NOT_EMPTY
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO
 
@@ -45,7 +45,7 @@ class EdgetpuOptions:
     performance: Literal["low", "medium", "high", "max"] | None = None
     """The clock of a USB stick: `max` is fastest and hottest. By default what the installed library was built for."""
 
-    library: Annotated[str, MinLen(1)] = LIBRARY
+    library: Annotated[str, NOT_EMPTY] = LIBRARY
     """Name or path of libedgetpu."""
 
     def __post_init__(self) -> None:

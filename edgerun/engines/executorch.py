@@ -10,7 +10,7 @@ from edgerun.engines.exported import read_exported
 from edgerun.engines.shapes import picture_first, settled
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
-from edgerun.limits import Ge, MinLen
+from edgerun.limits import NOT_EMPTY, Ge
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -22,7 +22,7 @@ _DTYPES: Final = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6
 class ExecutorchOptions:
     """ExecuTorch with the backend that the program was exported for."""
 
-    method: Annotated[str, MinLen(1)] = "forward"
+    method: Annotated[str, NOT_EMPTY] = "forward"
     """The method of the program to run."""
 
     threads: Annotated[int, Ge(1)] = 1

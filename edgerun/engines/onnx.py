@@ -25,7 +25,7 @@ from edgerun.engines.shapes import (
 )
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
-from edgerun.limits import Ge, MinLen
+from edgerun.limits import NOT_EMPTY, Ge
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -59,7 +59,7 @@ _DTYPES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxOptions:
-    providers: Annotated[tuple[Provider, ...], MinLen(1)] = ("cpu",)
+    providers: Annotated[tuple[Provider, ...], NOT_EMPTY] = ("cpu",)
     """Execution providers in the order to try them; each has to prove itself by an inference of the model."""
     threads: Annotated[int, Ge(1)] = 1
     """CPU threads for one inference. More than there are free cores makes it slower."""

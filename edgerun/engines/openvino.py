@@ -24,7 +24,7 @@ from edgerun.engines.shapes import (
 )
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
-from edgerun.limits import Ge, MinLen
+from edgerun.limits import NOT_EMPTY, Ge
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -38,7 +38,7 @@ SUFFIXES: Final = (".xml", ".onnx", ".tflite")
 class OpenvinoOptions:
     """OpenVINO on one device."""
 
-    device: Annotated[str, MinLen(1)] = "CPU"
+    device: Annotated[str, NOT_EMPTY] = "CPU"
     """What to run on, as OpenVINO names it: `CPU`, `GPU`, `GPU.1`, `NPU`, `AUTO`."""
 
     threads: Annotated[int, Ge(1)] = 1

@@ -16,7 +16,7 @@ from edgerun.engines.tflite_metadata import read_metadata
 from edgerun.engines.wording import one_line
 from edgerun.errors import EngineError, ModelError
 from edgerun.folders import expanded_text
-from edgerun.limits import Interval, MinLen
+from edgerun.limits import NOT_EMPTY, Interval
 from edgerun.records import dataclass
 from edgerun.types import Array, ModelIO, TensorSpec
 
@@ -25,7 +25,7 @@ from edgerun.types import Array, ModelIO, TensorSpec
 class DelegateOptions:
     """A shared library that takes over (parts of) the model: the way to VX, Ethos-U, Hexagon and Teflon NPUs."""
 
-    library: Annotated[str, MinLen(1)]
+    library: Annotated[str, NOT_EMPTY]
     """Name or path of the library, e.g. `/usr/lib/libvx_delegate.so`."""
 
     options: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from edgerun.limits import Gt, Interval
+from edgerun.limits import POSITIVE, Interval
 from edgerun.records import dataclass
 
 
@@ -16,11 +16,11 @@ class RegionOptions:
     """off: always the whole frame. on: crops. auto: crops, and the whole frame where it shows the objects well."""
     per_frame: Annotated[int, Interval(ge=1, le=64)] = 3
     """The most inferences for one frame."""
-    per_second: Annotated[float, Gt(0)] = 40.0
+    per_second: Annotated[float, POSITIVE] = 40.0
     """The most inferences in any second for this camera."""
-    recheck_s: Annotated[float, Gt(0)] = 2.0
+    recheck_s: Annotated[float, POSITIVE] = 2.0
     """An object that stands still is looked at again after this time."""
-    sweep_s: Annotated[float, Gt(0)] = 10.0
+    sweep_s: Annotated[float, POSITIVE] = 10.0
     """Every part of the picture is looked at again after this time, so that nothing is overlooked for good."""
     object_part: Annotated[float, Interval(ge=0.05, le=0.6)] = 0.3
     """How large an object should appear: its longer side as a part of the crop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Literal, TypeAlias
 
-from edgerun.limits import Ge, Gt, Interval, MinLen
+from edgerun.limits import NOT_EMPTY, POSITIVE, Ge, Interval
 from edgerun.records import dataclass
 from edgerun.rules.schedule import parse
 
@@ -47,7 +47,7 @@ _MAY: dict[str, frozenset[str]] = {
 class RuleOptions:
     """One rule of a camera: what must happen, to whom, and when it is worth an alert."""
 
-    name: Annotated[str, MinLen(1)]
+    name: Annotated[str, NOT_EMPTY]
     """The rule's own name, as alerts tell it; unique within a camera."""
     when: Kind
     """What must happen.
@@ -73,11 +73,11 @@ class RuleOptions:
     """The largest area of a box, as a part of the picture."""
     min_aspect: Annotated[float, Ge(0)] = 0.0
     """The least width of a box divided by its height, in pixels."""
-    max_aspect: Annotated[float, Gt(0)] = 1000.0
+    max_aspect: Annotated[float, POSITIVE] = 1000.0
     """The largest width of a box divided by its height, in pixels."""
     min_speed_kmh: Annotated[float, Ge(0)] = 0.0
     """The least speed over the ground; needs the camera's `ground`."""
-    max_speed_kmh: Annotated[float, Gt(0)] = 1000.0
+    max_speed_kmh: Annotated[float, POSITIVE] = 1000.0
     """The highest speed over the ground; needs the camera's `ground`."""
     seconds: Annotated[float, Ge(0)] = 0.0
     """How long, for `dwell`, `count`, `absent`, `stationary` and `removed`; within which time, for `all`."""

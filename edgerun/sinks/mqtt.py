@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias, get_args
 
 from edgerun.errors import SinkError
-from edgerun.limits import Interval, MinLen
+from edgerun.limits import NOT_EMPTY, Interval
 from edgerun.records import dataclass
 from edgerun.secrets import NO_SECRET, Secret
 from edgerun.sinks import mqtt_words as words
@@ -41,7 +41,7 @@ _LONGEST_TEXT = 65535
 class MqttOptions:
     """The broker, and what is published there."""
 
-    host: Annotated[str, MinLen(1)] = "127.0.0.1"
+    host: Annotated[str, NOT_EMPTY] = "127.0.0.1"
     """Name or address of the broker; with `embedded`, the address that the own broker listens at."""
     port: Annotated[int, Interval(ge=1, le=65535)] = 1883
     """Port of the broker; brokers with TLS mostly listen at 8883."""
@@ -61,11 +61,11 @@ class MqttOptions:
     """Name of the MQTT client; no two devices may share one. Default: `edgerun-<device>`."""
     keepalive_s: Annotated[int, Interval(ge=5, le=300)] = 15
     """The broker counts the device as offline after one and a half times so long without a sign of life."""
-    prefix: Annotated[str, MinLen(1)] = "edgerun"
+    prefix: Annotated[str, NOT_EMPTY] = "edgerun"
     """First part of all topics."""
     home_assistant: bool = False
     """Announce cameras, zones and counts to Home Assistant."""
-    discovery_prefix: Annotated[str, MinLen(1)] = "homeassistant"
+    discovery_prefix: Annotated[str, NOT_EMPTY] = "homeassistant"
     """Home Assistant's own prefix."""
     commands: bool | tuple[Verb, ...] = False
     """Take commands at `<prefix>/<device>/cmd/<verb>`: all of them, or those listed. Whoever may publish there can

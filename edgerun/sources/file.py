@@ -8,7 +8,7 @@ from typing import Annotated
 
 from edgerun.errors import SourceError
 from edgerun.folders import expanded
-from edgerun.limits import Ge, MinLen
+from edgerun.limits import NOT_EMPTY, Ge
 from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import ClipClock, Limiter
@@ -21,7 +21,7 @@ _LONGEST_GAP_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOptions:
-    path: Annotated[str, MinLen(1)]
+    path: Annotated[str, NOT_EMPTY]
     """The video file, in any container and codec FFmpeg reads."""
     loop: bool = False
     """Begin again at the end, with time going on; otherwise the camera ends with its clip."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from edgerun.errors import SourceError
-from edgerun.limits import Gt, MinLen
+from edgerun.limits import NOT_EMPTY, POSITIVE
 from edgerun.records import dataclass
 from edgerun.sources._address import redacted
 from edgerun.sources._pace import Limiter
@@ -33,12 +33,12 @@ _LOOK_NS = 250_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GstreamerOptions:
-    pipeline: Annotated[str, MinLen(1)] = field(repr=False)
+    pipeline: Annotated[str, NOT_EMPTY] = field(repr=False)
     """A live pipeline in the words of ``gst-launch-1.0`` that ends in raw video in main memory, for example
     ``nvarguscamerasrc ! nvvidconv ! video/x-raw,format=I420``. What follows it is added here."""
-    open_timeout_s: Annotated[float, Gt(0)] = 10.0
+    open_timeout_s: Annotated[float, POSITIVE] = 10.0
     """How long the first picture may take."""
-    read_timeout_s: Annotated[float, Gt(0)] = 5.0
+    read_timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long the pipeline may be silent before it is given up."""
 
 

@@ -16,7 +16,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 
 from edgerun.errors import SourceError
-from edgerun.limits import Gt
+from edgerun.limits import POSITIVE
 from edgerun.records import dataclass
 from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import MEGAPIXELS, JpegReader
@@ -46,7 +46,7 @@ class HttpOptions:
     camera's ``fps``. Basic and digest login are known."""
     verify_tls: bool = True
     """Refuse ``https://`` cameras whose certificate nobody vouches for."""
-    timeout_s: Annotated[float, Gt(0)] = 5.0
+    timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long connecting, and then each picture, may take before the camera counts as unreachable."""
 
     def __post_init__(self) -> None:

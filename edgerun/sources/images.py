@@ -13,7 +13,7 @@ import numpy as np
 
 from edgerun.errors import SourceError
 from edgerun.folders import expanded
-from edgerun.limits import Ge, Gt, MinLen
+from edgerun.limits import NOT_EMPTY, POSITIVE, Ge
 from edgerun.records import dataclass
 from edgerun.sources._av import MEGAPIXELS
 from edgerun.sources._pace import ClipClock, Limiter
@@ -29,9 +29,9 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesOptions:
-    path: Annotated[str, MinLen(1)]
+    path: Annotated[str, NOT_EMPTY]
     """A folder, whose pictures are taken in order of their names, or a pattern such as ``/data/*.jpg``."""
-    rate_fps: Annotated[float, Gt(0)] = 1.0
+    rate_fps: Annotated[float, POSITIVE] = 1.0
     """How many pictures make a second of the camera's time."""
     loop: bool = False
     """Begin again at the end, with the pictures that are there then, and with time going on."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from edgerun.errors import SourceError
-from edgerun.limits import Ge, Gt, MinLen
+from edgerun.limits import NOT_EMPTY, POSITIVE, Ge
 from edgerun.records import dataclass
 from edgerun.sources._address import redacted
 from edgerun.sources._pace import Limiter
@@ -28,7 +28,7 @@ _LOOK_MS = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JetsonOptions:
-    uri: Annotated[str, MinLen(1)] = field(default="csi://0", repr=False)
+    uri: Annotated[str, NOT_EMPTY] = field(default="csi://0", repr=False)
     """``csi://0``, ``v4l2:///dev/video0``, ``rtsp://user:password@host/path``, ``rtp://@:1234`` or ``file://...``."""
     width: Annotated[int, Ge(0)] = 0
     """Picture width in pixels that the camera is asked for; 0 leaves it to the camera."""
@@ -51,9 +51,9 @@ class JetsonOptions:
     """How the picture is turned, for a camera that hangs the other way up."""
     latency_ms: Annotated[int, Ge(0)] = 200
     """How long a network stream is buffered against jitter."""
-    open_timeout_s: Annotated[float, Gt(0)] = 10.0
+    open_timeout_s: Annotated[float, POSITIVE] = 10.0
     """How long the first picture may take."""
-    read_timeout_s: Annotated[float, Gt(0)] = 5.0
+    read_timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long the camera may be silent before it is given up."""
 
 

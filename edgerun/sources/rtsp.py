@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Annotated, Literal
 
 from edgerun.errors import SourceError
-from edgerun.limits import Gt
+from edgerun.limits import POSITIVE
 from edgerun.records import dataclass
 from edgerun.sources._address import need_scheme, redacted
 from edgerun.sources._av import Opening, VideoInput
@@ -26,9 +26,9 @@ class RtspOptions:
     ``%40``, ``%2F`` and ``%3A``. The camera's second, smaller stream is usually the better choice."""
     transport: Literal["tcp", "udp"] = "tcp"
     """How pictures travel: ``tcp`` loses none, ``udp`` is for cameras that speak nothing else."""
-    open_timeout_s: Annotated[float, Gt(0)] = 5.0
+    open_timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long connecting may take before the camera counts as unreachable."""
-    read_timeout_s: Annotated[float, Gt(0)] = 5.0
+    read_timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long the stream may be silent before it is given up; a blocked ``close`` ends after it, too."""
 
     def __post_init__(self) -> None:

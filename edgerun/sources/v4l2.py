@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from edgerun.errors import SourceError
 from edgerun.kernel import text
-from edgerun.limits import Ge, Gt, MinLen
+from edgerun.limits import NOT_EMPTY, POSITIVE, Ge
 from edgerun.records import dataclass
 from edgerun.sources._av import Opening, VideoInput
 from edgerun.sources._pace import Limiter
@@ -28,7 +28,7 @@ _LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class V4l2Options:
-    device: Annotated[str, MinLen(1)] = "/dev/video0"
+    device: Annotated[str, NOT_EMPTY] = "/dev/video0"
     """``/dev/video0``, or better a name from ``/dev/v4l/by-id`` (with or without the folder), which stays with the
     camera when others are plugged in. ``edgerun devices`` lists both."""
     width: Annotated[int, Ge(0)] = 640
@@ -39,9 +39,9 @@ class V4l2Options:
     """Pictures per second the camera is asked for; 0 leaves it to the camera."""
     pixel_format: Literal["auto", "mjpeg", "yuyv"] = "auto"
     """What the camera sends: ``mjpeg`` allows large pictures over USB 2, ``yuyv`` needs no decoding."""
-    open_timeout_s: Annotated[float, Gt(0)] = 5.0
+    open_timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long the first picture may take."""
-    read_timeout_s: Annotated[float, Gt(0)] = 5.0
+    read_timeout_s: Annotated[float, POSITIVE] = 5.0
     """How long the camera may be silent before it is given up."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from edgerun.limits import Gt, Interval, Len
+from edgerun.limits import POSITIVE, Interval, Len
 from edgerun.records import dataclass
 
 
@@ -18,7 +18,7 @@ class TrackerOptions:
     """Boxes from this score on are given to tracks first; what is below only helps those that found none."""
     start_score: Annotated[float, Interval(ge=0, le=1)] | None = None
     """Only a box with at least this score begins a new track. Default: the model's `score`."""
-    confirm: Annotated[float, Gt(0)] = 6.0
+    confirm: Annotated[float, POSITIVE] = 6.0
     """Evidence that confirms a track, of two boxes at least. At 10 fps a box with a score of 0.5 adds 0.4, with 0.7
     1.3, with 0.9 2.6, with 1 4; at fewer frames per second each adds more."""
     coast_s: Annotated[float, Interval(ge=0, le=60)] = 0.1
