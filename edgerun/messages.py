@@ -236,9 +236,10 @@ def camera_state(
     fps: float,
     dropped: Mapping[str, int],
     score: float,
+    paused: bool,
 ) -> Message:
     """One camera's state; ``since`` in seconds since the epoch, ``dropped`` frames by cause, ``score`` the lowest that
-    starts a track."""
+    starts a track, ``paused`` what was commanded of it."""
     payload = {
         "schema": SCHEMA,
         "device": topics.device,
@@ -249,6 +250,7 @@ def camera_state(
         "dropped": sum(dropped.values()),
         "dropped_by": dict(dropped),
         "score": score,
+        "paused": paused,
     }
     return Message(topics.camera_state(camera), to_json(payload), qos=1, retain=True)
 

@@ -195,7 +195,7 @@ def test_a_start_and_its_end_share_their_alert(broker: Mosquitto, delivery: Deli
 
 def test_who_comes_late_finds_states_and_the_newest_alert(broker: Mosquitto, delivery: Delivery) -> None:
     witness = Subscriber(broker.port, "edgerun/#")
-    delivery.retain(camera_state(TOPICS, "porch", "ok", since=0.0, fps=5.0, dropped={}, score=0.5))
+    delivery.retain(camera_state(TOPICS, "porch", "ok", since=0.0, fps=5.0, dropped={}, score=0.5, paused=False))
     delivery.retain(occupancy(TOPICS, "porch", "path", "person", 1))
     delivery.retain(occupancy(TOPICS, "porch", "path", "person", 2))
     delivery.retain(occupancy(TOPICS, "porch", "gone", "person", 2))

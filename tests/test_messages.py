@@ -134,7 +134,9 @@ def test_states_and_answers_fit_their_schemas() -> None:
     }
     dropped = {"late": 2, "busy": 1}
     payload_of(messages.state(TOPICS, report), "state")
-    camera = messages.camera_state(TOPICS, "porch", "frozen", since=STAMP.wall, fps=4.987, dropped=dropped, score=0.5)
+    camera = messages.camera_state(
+        TOPICS, "porch", "frozen", since=STAMP.wall, fps=4.987, dropped=dropped, score=0.5, paused=False
+    )
     assert payload_of(camera, "camera_state")["dropped"] == 3
     assert payload_of(messages.gaps(TOPICS, "porch", [gap]), "gaps")["gaps"][0]["count"] == 7
     assert payload_of(messages.occupancy(TOPICS, "porch", "path", "person", 3), "occupancy") == 3
@@ -149,7 +151,9 @@ def test_everything_is_sent_as_the_schemas_say() -> None:
     sent = {
         "status": messages.status(TOPICS, online=True),
         "state": messages.state(TOPICS, {}),
-        "camera_state": messages.camera_state(TOPICS, "porch", "ok", since=STAMP.wall, fps=5.0, dropped={}, score=0.5),
+        "camera_state": messages.camera_state(
+            TOPICS, "porch", "ok", since=STAMP.wall, fps=5.0, dropped={}, score=0.5, paused=False
+        ),
         "detections": detections_message([], Tracks.empty(), [], Detections.empty()),
         "alert": messages.alert(TOPICS, "porch", body, published=STAMP.wall, replayed=False),
         "last_alert": messages.last_alert(TOPICS, "porch", body, published=STAMP.wall),

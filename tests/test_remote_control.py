@@ -58,6 +58,23 @@ def test_the_entities_of_home_assistant_work(tmp_path: Path) -> None:
         assert daemon.stop() == 0
 
 
+def test_whoever_switches_a_camera_off_that_is_away_sees_it_off(tmp_path: Path) -> None:
+    """Home Assistant puts a switch back whose state does not follow, though the camera is paused once it is back."""
+    with SilentServer() as silent, Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port, topic="#") as home:
+        source = {"type": "http", "url": f"http://{silent.address}/", "timeout_s": 1}
+        wanted = config(broker.port) | {"cameras": {"gate": {"source": source}, "yard": camera(clip())}}
+        with DaemonProcess(tmp_path / "daemon", wanted) as daemon:
+            daemon.ready()
+            home.wait("/gate/state", 10, state="offline", paused=False)
+            switch = home.wait("homeassistant/device/edgerun_pi/config", 10).json["components"]["gate_looking"]
+            home.publish(switch["command_topic"], switch["payload_off"].encode())
+            off = home.wait("/gate/state", 10, state="offline", paused=True)
+            home.publish(switch["command_topic"], switch["payload_on"].encode())
+            home.wait("/gate/state", 10, off.at, state="offline", paused=False)
+            assert "value_json.paused" in switch["value_template"]
+            assert daemon.stop() == 0
+
+
 def test_a_reload_ends_no_pause(tmp_path: Path) -> None:
     """Whoever paused a camera did so for a reason that the configuration knows nothing of."""
     with (

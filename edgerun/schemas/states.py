@@ -66,9 +66,10 @@ CAMERA_STATE = record(
         "fps": number("Frames looked at per second.", minimum=0),
         "dropped": whole("Frames that were not looked at, since the start."),
         "score": {**UNIT, "description": "Lowest score that starts a track."},
+        "paused": truth("Whether a command paused it, whatever its state: one that is not there may be paused, too."),
         "dropped_by": mapping("The same by cause.", whole("Frames.")),
     },
-    optional=("score",),
+    optional=("score", "paused"),
     open_=True,
 )
 

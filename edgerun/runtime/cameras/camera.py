@@ -173,6 +173,7 @@ class Camera:
             self._late_fps(now),
             dropped,
             self._pipeline.score,
+            self.paused,
             max(0, self._capture.opened - 1),
             self._capture.replaced,
             stuck,

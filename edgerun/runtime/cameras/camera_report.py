@@ -20,6 +20,8 @@ class CameraReport:
     dropped: dict[str, int]
     score: float
     """The lowest that starts a track."""
+    paused: bool
+    """By command, which may be before its next frame, or while there are none."""
     reconnects: int = 0
     replaced: int = 0
     """How often its capture hung and was left behind for a new one."""

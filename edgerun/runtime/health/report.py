@@ -219,7 +219,7 @@ class Bulletin:
         for name in self._cameras.keys() - report.cameras.keys():
             del self._cameras[name]
         for name, seen in report.cameras.items():
-            key = seen.state, seen.reason, seen.score
+            key = seen.state, seen.reason, seen.score, seen.paused
             if self._cameras.setdefault(name, News()).is_due(key, report.at):
                 self._delivery.retain(
                     camera_state(
@@ -230,6 +230,7 @@ class Bulletin:
                         fps=seen.fps,
                         dropped=seen.dropped,
                         score=seen.score,
+                        paused=seen.paused,
                     )
                 )
         if self._whole.is_due(report.key(), report.at):
