@@ -167,7 +167,8 @@ class Report:
         wrong += [f"worker {n}: {reason}" for n, reason in enumerate(self.detector.dispatcher.reasons) if reason]
         if not self.ready:
             wrong.append("no frame has been looked at yet")
-        if self.cameras and all(camera.state != "ok" for camera in self.cameras.values()):
+        states = {camera.state for camera in self.cameras.values()} - {"paused"}  # those that were told to rest may
+        if states and "ok" not in states:
             wrong.append("no camera is ok")
         if self.delivery.degraded:
             wrong.append("the outbox cannot be written")
