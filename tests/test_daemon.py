@@ -602,6 +602,7 @@ def test_reloads_leave_nothing_behind(tmp_path: Path) -> None:
     with DaemonProcess(tmp_path, wanted) as daemon:
         daemon.ready()
         reload(daemon, {**wanted, "cameras": {"gate": camera(clip(), fps=6)}})
+        wait_for(lambda: "engine-trial" not in daemon.threads(), 10, daemon.log)  # it comes once, and goes
         before = daemon.descriptors(), daemon.threads()
         for turn in range(4):
             reload(daemon, "{]" if turn % 2 else {**wanted, "cameras": {"gate": camera(clip(), fps=4 + turn)}})

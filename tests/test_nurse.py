@@ -154,4 +154,4 @@ def test_a_library_that_hangs_holds_up_neither_the_next_engine_nor_the_end() -> 
         loaded(heard)
         assert worker.candidate.name == "here"
         assert "loading took longer" in heard.losses.get(timeout=PATIENCE_S)
-    assert processes().keys() == {os.getpid()}
+    wait_for(lambda: processes().keys() == {os.getpid()}, PATIENCE_S, "the end of the others")

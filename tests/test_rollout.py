@@ -121,7 +121,7 @@ def test_there_is_no_way_back_from_a_model_that_lies_where_the_one_before_did(mo
         reloaded(daemon)
         kill_engine(daemon)
         wait_for(lambda: daemon.said("the configuration stays as it was"), 40, daemon.log)
-        assert rollout(daemon)["state"] == "done"
+        wait_for(lambda: rollout(daemon)["state"] == "done", 10, daemon.log)
         assert "had to be started again" in rollout(daemon)["reason"]
         assert "is not the model any more that it was before" in rollout(daemon)["reason"]
         wait_for(daemon.engines, 10, daemon.log)
