@@ -54,7 +54,7 @@ class Understudy:
             self.started.process.close()
             self.started = None
 
-    def is_better(self) -> bool:
+    def try_better(self) -> bool:
         """Try a better candidate than the one in turn; True, and it is in turn, once it is loaded."""
         now = time.monotonic()
         if self.started is None or not self._choice.is_better(self.started.index):

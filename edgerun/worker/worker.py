@@ -237,7 +237,7 @@ class Worker:
                 if self._wanted:
                     self._choice.prefer(self._wanted)
                     self._wanted = ()
-                if self._understudy.is_better():
+                if self._understudy.try_better():
                     self._listener.lost(self, EngineError(f"changing to {self.candidate.name}", retriable=True))
                     return
                 if time.monotonic() > spare_at:
@@ -287,7 +287,7 @@ class Worker:
         self.since = Since()
         self._listener.lost(self, error)
         self._give_up(everything=wait_s > 0, reason=str(error))
-        self._waiting(wait_s)
+        self._wait(wait_s)
 
     def _give_up(self, *, everything: bool, reason: str, again: bool = False) -> None:
         """Answer what is in flight with a reason; unless ``everything``, only what was already sent twice."""
@@ -298,7 +298,7 @@ class Worker:
         for slot in slots:
             self._listener.replied(self, Reply(slot, 0.0, reason, again))
 
-    def _waiting(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._closed.is_set() and (left := until - time.monotonic()) > 0:
             self.progress += 1
