@@ -62,6 +62,7 @@ fi
 etc=$root/etc/edgerun
 units=$root/etc/systemd/system
 sysusers=$root/etc/sysusers.d/edgerun.conf
+tmpfiles=$root/etc/tmpfiles.d/edgerun.conf
 udev=$root/etc/udev/rules.d/60-edgerun-coral.rules
 link=$root/usr/local/bin/edgerun
 own_venv=$root$prefix
@@ -109,7 +110,7 @@ is_our_link() { [[ -L $link && $(readlink "$link") == */bin/edgerun ]]; }
 
 if ((uninstall)); then
     if unit_is is-active || unit_is is-enabled; then act "stop and disable edgerun.service" systemctl -q disable --now edgerun.service; fi
-    take_away "$units/edgerun.service" "$units/edgerun.service.d" "$udev" "$sysusers"
+    take_away "$units/edgerun.service" "$units/edgerun.service.d" "$udev" "$sysusers" "$tmpfiles"
     if is_our_link; then take_away "$link"; fi
     if [[ -e $mark ]]; then take_away "$own_venv"; fi
     if services; then act "reload systemd" systemctl daemon-reload; fi
@@ -205,6 +206,7 @@ if [[ -e $etc/edgerun.yaml ]]; then
 else
     act "write $etc/edgerun.yaml, for a USB camera; edit it" new_config
 fi
+if [[ -n $root ]]; then put 644 "$tmpfiles" <"$source_dir/systemd/edgerun.tmpfiles"; fi # in place of the above
 # an empty password file, because a missing one keeps the unit from starting
 if [[ ! -e $etc/mqtt_password ]]; then act "write $etc/mqtt_password, empty" write 600 "$etc/mqtt_password" ""; fi
 

@@ -125,6 +125,19 @@ def test_installing_twice_is_installing_once(tmp_path: Path) -> None:
     assert "is up to date" in second.stdout
 
 
+@pytest.mark.skipif(not shutil.which("systemd-sysusers") or os.geteuid() != 0, reason="systemd-sysusers needs root")
+def test_an_image_that_boots_lets_the_service_read_its_configuration(tmp_path: Path) -> None:
+    """The group may not be there before; root alone could read it then, and the service ended for good."""
+    assert install(tmp_path).returncode == 0
+    for tool, *arguments in (("sysusers",), ("tmpfiles", "--create")):  # as at each boot
+        config = tmp_path / "etc" / f"{tool}.d" / "edgerun.conf"
+        subprocess.run([f"systemd-{tool}", f"--root={tmp_path}", *arguments, str(config)], check=False)
+    (group,) = re.findall(r"(?m)^edgerun:x:(\d+):", (tmp_path / "etc" / "group").read_text())
+    for path in (tmp_path / "etc" / "edgerun", tmp_path / "etc" / "edgerun" / "edgerun.yaml"):
+        assert path.stat().st_gid == int(group)
+        assert path.stat().st_mode & 0o047 == 0o040
+
+
 def test_a_configuration_is_never_overwritten(tmp_path: Path) -> None:
     """Nor a password; a unit that was edited in place comes back."""
     assert install(tmp_path).returncode == 0
