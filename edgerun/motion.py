@@ -9,6 +9,7 @@ anew. Pure: time comes from the stamps.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Annotated, TypeAlias
 
 import cv2
@@ -60,13 +61,14 @@ class MotionOptions:
     threshold: Annotated[float, Interval(gt=0, le=1)] = 0.12
     """How much a pixel must differ from the background, as a part of the picture's contrast."""
     min_area: Annotated[float, Interval(gt=0, le=1)] = 0.0008
-    """Smallest moving patch, as a part of the picture's area."""
+    """Smallest moving patch, as a part of the picture's area; reduced, small things look somewhat larger."""
     light_change: Annotated[float, Interval(gt=0, le=1)] = 0.6
     """When changes are spread over more than this part of the picture it is the light, not motion."""
     confirm_s: Annotated[float, Interval(ge=0, le=10)] = 0.1
     """How long a change must have been there to count as motion; at least two frames."""
     hold_s: Annotated[float, Ge(0)] = 1.0
-    """How long a camera still counts as moving after the last motion."""
+    """How long every frame is still looked at after the last motion, where that is done whole. Crops follow what was
+    found there instead."""
     adapt_s: Annotated[float, POSITIVE] = 10.0
     """Time constant with which the background follows slow changes everywhere. What stops moving it takes in sooner."""
     settle_s: Annotated[float, POSITIVE] = 0.8
@@ -260,7 +262,7 @@ class MotionGate:
     def _there(self, height: int, width: int) -> Array:
         """What had changed ``confirm_s`` ago, widened by how far an object may have come since: after a silence of the
         camera that is anywhere in the picture, and no further."""
-        for then in reversed(self._earlier):
+        for then in islice(reversed(self._earlier), 1, None):  # also where it is told to be no time ago
             if self._at - then.at >= self._options.confirm_s - EPSILON_S:
                 break
         reach = min(int(SPEED * (self._at - then.at) * height), max(height, width))
