@@ -90,7 +90,7 @@ def replay(
             look = pipeline.look(frame)
             result = pipeline.finish(look, session.infer(look).parts if look.regions else [])
             if kept is not None:
-                loose = result.loose(config.model.score)
+                loose = result.loose(pipeline.score)
                 picture = painter.paint(frame, result.tracks, result.zones_of, loose, result.events)
                 draw_details(picture, result.details)
                 draw_details(picture, loose.details)

@@ -17,12 +17,14 @@ class TrackerOptions:
     high_score: Annotated[float, Interval(ge=0, le=1)] = 0.65
     """Boxes from this score on are given to tracks first; what is below only helps those that found none."""
     start_score: Annotated[float, Interval(ge=0, le=1)] | None = None
-    """Only a box with at least this score begins a new track. Default: the model's `score`."""
+    """Only a box with at least this score begins a new track, or is published while no track has it. Default: the
+    model's `score`."""
     confirm: Annotated[float, POSITIVE] = 6.0
     """Evidence that confirms a track, of two boxes at least. At 10 fps a box with a score of 0.5 adds 0.4, with 0.7
     1.3, with 0.9 2.6, with 1 4; at fewer frames per second each adds more."""
     coast_s: Annotated[float, Interval(ge=0, le=60)] = 0.1
-    """How long a track that is not found is still told of, where it should be by now; at least for one look."""
+    """How long a track that is not found is still told of, where it should be by now; at least for one look.
+    0: not at all."""
     memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.2
     """How long a track that is not found can be taken up again under its id; at least until the
     next look but one."""

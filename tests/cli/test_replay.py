@@ -52,6 +52,20 @@ def test_a_replay_is_printed_compared_and_drawn(
     assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
 
 
+def test_what_is_drawn_is_what_would_be_published(config: Path, tmp_path: Path) -> None:
+    """A ``start_score`` counts in place of the model's score for what no track has, in a picture, too."""
+    text, pictures = json.loads(config.read_text()), []
+    for score, tracker in ((0.3, {"start_score": 1}), (1, {})):
+        text["model"], text["cameras"]["door"]["tracker"] = {"score": score}, tracker
+        config.write_text(json.dumps(text))
+        words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP), "--fps", "1"]
+        assert main([*words, "--save", str(tmp_path / "clip.mp4")]) == 0
+        clip = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+        pictures.append([clip.read()[1] for _ in range(10)])
+    assert all(picture is not None for picture in pictures[1])
+    assert all((one == other).all() for one, other in zip(*pictures, strict=True))
+
+
 def test_events_are_compared_by_what_they_say(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tool that took some of them out may have written keys in another order, and 1.0 as 1."""
     words = ["replay", "-c", str(config), "--camera", "door", "--video", str(CLIP)]
