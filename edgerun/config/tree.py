@@ -129,7 +129,8 @@ class ModelChoice:
     head: Annotated[Chosen[Head] | None, FromTable(HEADS, shorthand=True)] = None
     """How the model's outputs are read. `auto` tells it from the outputs themselves. Default: `auto`."""
     score: Annotated[float, Interval(ge=0, le=1)] = 0.5
-    """Detections below this score start no track and are not published."""
+    """Detections below this score start no track and are not published by themselves; tracks that began with better
+    ones go on with them. Where a camera's tracker has a `start_score`, that counts in its place."""
     workers: Annotated[int, Interval(ge=0, le=16)] = 0
     """Processes that run the model side by side. 0: as few as keep up; one more comes where frames are passed over
     while cores are idle."""
@@ -171,7 +172,7 @@ class CameraOptions:
     labels: tuple[str, ...] = ()
     """Labels to keep, of those that the model knows. Default: all."""
     stalled_s: Annotated[float, Interval(gt=0, le=3600)] = 4.0
-    """The camera counts as stalled after so long without a frame."""
+    """The camera counts as stalled after so long without a frame, but not before three should have come."""
     frozen_s: Annotated[float, Interval(ge=0, le=3600)] = 8.0
     """The camera counts as frozen when its picture has not changed by one bit for so long. 0: never, for sources
     without a sensor's noise."""

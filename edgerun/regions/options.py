@@ -13,7 +13,8 @@ class RegionOptions:
     """How many parts of a frame are looked at, and how their results are joined."""
 
     mode: Literal["off", "on", "auto"] = "auto"
-    """off: always the whole frame. on: crops. auto: crops, and the whole frame where it shows the objects well."""
+    """off: always the whole frame. on: crops. auto: crops, and the whole frame where it shows the objects well. A
+    picture hardly larger than the model's input is always looked at whole."""
     per_frame: Annotated[int, Interval(ge=1, le=64)] = 3
     """The most inferences for one frame."""
     per_second: Annotated[float, POSITIVE] = 40.0
