@@ -60,6 +60,8 @@ class FakeEngine:
     def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         self._calls += 1
         time.sleep(self._options.delay_s)
+        if self._options.fault == "now and then" and self._calls % self._options.at == 0:
+            raise EngineError("the delegate refused this one")
         if self._calls == self._options.at and self._is_due():
             self._fail()
         pids = np.full((*self.io.outputs[1].shape[:-1], 1), os.getpid(), np.int64)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -220,6 +221,29 @@ def test_a_limit_of_inferences_holds_for_all_lanes_together(regions: int) -> Non
     assert all(len(job.parts) == regions for shelf in shelves.values() for job in shelf.jobs)
     assert 6 * took - regions <= sum(asked.values()) <= 12 * (took + 1) + regions
     assert abs(asked["a"] - asked["b"]) <= 2 * regions
+
+
+@pytest.mark.parametrize(("per_second", "at_once"), [(0.5, 1), (1, 1), (2, 2), (3, 2), (8, 4), (20, 10)])
+def test_the_inferences_of_half_a_second_may_come_at_once_or_two(
+    per_second: float, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That frames were held up is told for two seconds after the last of them."""
+    now = 1000.0
+    monkeypatch.setattr("edgerun.runtime.inference.turns.time", SimpleNamespace(monotonic=lambda: now))
+    turns, lane = Turns(depth=1, per_second=per_second), Lane("a", 5.0, Shelf().put)
+    turns.add(lane)
+    for _ in range(at_once):
+        turns.offer(Job(lane, look("a", 0)))
+        assert turns.take() is not None
+        lane.in_order.clear()
+    assert not turns.limited
+    turns.offer(Job(lane, look("a", 0)))
+    assert turns.take() is None
+    now += 1.9
+    assert turns.limited
+    now += 0.2
+    assert not turns.limited
+    assert turns.take() is not None
 
 
 def test_what_the_limit_of_inferences_allows_is_shared_by_weight() -> None:

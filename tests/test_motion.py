@@ -179,14 +179,18 @@ def test_leaves_are_learnt_and_people_before_them_are_not() -> None:
     assert np.mean(seen) > 0.9
 
 
-def test_what_stops_is_taken_in_and_seen_again_when_it_leaves() -> None:
-    """A car parks: motion ends soon. It drives off: motion, and the place it leaves is quiet soon as well."""
+@pytest.mark.parametrize("fps", [4, 10, 30])
+def test_what_stops_is_taken_in_and_seen_again_when_it_leaves(fps: float) -> None:
+    """A car parks: motion ends soon. It drives off: motion, and the place it leaves is quiet soon as well. So it is at
+    whatever rate the frames come, which need not be the one asked for."""
     still = scenery()
 
     def position(at: float) -> float:
         return min(60 * at, 300) if at < 20 else 300 + 60 * (at - 20)
 
-    told = {round(at, 3): motion for at, motion in watch(lambda at: put(still, position(at), 200, 90, 60), 24)}
+    gate = MotionGate(MotionOptions(), FPS)
+    parking = watch(lambda at: put(still, position(at), 200, 90, 60), 24, gate, fps)
+    told = {round(at, 3): motion for at, motion in parking}
     assert told[3.0].moving
     assert not told[9.0].moving
     assert not told[19.0].moving

@@ -23,9 +23,11 @@ from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.servers.mosquitto import Mosquitto, needs_mosquitto
 
-CAMERA = CameraReport("ok", 0.0, "", 5.0, 5.0, 0.0, {}, 0.5, False)
+CAMERA = CameraReport(
+    state="ok", since=0.0, reason="", paused=False, fps=5.0, asked_fps=5.0, late_fps=0.0, dropped={}, score=0.5
+)
 AWAY = replace(CAMERA, state="offline", reason="rtsp://me:hunter22@10.0.0.5 does not answer")
-PAUSED = replace(CAMERA, state="paused", reason="paused by command", paused=True)
+PAUSED = replace(CAMERA, state="paused", paused=True, reason="paused by command")
 BROKER = DeliveryCounts(connected=True, error="")
 WELL = Report(
     cast(Detector, None), {"gate": CAMERA}, BROKER, stalled_loops=[], reload_error="", ready=True, at=0.0,

@@ -221,6 +221,14 @@ def test_a_refused_inference_is_a_reason_not_a_restart() -> None:
         assert worker.restarts == 0
 
 
+def test_an_engine_that_refuses_now_and_then_goes_on() -> None:
+    with working(candidate(fault="now and then", at=2)) as (worker, heard):
+        loaded(heard)
+        refused = [bool(ask(worker, heard, number).reason) for number in range(10)]
+        assert refused == [True, False] * 5
+        assert worker.restarts == 0
+
+
 def test_the_daemon_hears_what_a_dying_library_printed() -> None:
     with working(candidate(fault="crash on load")) as (_, heard):
         assert "libfake: cannot map the device" in heard.losses.get(timeout=PATIENCE_S)

@@ -108,6 +108,10 @@ def whole_numbers(io: ModelIO) -> ModelIO:
             None,
             "yolov8",
         ),
+        (model(640, (1, 300, 6), metadata=ULTRALYTICS), None, "yolo_end2end"),
+        (model(640, (1, 32, 160, 160), (1, 39, 8400), metadata=ULTRALYTICS | {"task": "segment"}), None, "yolov8"),
+        (model(640, (1, 8400, 7), metadata={"stride": "32", "names": "['a', 'b', 'c']"}), None, "yolov8"),
+        (model(320, *PICODET, metadata={"names": "['a', 'b', 'c']"}), None, "picodet"),
         (model(160, (1, 525, 6)), 1, "yolox"),
         (model(160, (1, 525, 6)), 2, "yolov8"),
         (model(640, (1, 8400, 5)), None, "yolov8"),
@@ -137,6 +141,10 @@ def test_what_is_certain_is_named(io: ModelIO, labels: int | None, head: str) ->
         (model(300, (1, 1917, 4), (1, 1917, 91)), 80, "90 or 91 classes.*80 labels.*model.head: ssd_raw"),
         (model(352, (1, 85, 22, 22)), 7, "like those of 'fastestdet', but not with 7 classes"),
         (model(640), None, "No head is known"),
+        (model(128, (1, 896, 4), (1, 896, 81)), 80, "No head is known"),
+        (model(640, (1, 100, 4), (1, 100, 80)), 80, "No head is known"),
+        (model(320, (1, 2125, 20)), None, "No head is known"),
+        (model(640, (1, 25200, 5)), None, "No head is known"),
         (named(560, {"dets": (1, 300, 4), "labels": (1, 300, 91)}), 90, "Number the lines"),
         (
             model(640, (1, 144, 80, 80), (1, 144, 40, 40), (1, 144, 20, 20)),
@@ -172,3 +180,4 @@ def test_what_no_file_tells_is_said() -> None:
     picture = replace(floats.inputs[0], dtype="uint8", scale=1 / 128, zero_point=128)
     assert assumed("ssd", replace(floats, inputs=(picture,))) == ""
     assert assumed("yolov5", model(320, (1, 6300, 85))) == ""
+    assert "head option anchors" in assumed("yolov5", model(320, *((1, 255, 320 // s, 320 // s) for s in (8, 16, 32))))
