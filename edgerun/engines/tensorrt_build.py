@@ -6,6 +6,7 @@ in, so what a flag would have done must be baked into the file (NVIDIA's migrati
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import mmap
@@ -73,6 +74,8 @@ def built(trt: Any, logger: Any, recipe: Recipe, gpu: str, cache: Path | None) -
         _refuse_open(folder)
         kept = folder / f"{_key(trt, recipe, gpu)}.engine"
         if kept.is_file():
+            with contextlib.suppress(OSError):
+                kept.touch()  # as the oldest go, and it takes minutes
             return kept.read_bytes()
         log.warning("building a TensorRT engine for %s; this takes minutes, once", recipe.model.name)
         plan = bytes(_build(trt, logger, recipe, folder / _TIMINGS))
