@@ -76,26 +76,18 @@ class _Formatter(logging.Formatter):
     """One record to one or more lines, redacted as a whole."""
 
     def __init__(self, redactor: Redactor, *, as_json: bool, priorities: bool) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+        clock = "" if priorities else "%(asctime)s %(levelname)-7s "  # the journal has its own
+        super().__init__(f"{clock}%(name)s: %(message)s", "%H:%M:%S")
         self._redactor = redactor
         self._as_json = as_json
         self._priorities = priorities
 
     def format(self, record: logging.LogRecord) -> str:
-        if self._as_json:
-            text = self._redactor.hide(self._json(record))
-        elif self._priorities:  # the journal has its own clock
-            text = self._redactor.hide(self._with_traceback(record, f"{record.name}: {record.getMessage()}"))
-        else:
-            text = self._redactor.hide(super().format(record))
-        text = plain_lines(text)
+        text = plain_lines(self._redactor.hide(self._json(record) if self._as_json else super().format(record)))
         if self._priorities:
             priority = f"<{_PRIORITY.get(record.levelno, 6)}>"
             text = "\n".join(priority + line for line in text.splitlines())
         return text
-
-    def _with_traceback(self, record: logging.LogRecord, text: str) -> str:
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
     def _json(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="microseconds")
