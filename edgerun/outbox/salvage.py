@@ -90,8 +90,7 @@ def _set_aside(path: Path, wall: float) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     for suffix in ("-shm", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     older = sorted(found for found in path.parent.glob(f"{path.name}.corrupt-*") if not found.name.endswith("-wal"))
     for name in older[:-_KEPT]:
         for file in (name, name.with_name(name.name + "-wal")):

@@ -41,8 +41,7 @@ class Control:
         """With a new socket in the place of the one before. Raises OSError."""
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
+            self._path.unlink(missing_ok=True)
             fresh.bind(str(self._path))
             self._path.chmod(0o660)
             fresh.listen(4)
@@ -85,10 +84,8 @@ def ask(path: Path) -> dict[str, Any]:
         connection.settimeout(_TIMEOUT_S)
         try:
             connection.connect(os.fspath(path))
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-            answer: dict[str, Any] = json.loads(b"".join(parts))
+            with connection.makefile("rb") as said:
+                answer: dict[str, Any] = json.load(said)
         except (OSError, ValueError) as error:
             raise EdgerunError(f"no daemon answers at {path}: is it running, and may you ask it? ({error})") from error
     return answer
