@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,6 +21,7 @@ import yaml
 from edgerun import config as configuration
 from edgerun.config.upkeep import SupervisionOptions
 from edgerun.errors import EdgerunError, SourceError
+from edgerun.hashing import sha256
 from edgerun.pipeline import Look, Pipeline
 from edgerun.runtime.cameras import assembly
 from edgerun.runtime.cameras.camera import Camera
@@ -28,7 +30,7 @@ from edgerun.runtime.cameras.outlet import Outlet
 from edgerun.runtime.health.fallback import StartRecord
 from edgerun.runtime.health.memory import give_back, rss_mb
 from edgerun.runtime.health.upkeep import Upkeep
-from edgerun.runtime.health.vitals import read
+from edgerun.runtime.health.vitals import VitalsWatch, read
 from edgerun.runtime.health.watch import Watch
 from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.inference.jobs import Job, Lane
@@ -340,10 +342,35 @@ def test_old_starts_and_those_of_a_clock_that_was_wrong_are_forgotten(tmp_path: 
         assert StartRecord(tmp_path, SupervisionOptions(crashes=1, within_s=60)).begin(b"text") == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\xff", b"[]", b'{"starts": ["x"]}', b'{"starts": 3, "sha256": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\xff", b"[]", b"[" * 100_000, b'{"starts": ["x"]}', b'{"starts": 3, "sha256": 1}',
+     b'{"starts": [0, "x"], "sha256": "%s"}', b'{"starts": {}, "sha256": "%s"}'],
+)  # fmt: skip
 def test_a_damaged_record_is_no_record(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "starts.json").write_bytes(content)
+    of_this = content.replace(b"%s", sha256(b"text").hexdigest().encode())
+    (tmp_path / "starts.json").write_bytes(of_this)
     assert StartRecord(tmp_path, SupervisionOptions()).begin(b"text") == ""
+
+
+def test_a_configuration_that_a_reload_brought_is_counted_from_then_on(tmp_path: Path) -> None:
+    options = SupervisionOptions(crashes=1)
+    record = StartRecord(tmp_path, options)
+    record.begin(b"good")
+    record.steady()
+    record.adopt(b"bad")
+    assert "1 times" in StartRecord(tmp_path, options).begin(b"bad")
+    assert StartRecord(tmp_path, SupervisionOptions(crashes=0)).begin(b"bad") == ""
+
+
+def test_why_a_run_ended_itself_is_for_the_next_one_to_tell(tmp_path: Path) -> None:
+    for end in ("its memory", ""):
+        record = StartRecord(tmp_path, SupervisionOptions())
+        record.begin(b"text")
+        record.end(end)
+        after = StartRecord(tmp_path, SupervisionOptions())
+        after.begin(b"text")
+        assert after.previous_end == end
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_path: Path) -> None:
@@ -474,6 +501,22 @@ def test_a_coral_is_hot_until_it_is_well_below_its_trip_point(tmp_path: Path) ->
     assert hot == [False, True, True, False, False]
     assert told is not None
     assert told.payload()["temperatures"] == {"coral apex_0": {"celsius": 81.0, "trip_celsius": 85.0}}
+
+
+def test_a_coral_that_does_not_tell_where_it_slows_down_is_never_hot(tmp_path: Path) -> None:
+    tell(tmp_path, dev__apex_0="", sys__class__apex__apex_0__temp="99000")
+    told = read(tmp_path)
+    assert told.corals_hot is False
+    assert told.payload()["temperatures"] == {"coral apex_0": {"celsius": 99.0, "trip_celsius": None}}
+
+
+def test_how_the_device_is_is_read_beside_the_daemons_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgerun.runtime.health.vitals.read", lambda before: replace(before, throttled={"cpu": 3}))
+    watch = VitalsWatch()
+    assert watch.latest.throttled == {}
+    watch.start()
+    wait_for(lambda: watch.latest.throttled == {"cpu": 3}, 10, "it is read")
+    watch.close()
 
 
 def test_zones_counters_and_the_clock_are_told(tmp_path: Path) -> None:

@@ -64,6 +64,5 @@ def _fragments(found: Detections, cut: Mask) -> Mask:
     """Which boxes are cut and lie mostly within another box of their class, which is whole or at least as good."""
     inside = (containment(found.xyxy, found.xyxy) > CONTAINED) & (found.class_id[:, None] == found.class_id)
     inside &= cut[:, None] & ~(cut & (found.score <= found.score[:, None]))
-    np.fill_diagonal(inside, False)
     fragments: Mask = inside.any(axis=1)
     return fragments
