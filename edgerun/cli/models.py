@@ -30,37 +30,36 @@ LOAD_TIMEOUT_S = 120.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", metavar="list|pull|verify|info")
+    parser.set_defaults(do=_list, json=False)
+    verbs = parser.add_subparsers(metavar="list|pull|verify|info")
     listing = verbs.add_parser("list", help="the models of the catalogue (the default)")
     listing.add_argument("--json", action="store_true")
     pulling = verbs.add_parser("pull", help="bring models to this machine")
+    pulling.set_defaults(do=_pull)
     pulling.add_argument("names", nargs="+", metavar="NAME")
     pulling.add_argument("--from", dest="offline", type=Path, metavar="FOLDER", help="take the files from a folder")
     verifying = verbs.add_parser("verify", help="compare the models on this machine with the catalogue's hashes")
+    verifying.set_defaults(do=_verify)
     verifying.add_argument("names", nargs="*", metavar="NAME")
     telling = verbs.add_parser("info", help="a model's inputs, outputs, labels and head")
+    telling.set_defaults(do=_info)
     telling.add_argument("model", metavar="NAME|FILE")
     telling.add_argument("--labels", default="", metavar="FILE", help="labels of a model file")
     telling.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.verb == "pull":
-        return _pull(args)
-    if args.verb == "verify":
-        return _verify(args)
-    if args.verb == "info":
-        return _info(args)
-    return _list(getattr(args, "json", False))
+    status: int = args.do(args)
+    return status
 
 
-def _list(as_json: bool) -> int:
+def _list(args: argparse.Namespace) -> int:
     rows = []
     for entry in catalogue(folders()).values():
         there = any(find(file) for file in entry.files)
         size = sum(part.size for file in entry.files for part in file.parts)
         rows.append({**asdict(entry), "here": there, "size": size})
-    if as_json:
+    if args.json:
         print(json.dumps(rows))
         return 0
     for row in rows:
