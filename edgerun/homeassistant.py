@@ -32,6 +32,11 @@ class CameraView:
     kinds: Collection[str] = ()
     zones: Collection[str] = ()
     """All that are configured, also those that nothing was counted in yet."""
+    labels: Collection[str] = ()
+    """All that may be counted there, also those that were not seen yet. Empty: whichever."""
+
+    def may_count(self, zone: str, label: str) -> bool:
+        return zone in self.zones and (not self.labels or label in self.labels)
 
 
 def birth_topic(discovery_prefix: str) -> str:

@@ -252,6 +252,17 @@ def test_entities_go_before_what_they_listen_to_is_emptied(tmp_path: Path) -> No
         assert emptied == sorted(emptied, reverse=True)
 
 
+def test_labels_that_the_model_does_not_know_any_more_go(tmp_path: Path) -> None:
+    """After another one came, or a camera was told to look for fewer."""
+    run(tmp_path, cameras={"porch": CameraView({("path", "person"), ("path", "dog")}, zones={"path"})})
+    left = run(tmp_path, cameras={"porch": CameraView((), zones={"path"}, labels={"person", "cat"})})
+    assert left.payloads["edgerun/porch-pi/porch/path/person"] == b"0"
+    assert left.payloads["edgerun/porch-pi/porch/path/dog"] == b""
+    told = json.loads(left.payloads["homeassistant/device/edgerun_porch-pi/config"])["components"]
+    assert told["porch_path_dog_count"] == {"platform": "sensor"}  # Home Assistant's word for: is no more
+    assert len(told["porch_path_person_count"]) > 1
+
+
 def test_what_only_was_not_seen_yet_stays(tmp_path: Path) -> None:
     """A camera that is not back after a power cut has no counts yet; its entities keep what their user made of them,
     and count nobody."""

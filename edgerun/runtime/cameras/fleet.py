@@ -87,7 +87,12 @@ class Fleet:
         """What subscribers are told of the cameras that there are."""
         wanted = config.cameras
         return {
-            name: CameraView(camera.counts, {rule.when for rule in wanted[name].rules}, {*wanted[name].zones})
+            name: CameraView(
+                camera.counts,
+                {rule.when for rule in wanted[name].rules},
+                {*wanted[name].zones},
+                {*(wanted[name].labels or camera.outlet.labels)},
+            )
             for name, camera in self.running.items()
         }
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from edgerun.images import jpeg, to_bgr
+from edgerun.labels import label
 from edgerun.marks import draw
 from edgerun.messages import DetectionsFormat, occupancy, snapshot
 from edgerun.pipeline import Result
@@ -31,6 +32,8 @@ class Outlet:
             DetectionsFormat, topics, camera, detector.labels, model=model.name, sha256=model.sha256
         )
         self._formats: dict[str, DetectionsFormat] = {}
+        self.labels = [label(detector.labels, class_id) for class_id in range(len(detector.labels))]
+        """All that the model can tell."""
         self.counts: dict[tuple[str, str], int] = {}
 
     def __call__(self, result: Result, job: Job, score: float) -> None:

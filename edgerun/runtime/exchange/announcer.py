@@ -90,9 +90,9 @@ class Announcer:
         )
 
     def _with_remembered(self, name: str, view: CameraView, before: _Memory) -> CameraView:
-        """Counts of before stay, at 0, as long as their zone does: a camera that is not back yet, or a label that was
-        not seen yet, is no reason to make Home Assistant forget what its user set for them."""
-        asleep = {(zone, label) for zone, label in before.counts.get(name, ()) if zone in view.zones} - {*view.counts}
+        """Counts of before stay, at 0, as long as their zone and label do: a camera that is not back yet, or a label
+        that was not seen yet, is no reason to make Home Assistant forget what its user set for them."""
+        asleep = {pair for pair in before.counts.get(name, ()) if view.may_count(*pair)} - {*view.counts}
         for zone, label in asleep:
             self._delivery.retain(occupancy(self._topics, name, zone, label, 0))
         return replace(view, counts={*view.counts, *asleep})
