@@ -70,6 +70,14 @@ def test_it_begins_with_what_is_likely_to_do(cores: Callable[[int], None], fps: 
     assert machine(fps=fps).crew.count == expected
 
 
+@pytest.mark.parametrize(("sticks", "expected"), [(0, 1), (1, 1), (3, 3)])
+def test_each_coral_has_a_worker(monkeypatch: pytest.MonkeyPatch, sticks: int, expected: int) -> None:
+    monkeypatch.setattr("edgerun.runtime.inference.crew.corals", lambda: iter(range(sticks)))
+    for name, count in (("edgetpu", expected), ("remote", 1)):
+        engine = replace(candidate(name=name), detachable=True)
+        assert Crew(0, engine, 20.0, MODEL).count == count
+
+
 def test_one_more_comes_where_frames_are_passed_over_beside_idle_cores(cores: Callable[[int], None]) -> None:
     one = machine()
     assert not one.passes(PATIENCE_S / 2, idle_cores=3), "at once, and not only where it lasts"

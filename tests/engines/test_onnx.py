@@ -47,17 +47,18 @@ FLOWING = "is_scale: true\n  mean: [0.485, 0.456, 0.406]\n  std: [0.229, 0.224, 
 
 
 @pytest.mark.parametrize(
-    ("normalize", "name", "layout"),
+    ("normalize", "name", "layout", "told"),
     [
-        (PLUS, "image", UNIT),
-        (USUAL, "image", IMAGENET),
-        (FLOWING, "image", IMAGENET),
-        ("mean: damaged", "image", IMAGENET),
-        (PLUS, "images", None),
+        (PLUS, "image", UNIT, "unit"),
+        (USUAL, "image", IMAGENET, "imagenet"),
+        (FLOWING, "image", IMAGENET, "imagenet"),
+        ("mean: damaged", "image", IMAGENET, None),
+        (f"is_scale: false\n  {PLUS}", "image", IMAGENET, None),
+        (PLUS, "images", None, None),
     ],
 )
 def test_what_paddledetection_wrote_beside_a_model_is_heeded(
-    tmp_path: Path, normalize: str, name: str, layout: InputLayout | None
+    tmp_path: Path, normalize: str, name: str, layout: InputLayout | None, told: str | None
 ) -> None:
     """PP-YOLOE+ looks as PP-YOLOE does and wants other pixels. Another project's model there is not meant."""
     (tmp_path / "infer_cfg.yml").write_text(
@@ -67,6 +68,7 @@ def test_what_paddledetection_wrote_beside_a_model_is_heeded(
     path = saved(tmp_path, make.pooling([1, 3, 8, 8], name=name))
     io = Onnx(OnnxOptions(), path).io
     assert from_metadata(io.metadata) == (("person", "traffic light") if layout else ())
+    assert io.metadata.get("pixels") == told
     assert PicoDet(PicoDetOptions()).layout(io) == (layout or IMAGENET)
     named = make.pooling([1, 3, 8, 8], name=name, metadata={"names": "['cat']"})
     assert from_metadata(Onnx(OnnxOptions(), saved(tmp_path, named)).io.metadata) == ("cat",)

@@ -34,6 +34,11 @@ def test_logits_become_the_probability_of_the_best_class(shape: tuple[int, ...])
     assert decode(values) == [(1, pytest.approx(np.exp(3) / np.exp([1, 3, -2]).sum(), abs=1e-4))]
 
 
+def test_logits_of_any_size_become_probabilities() -> None:
+    assert decode(np.array([[900.0, 880.0, 0.0]], np.float32)) == [(0, pytest.approx(1.0))]
+    assert decode(np.array([[0.9, 0.6]], np.float32)) == [(0, pytest.approx(1 / (1 + np.exp(-0.3)), abs=1e-4))]
+
+
 def test_probabilities_stay_as_they_are() -> None:
     assert decode(np.array([[0.1, 0.2, 0.7]], np.float32)) == [(2, pytest.approx(0.7))]
     stored = np.array([[26, 51, 179]], np.uint8)
@@ -77,6 +82,12 @@ def test_the_picture_is_laid_out_as_such_models_are_trained(spec: TensorSpec, pi
     TensorWriter(io, Classify(ClassifyOptions()).layout(io)).write(frame, out)
     assert float(out.flat[0]) == pytest.approx(stored, abs=1e-4)
     assert Classify(ClassifyOptions(pixels="bytes")).layout(io) == InputLayout()
+
+
+def test_ultralytics_classifiers_take_pixels_from_0_to_1() -> None:
+    io = ModelIO((PICTURE,), (TensorSpec("out", (1, 3), "float32"),), {"task": "classify"})
+    layout = Classify(ClassifyOptions()).layout(io)
+    assert (layout.mean, layout.std) == ((0.0,) * 3, (255.0,) * 3)
 
 
 def events_of(scores: list[float]) -> list[Event]:
