@@ -159,8 +159,13 @@ PAYLOADS: dict[str, Schema] = {
     "alert": _ALERT,
     "last_alert": {**_ALERT, "description": "The newest alert, for those who come late."},
     "gaps": _GAPS,
-    "occupancy": whole("How many confirmed things of a label are in a zone now."),
-    "snapshot": {"description": "A JPEG picture of the newest alert's frame.", "contentMediaType": "image/jpeg"},
+    "occupancy": whole(
+        "How many confirmed things of a label are in a zone now; while the camera is not `ok`, when it last was."
+    ),
+    "snapshot": {
+        "description": "A JPEG picture of the newest alert's frame, or of one that a command asked for.",
+        "contentMediaType": "image/jpeg",
+    },
     "ack": _ACK,
 }
 """What is published, by kind."""
@@ -170,17 +175,18 @@ COMMANDS: dict[str, Schema] = {
     "ping": record("Answers.", {}),
     "reload": record("Reads the configuration again.", {}),
     "pause": record(
-        "Stops looking.",
+        "Stops looking until it is resumed or the daemon is started again; no reload ends it.",
         {"camera": _COMMAND_CAMERA, "paused": truth("False: looks again.")},
         optional=("camera", "paused"),
     ),
     "resume": record("Looks again.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
-    "snapshot": record("Publishes a picture.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
+    "snapshot": record("Publishes the next frame as the snapshot.", {"camera": _COMMAND_CAMERA}, optional=("camera",)),
     "set": record(
-        "Changes a setting until the camera is started again: with the daemon, or by a reload that changes it.",
+        "Changes a setting until a reload changes it, or the camera is started again: with the daemon, or by a reload "
+        "that brings another source, fps or model, after which all settings are those of the configuration.",
         {
             "camera": _COMMAND_CAMERA,
-            "score": {**UNIT, "description": "Lowest score that starts a track."},
+            "score": {**UNIT, "description": "Lowest score that starts a track, or is published without one."},
             "fps": number("Frames looked at per second.", minimum=0.1, maximum=240),
         },
         optional=("camera", "score", "fps"),

@@ -65,7 +65,7 @@ CAMERA_STATE = record(
         "since": moment("Since when."),
         "fps": number("Frames looked at per second.", minimum=0),
         "dropped": whole("Frames that were not looked at, since the start."),
-        "score": {**UNIT, "description": "Lowest score that starts a track."},
+        "score": {**UNIT, "description": "Lowest score that starts a track, or is published without one."},
         "paused": truth("Whether a command paused it, whatever its state: one that is not there may be paused, too."),
         "dropped_by": mapping("The same by cause.", whole("Frames.")),
     },

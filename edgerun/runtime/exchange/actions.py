@@ -45,7 +45,8 @@ class CameraActions:
                 one.wants_snapshot = True
 
     def set(self, camera: str, score: float | None, fps: float | None) -> None:
-        """Until the camera is started again: with the daemon, or by a reload that changes its source, rate or score."""
+        """Until the camera is started again: with the daemon, or by a reload that brings another source, rate
+        or model; a score also until a reload changes that."""
         with self._chosen(camera) as chosen:
             for one in chosen:
                 if score is not None:
