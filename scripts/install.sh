@@ -173,8 +173,29 @@ else
         rm -rf "$copy"
         return $result
     }
+    damaged_packages() { # as NAME==VERSION; where the power was cut files are empty, and pip takes them for installed
+        "$own_venv/bin/python" - <<'PYTHON'
+from importlib.metadata import distributions
+from sysconfig import get_path
+
+for one in distributions(path=list({get_path("purelib"), get_path("platlib")})):
+    files = [(file.locate(), file.size) for file in one.files or ()]
+    good = files and all(size is None or (path.is_file() and path.stat().st_size == size) for path, size in files)
+    if one.metadata["Name"] and not good:
+        print(f"{one.metadata['Name']}=={one.version}")
+PYTHON
+    }
+    mend_packages() {
+        local damaged
+        damaged=$(damaged_packages)
+        if [[ -n $damaged ]]; then
+            say "install again what is damaged:" $damaged
+            "$own_venv/bin/python" -m pip install --quiet --ignore-installed --no-deps $damaged
+        fi
+    }
     if has_pip; then say "$own_venv is there"; else act "make a virtual environment in $own_venv" make_venv; fi
     act "install edgerun into it" install_package
+    act "look whether all of it is whole" mend_packages
 fi
 
 # the command, where a shell finds it

@@ -291,6 +291,25 @@ def test_a_strict_umask_of_roots_keeps_nothing_from_the_service(tmp_path: Path) 
         assert (tmp_path / folder).stat().st_mode & 0o777 == 0o755
 
 
+def test_a_package_that_a_power_cut_damaged_is_installed_again(tmp_path: Path) -> None:
+    """pip takes it for installed, as its description is there: running install.sh again mended nothing."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)
+    (place,) = tmp_path.glob("lib/python*/site-packages")
+    for name in ("whole", "cut", "gone"):
+        about = place / f"{name}-1.2.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (about / "RECORD").write_text(f"{name}.py,sha256=x,9\n{about.name}/RECORD,,\n")
+        (place / f"{name}.py").write_text("import os\n"[:9])
+    (place / "cut.py").write_text("")
+    (place / "gone.py").unlink()
+    text = (ROOT / "scripts" / "install.sh").read_text()
+    (asked,) = re.findall(r"(?ms)^    damaged_packages\(\).*?^    }$", text)
+    script = f"set -eu; own_venv={tmp_path}; {asked}\ndamaged_packages"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == ["cut==1.2", "gone==1.2"]
+
+
 def test_the_package_is_built_elsewhere(tmp_path: Path) -> None:
     """Out of a copy that goes again: what a build by root leaves in this folder would be in its owner's way."""
     (tmp_path / "bin").mkdir()
