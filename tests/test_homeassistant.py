@@ -154,12 +154,13 @@ class Notes:
         self._broker = broker
 
     def retain(self, message: Message) -> None:
+        assert message.retain, "else what is empty takes nothing away"
         self.told.append((message.topic, bool(message.payload)))
         self.payloads[message.topic] = message.payload
 
     def withdraw(self, topic: str) -> None:
         if topic not in self.payloads:
-            self.retain(Message(topic, b""))
+            self.retain(Message(topic, b"", retain=True))
 
     def leaving(self) -> tuple[str, ...]:
         return () if self._broker else tuple(sorted(topic for topic, text in self.payloads.items() if not text))
@@ -298,6 +299,24 @@ def test_what_is_large_is_not_told_anew_of_each_count(tmp_path: Path) -> None:
     announcer.close()
     told = run(tmp_path, cameras={"porch": CameraView([], (), ["zone3"])}).told
     assert ("edgerun/porch-pi/porch/zone2/cat", False) in told
+
+
+def test_a_camera_that_comes_or_goes_is_told_of_at_once(tmp_path: Path) -> None:
+    """Also right after a large message, which only further counts wait for; so is what is counted no more."""
+    config = "homeassistant/device/edgerun_porch-pi/config"
+    zones = [f"zone{n}" for n in range(50)]
+    porch = CameraView([(zone, "person") for zone in zones], (), zones)
+    notes: Any = Notes()
+    announcer = Announcer(
+        Topics("edgerun", "porch-pi"), MqttOptions(home_assistant=True), notes, tmp_path / "announced.json"
+    )
+    announcer.tell({"porch": porch}, 0.0)
+    announcer.tell({"porch": porch, "yard": CameraView([], (), [])}, 0.1)
+    assert any(name.startswith("yard_") for name in platforms(notes.payloads[config]))
+    announcer.tell({"porch": porch}, 0.2)
+    assert notes.payloads["edgerun/porch-pi/yard/state"] == b""
+    announcer.tell({"porch": CameraView([*porch.counts][1:], (), zones[1:])}, 0.3)
+    assert notes.payloads["edgerun/porch-pi/porch/zone0/person"] == b""
 
 
 def test_what_the_broker_was_not_told_to_forget_is_told_by_the_next_run(tmp_path: Path) -> None:
