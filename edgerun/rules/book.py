@@ -89,7 +89,7 @@ class RuleBook:
         for table in self._tables if added else ():
             table.grow(added or 0)
         if added and tracks.past is not None:
-            self._recall(tracks, tracks.past, added, stamp)
+            self._recall(tracks.past, added, stamp)
         if len(self._memory.table):
             self._look(tracks, stamp, added is not None, looked)
             self._moments.update()
@@ -104,7 +104,7 @@ class RuleBook:
                 table.keep(kept)
         return self._events()
 
-    def _recall(self, tracks: Tracks, past: Past, added: int, stamp: Stamp) -> None:
+    def _recall(self, past: Past, added: int, stamp: Stamp) -> None:
         """Take in where the rows just added were before they were confirmed."""
         at = self._memory.at
         new = at >= len(self._memory.table) - added
