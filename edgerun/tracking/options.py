@@ -26,8 +26,8 @@ class TrackerOptions:
     """How long a track that is not found is still told of, where it should be by now; at least for one look.
     0: not at all."""
     memory_s: Annotated[float, Interval(gt=0, le=600)] = 1.2
-    """How long a track that is not found can be taken up again under its id; at least until the
-    next look but one."""
+    """How long a track that is not found can be taken up again under its id; at least until the next look but one.
+    After the first second only a box from `high_score` on can do so."""
 
     alike: tuple[Annotated[tuple[str, ...], Len(2)], ...] | None = None
     """Groups of labels that the model takes for one another: what it calls now a car, now a truck is one thing, and
