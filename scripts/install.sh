@@ -181,7 +181,7 @@ from sysconfig import get_path
 for one in distributions(path=list({get_path("purelib"), get_path("platlib")})):
     files = [(file.locate(), file.size) for file in one.files or ()]
     good = files and all(size is None or (path.is_file() and path.stat().st_size == size) for path, size in files)
-    if one.metadata["Name"] and not good:
+    if one.metadata["Name"] not in (None, "edgerun") and not good:  # that one was just installed, and from here
         print(f"{one.metadata['Name']}=={one.version}")
 PYTHON
     }
