@@ -23,8 +23,9 @@ from edgerun.models import ModelFile
 from edgerun.runtime.cameras.camera import Camera
 from edgerun.runtime.health.report import Report
 from edgerun.runtime.inference.detector import Detector
+from edgerun.runtime.inference.dispatch import Dispatcher
 from edgerun.runtime.reload import Reload, from_file
-from edgerun.runtime.rollout import Rollout, _agreement, _ask, prove
+from edgerun.runtime.rollout import Proof, Rollout, _agreement, _ask, prove
 from edgerun.schemas import PAYLOADS
 from edgerun.types import Detections, Frame
 from tests.daemon_process import MODEL, NOBODY, DaemonProcess, wait_for
@@ -258,6 +259,44 @@ def test_a_model_that_is_told_to_be_surer_is_still_the_same(sha256: str, refusal
     assert bool(refusal) == bool(proof.refusal)
 
 
+class Away:
+    """A camera that gives nothing."""
+
+    tap = None
+
+
+def test_where_no_camera_gives_a_frame_there_is_nothing_to_prove(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgerun.runtime.rollout._FRAMES_S", 0.05)
+    new = cast(Detector, SimpleNamespace())
+    for cameras in ({}, {"gate": cast(Camera, Away())}):
+        assert prove(new, new, cameras, asked_fps=5.0) == Proof(0, None, 0.0, "")
+
+
+@pytest.mark.parametrize(("asked_fps", "refused"), [(1.0, False), (40.0, True)])
+def test_a_model_that_is_slower_than_is_asked_for_is_refused(asked_fps: float, refused: bool) -> None:
+    """Unless the one that runs is no quicker."""
+
+    def detector(dispatcher: Dispatcher) -> Detector:
+        model, choice = SimpleNamespace(name="new", sha256="a"), SimpleNamespace(score=0.5, deadline_s=10.0)
+        return cast(Detector, SimpleNamespace(dispatcher=dispatcher, model=model, choice=choice, labels=("thing",)))
+
+    cameras = {"gate": cast(Camera, Staring())}
+    with dispatching(delay_s=0.05) as slow, dispatching() as quick:
+        proof = prove(detector(slow), detector(quick), cameras, asked_fps)
+        assert (f"and the cameras ask for {asked_fps:g}" in proof.refusal) == refused
+        assert (proof.frames, proof.agreement) == (8, 1.0)
+        assert prove(detector(slow), detector(slow), cameras, asked_fps).refusal == ""
+
+
+@pytest.mark.parametrize(("failed", "said"), [(3, ""), (4, "4 inferences failed")])
+def test_a_model_whose_inferences_fail_goes_back(failed: int, said: str) -> None:
+    rollout = Rollout()
+    detector = SimpleNamespace(model=SimpleNamespace(name="new"), dispatcher=SimpleNamespace(workers=[]))
+    rollout.switched(cast(Detector, detector), None, cast("tuple[Config, bytes, ModelFile]", ("before", b"", None)))
+    gate = SimpleNamespace(state="ok", asked_fps=5.0, dropped={"engine": failed, "late": 99})
+    assert rollout.wrong(cast(Report, SimpleNamespace(detector=detector, cameras={"gate": gate})), 1) == said
+
+
 def bare(source: dict[str, Any]) -> dict[str, Any]:
     """A camera without rules, which another model's labels could not satisfy."""
     return {"source": source, "fps": camera(source)["fps"]}
@@ -370,3 +409,33 @@ def test_agreement_is_about_what_both_know(ours: Detections, theirs: Detections,
     """The labels of the models are in different orders."""
     new, running = Named("dog", "person", "bike"), Named("person", "dog", "car")
     assert _agreement(cast(Detector, new), [ours], cast(Detector, running), [theirs]) == share
+
+
+def test_models_without_a_label_in_common_agree_on_nothing() -> None:
+    """Also where there was nothing to see, and where one of them has no labels at all."""
+    for new, running in ((Named("cat"), Named("dog")), (Named(), Named("dog")), (Named("cat"), Named())):
+        assert _agreement(cast(Detector, new), [seen()], cast(Detector, running), [seen((0, 0))]) == 0.0
+
+
+def test_a_class_without_a_label_is_no_reason_to_end() -> None:
+    both, odd = cast(Detector, Named("person", "dog")), seen((0, 9), (20, 9))
+    assert _agreement(both, [odd], both, [odd]) == 1.0
+
+
+def test_what_a_trial_came_to_is_told_until_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rollout = Rollout()
+    told = {"state": "", "model": "", "reason": "", "frames": 0, "agreement": None}
+    assert rollout.payload() == told
+    rollout.refused("new", "it is blind", Proof(8, 0.12345, 30.0, "it is blind"))
+    told |= {"state": "refused", "model": "new", "reason": "it is blind", "frames": 8, "agreement": 0.123}
+    assert rollout.payload() == told
+    detector = SimpleNamespace(model=SimpleNamespace(name="newer"), dispatcher=SimpleNamespace(workers=[]))
+    before = cast("tuple[Config, bytes, ModelFile]", ("before", b"", None))
+    rollout.switched(cast(Detector, detector), Proof(5, None, 30.0, ""), before)
+    told |= {"state": "watched", "model": "newer", "reason": "", "frames": 5, "agreement": None}
+    assert rollout.payload() == told
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert rollout.wrong(cast(Report, SimpleNamespace(detector=detector, cameras={})), 300) == ""
+    assert rollout.payload() == told | {"state": "done"}
+    assert rollout.before is None
