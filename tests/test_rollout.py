@@ -417,9 +417,11 @@ def test_models_without_a_label_in_common_agree_on_nothing() -> None:
         assert _agreement(cast(Detector, new), [seen()], cast(Detector, running), [seen((0, 0))]) == 0.0
 
 
-def test_a_class_without_a_label_is_no_reason_to_end() -> None:
-    both, odd = cast(Detector, Named("person", "dog")), seen((0, 9), (20, 9))
+def test_a_class_without_a_label_counts_for_nothing() -> None:
+    """It was taken for the last one that has a label, on one side alone: a model did not agree with itself."""
+    both, odd = cast(Detector, Named("person", "dog")), seen((0, 0), (20, 0), (40, 2), (60, 9))
     assert _agreement(both, [odd], both, [odd]) == 1.0
+    assert _agreement(both, [odd.take(odd.class_id > 1)], both, [odd.take(odd.class_id > 1)]) is None
 
 
 def test_what_a_trial_came_to_is_told_until_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,8 +102,9 @@ def _ask(detector: Detector, frames: Sequence[Frame], score: float) -> tuple[lis
 def _agreement(new: Detector, found: list[Detections], running: Detector, wanted: list[Detections]) -> float | None:
     """The share of all boxes, of labels that both models know, that have a counterpart in the other's."""
     known = {name: number for number, name in enumerate(running.labels)}
-    as_running = np.array([known.get(name, -1) for name in new.labels], np.int32)
-    shared = np.array([name in set(new.labels) for name in running.labels], np.bool_)
+    # the last one is for classes that have no label
+    as_running = np.array([*(known.get(name, -1) for name in new.labels), -1], np.int32)
+    shared = np.array([*(name in set(new.labels) for name in running.labels), False], np.bool_)
     if not shared.any():
         return 0.0
     boxes = matched = 0
