@@ -132,6 +132,11 @@ class DaemonProcess:
         """Process ids of the engine's children."""
         return engine_pids(self.pid)
 
+    def engine(self) -> int:
+        """Process id of the only one, once those that are on trial beside it have gone."""
+        wait_for(lambda: len(self.engines()) == 1, 40, self.log)
+        return self.engines()[0]
+
     def health(self) -> dict[str, Any]:
         return ask(Path(self._short) / "control.sock")
 

@@ -153,7 +153,7 @@ class Outages:
         self._both_alert("the broker's outage", back)
 
     def _engine_death(self) -> None:
-        (engine,) = self._daemon.engines()
+        engine = self._daemon.engine()
         self._say("kill -9 of the engine's process")
         killed = time.monotonic()
         os.kill(engine, signal.SIGKILL)

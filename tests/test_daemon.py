@@ -506,7 +506,7 @@ def test_a_score_that_is_tuned_needs_no_other_model_and_no_other_connection(tmp_
     wanted["mqtt"]["commands"] = ["set"]
     with Subscriber(broker.port) as subscriber, DaemonProcess(tmp_path / "daemon", wanted) as daemon:
         daemon.ready()
-        before = wait_for(daemon.engines, 10, daemon.log)
+        before = daemon.engine()
         subscriber.wait("/gate/state", 10, score=0.5)
         subscriber.publish("edgerun/pi/cmd/set", b'{"score": 0.3}')
         subscriber.wait("/gate/state", 10, score=0.3)
@@ -517,7 +517,7 @@ def test_a_score_that_is_tuned_needs_no_other_model_and_no_other_connection(tmp_
         subscriber.wait("/gate/state", 10, seen, score=0.9)
         assert 0.5 not in {found.json["score"] for found in subscriber.on("/gate/state", seen)}
         assert daemon.said("cameras started again: none; looked at anew: gate") == 2
-        assert daemon.engines() == before
+        assert daemon.engine() == before
         assert state(subscriber)["rollout"]["state"] == ""
         assert daemon.stop() == 0
         assert not daemon.said("Traceback")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import itertools
 import os
 import signal
@@ -103,6 +104,7 @@ def test_an_engine_is_back_once_there_are_descriptors_again(monkeypatch: pytest.
 
     with working(candidate()) as (worker, heard):
         loaded(heard)
+        gc.collect()  # what tests before this one left
         before = len(list(Path("/proc/self/fd").iterdir()))
         monkeypatch.setattr("edgerun.worker.nurse.os.pipe", scarce)
         worker.restart("wanted")
@@ -110,7 +112,7 @@ def test_an_engine_is_back_once_there_are_descriptors_again(monkeypatch: pytest.
         assert heard.losses.get(timeout=PATIENCE_S) == "wanted"
         assert "its process cannot be started: Too many open files" in heard.losses.get(timeout=PATIENCE_S)
         assert ask(worker, heard, 2).reason == ""
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_worker_that_is_closed_takes_no_other_with_it() -> None:

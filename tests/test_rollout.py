@@ -311,7 +311,7 @@ def reloaded(daemon: DaemonProcess) -> None:
 
 def kill_engine(daemon: DaemonProcess) -> int:
     """The process id that the one engine had."""
-    (pid,) = wait_for(daemon.engines, 10, daemon.log)
+    pid = daemon.engine()
     os.kill(pid, signal.SIGKILL)
     return pid
 
