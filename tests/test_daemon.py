@@ -485,6 +485,8 @@ def test_who_was_there_before_a_reload_does_not_come_again(tmp_path: Path, broke
         subscriber.wait("/gate/new/person", 10, tuned)
         assert daemon.said("cameras started again: none; looked at anew: gate")
         assert daemon.stop() == 0
+        for rule in ("once", count_in("all")["name"]):
+            subscriber.wait("/gate/alerts", 10, rule=rule, type="end")
         told = subscriber.alerts()
         comers = {
             rule: [alert["objects"][0]["track_id"] for alert in told if alert["rule"] == rule]
