@@ -175,12 +175,13 @@ else
     }
     damaged_packages() { # as NAME==VERSION; where the power was cut files are empty, and pip takes them for installed
         "$own_venv/bin/python" - <<'PYTHON'
+import csv
 from importlib.metadata import distributions
 from sysconfig import get_path
 
 for one in distributions(path=list({get_path("purelib"), get_path("platlib")})):
-    files = [(file.locate(), file.size) for file in one.files or ()]
-    good = files and all(size is None or (path.is_file() and path.stat().st_size == size) for path, size in files)
+    files = [(one.locate_file(name), size) for name, _, size in csv.reader((one.read_text("RECORD") or "").splitlines())]
+    good = files and all(not size or (path.is_file() and path.stat().st_size == int(size)) for path, size in files)
     if one.metadata["Name"] not in (None, "edgerun") and not good:  # that one was just installed, and from here
         print(f"{one.metadata['Name']}=={one.version}")
 PYTHON

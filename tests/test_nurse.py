@@ -151,9 +151,10 @@ def test_a_library_that_kills_its_process_is_told_in_words_and_the_next_engine_s
 
 
 def test_a_library_that_hangs_holds_up_neither_the_next_engine_nor_the_end() -> None:
+    before = processes().keys()  # Python may keep some of its own, as multiprocessing's
     away = Candidate("away", of(Stuck).load, detachable=True)
     with working(away, candidate(name="here"), terms=Terms(start_s=2.0)) as (worker, heard):
         loaded(heard)
         assert worker.candidate.name == "here"
         assert "loading took longer" in heard.losses.get(timeout=PATIENCE_S)
-    wait_for(lambda: processes().keys() == {os.getpid()}, PATIENCE_S, "the end of the others")
+    wait_for(lambda: processes().keys() <= before, PATIENCE_S, "the end of the others")
