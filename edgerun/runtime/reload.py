@@ -69,13 +69,17 @@ class Reload:
             for name in config.cameras:
                 pipeline_for(config, name, serving.labels, serving.size)
             self.config = config
-        except (EdgerunError, OSError) as error:
-            lacking = f"it cannot be tried now: {getattr(error, 'strerror', '')}"  # no descriptor, process or memory
-            self.error = error if isinstance(error, EdgerunError) else EdgerunError(lacking)
-            if self.detector is not None:
-                self.refused = self.detector.model.name
-                self.detector.close()
-                self.detector = None
+        except EdgerunError as error:
+            self._refuse(error)
+        except OSError as error:  # no descriptor, process or memory
+            self._refuse(EdgerunError(f"it cannot be tried now: {error.strerror}"))
+
+    def _refuse(self, error: EdgerunError) -> None:
+        self.error = error
+        if self.detector is not None:
+            self.refused = self.detector.model.name
+            self.detector.close()
+            self.detector = None
 
     def _load(self, config: Config, running: Detector, cameras: Mapping[str, Camera] | None) -> None:
         self.detector = Detector(config.model, asked_fps(config))
