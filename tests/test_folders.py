@@ -76,6 +76,27 @@ def test_a_user_without_a_home_is_told_and_nothing_called_tilde_is_made(
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_a_disk_that_is_read_only_at_boot_ends_the_daemon_for_good_neither_with_the_folder_nor_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is checked, or its card comes up late: what is there is served meanwhile, as where the disk turns read-only
+    later; what is not is tried again."""
+
+    def read_only(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ConfigError, match="may not be written") as caught:
+        made_state_dir(str(tmp_path))
+    assert not caught.value.retriable
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([0] * 8 + [os.ST_RDONLY, 255]))
+    assert made_state_dir(str(tmp_path)) == tmp_path
+    monkeypatch.setattr(os, "mkdir", read_only)
+    with pytest.raises(ConfigError, match="cannot be made: Read-only file system") as caught:
+        made_state_dir(str(tmp_path / "none"))
+    assert caught.value.retriable
+
+
 def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that this user may not look into, which root could without this."""
 

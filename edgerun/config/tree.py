@@ -227,7 +227,8 @@ class Config:
     """Where the device stands, for schedules."""
     state_dir: str = ""
     """Where the outbox and other lasting state are kept. Default: systemd's state directory, or else
-    `~/.local/state/edgerun`."""
+    `~/.local/state/edgerun`. The service may write to no other unless its unit is given `ReadWritePaths=`. While it
+    cannot be written, as on a disk that is mounted read-only, alerts are kept in memory."""
     log: LogOptions = field(default_factory=LogOptions)
     """What is logged, and how."""
     supervision: SupervisionOptions = field(default_factory=SupervisionOptions)

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 _LOCKED = "locked"
 _HELD = "; another program holds it, or its file system has no locks, as a network share may: set another `state_dir`"
 _NOT_OURS = (
-    "it may not be written; is the disk mounted read-only, or did edgerun run as another user, such as root? "
-    "`chown -R` gives the folder back to this one"
+    "it may not be written; is the disk mounted read-only, is the folder none of `ReadWritePaths=` in the unit, or did "
+    "edgerun run as another user, such as root? `chown -R` gives the folder back to this one"
 )
 
 

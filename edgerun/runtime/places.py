@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 from edgerun.errors import ConfigError, EdgerunError
 from edgerun.folders import NOWHERE, own_folder, state_dirs
+
+_PASSING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""With which a disk refuses that may take something later, as once it was checked or mounted."""
 
 
 def state_dir(configured: str) -> Path:
@@ -21,15 +25,17 @@ def state_dir(configured: str) -> Path:
 
 
 def made_state_dir(configured: str) -> Path:
-    """As ``state_dir``, there and writable. Raises ConfigError."""
+    """As ``state_dir``, there and writable, if not on a disk that is mounted read-only, which the outbox waits out.
+    Raises ConfigError, a retriable one where the disk refuses the folder now."""
     folder = state_dir(configured)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"the folder {folder} for lasting state cannot be made: {error.strerror}; set another `state_dir`"
+            f"the folder {folder} for lasting state cannot be made: {error.strerror}; set another `state_dir`",
+            retriable=error.errno in _PASSING,
         ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY:
         raise ConfigError(f"the folder {folder} for lasting state may not be written: set another `state_dir`")
     return folder
 
