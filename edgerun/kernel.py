@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -32,3 +33,23 @@ def idle_s(place: Path = Path("/proc/stat")) -> float | None:
     figures = text(place).partition("\n")[0].split()[4:6]
     known = len(figures) == 2 and all(map(str.isdecimal, figures))
     return sum(map(int, figures)) / os.sysconf("SC_CLK_TCK") if known else None
+
+
+def is_in_memory(path: Path, place: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether what is written there is gone without power (proc(5), mountinfo), also where an overlay takes it, as on a
+    device whose card is kept from being written. ``path`` is absolute."""
+    mounts = {}
+    for line in text(place).splitlines():
+        before, _, after = line.partition(" - ")
+        mounts[_unescaped(before.split(" ")[4])] = after.split(" ")[::2]
+
+    def mounted(on: str) -> list[str]:
+        return next((mounts[one] for one in (on, *map(str, Path(on).parents)) if one in mounts), ["", ""])
+
+    kind, options = mounted(str(path))
+    upper = re.search(r"(?:^|,)upperdir=([^,]+)", options)
+    return (mounted(_unescaped(upper[1]))[0] if upper else kind) in ("tmpfs", "ramfs")
+
+
+def _unescaped(word: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)

@@ -17,7 +17,7 @@ from edgerun.errors import ConfigError, ModelError
 from edgerun.folders import write_whole
 from edgerun.models import resolve
 from edgerun.notes import Notes
-from edgerun.runtime import early
+from edgerun.runtime import early, places
 from edgerun.runtime.places import made_state_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,6 +95,15 @@ def test_a_disk_that_is_read_only_at_boot_ends_the_daemon_for_good_neither_with_
     with pytest.raises(ConfigError, match="cannot be made: Read-only file system") as caught:
         made_state_dir(str(tmp_path / "none"))
     assert caught.value.retriable
+
+
+def test_state_in_memory_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for in_memory in (False, True):
+        monkeypatch.setattr(places, "is_in_memory", lambda folder, told=in_memory: told)
+        made_state_dir(str(tmp_path))
+        assert ("lost when the power fails" in caplog.text) is in_memory
 
 
 def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,7 +228,9 @@ class Config:
     state_dir: str = ""
     """Where the outbox and other lasting state are kept. Default: systemd's state directory, or else
     `~/.local/state/edgerun`. The service may write to no other unless its unit is given `ReadWritePaths=`. While it
-    cannot be written, as on a disk that is mounted read-only, alerts are kept in memory."""
+    cannot be written, as on a disk that is mounted read-only, alerts are kept in memory. On a device whose root is an
+    overlay in memory, such as Raspberry Pi OS makes it, set one on a partition that is written, as what waits is lost
+    with the power else."""
     log: LogOptions = field(default_factory=LogOptions)
     """What is logged, and how."""
     supervision: SupervisionOptions = field(default_factory=SupervisionOptions)

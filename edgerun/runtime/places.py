@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 from pathlib import Path
 
 from edgerun.errors import ConfigError, EdgerunError
 from edgerun.folders import NOWHERE, own_folder, state_dirs
+from edgerun.kernel import is_in_memory
+
+log = logging.getLogger(__name__)
 
 _PASSING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """With which a disk refuses that may take something later, as once it was checked or mounted."""
@@ -37,6 +41,12 @@ def made_state_dir(configured: str) -> Path:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY:
         raise ConfigError(f"the folder {folder} for lasting state may not be written: set another `state_dir`")
+    if is_in_memory(folder.resolve()):
+        log.warning(
+            "the folder %s for lasting state lies in memory: alerts that wait there are lost when the power fails, and "
+            "`seq` begins anew; set a `state_dir` on a disk",
+            folder,
+        )
     return folder
 
 
