@@ -91,7 +91,7 @@ def test_a_disk_that_is_read_only_at_boot_ends_the_daemon_for_good_neither_with_
     assert not caught.value.retriable
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([0] * 8 + [os.ST_RDONLY, 255]))
     assert made_state_dir(str(tmp_path)) == tmp_path
-    monkeypatch.setattr(os, "mkdir", read_only)
+    monkeypatch.setattr(Path, "mkdir", read_only)
     with pytest.raises(ConfigError, match="cannot be made: Read-only file system") as caught:
         made_state_dir(str(tmp_path / "none"))
     assert caught.value.retriable
@@ -117,8 +117,8 @@ def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    for name in ("stat", "open"):
-        monkeypatch.setattr(os, name, of_another_user(getattr(os, name)))
+    for place, name in ((os, "stat"), (os, "open"), (Path, "stat"), (Path, "open")):  # 3.10 keeps those of ``os``
+        monkeypatch.setattr(place, name, of_another_user(getattr(place, name)))
     monkeypatch.setattr(io, "open", of_another_user(open))
 
 
