@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgerun import __version__
 from edgerun.config.upkeep import MetricsOptions
+from edgerun.runtime.delivery.counts import DeliveryCounts
 from edgerun.runtime.health.figures import _latencies
 from edgerun.runtime.health.metrics import Metrics
-from edgerun.runtime.health.metrics_server import is_ours
+from edgerun.runtime.health.metrics_server import is_ours, page_writer
+from edgerun.runtime.health.vitals import Temperature, Vitals
 from edgerun.runtime.meters import BOUNDS_S, AlertMeter, FrameMeter, Histogram, Meters, quantile
 from edgerun.secrets import Secret
 from tests.daemon_process import DaemonProcess, wait_for
 from tests.outages import camera, clip
 from tests.servers.mosquitto import Mosquitto, free_port, needs_mosquitto
 from tests.subscriber import Subscriber
+from tests.test_report import CAMERA, report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -226,6 +231,70 @@ def test_turning_it_off_leaves_no_thread_behind(server: Metrics) -> None:
         server.apply(MetricsOptions(enabled=True, port=0))
         server.apply(MetricsOptions())
     wait_for(lambda: not [t for t in threading.enumerate() if t.name == "metrics"], 5, "its threads end")
+
+
+# What is told
+
+
+def test_the_page_says_how_all_is() -> None:
+    """Each figure by its own value: a dashboard and its alarms are built on them, and none is there to be looked at by
+    a person who would wonder."""
+    gate = replace(CAMERA, fps=4.5, late_fps=1.0, dropped={"late": 7, "paced": 9}, reconnects=2, replaced=1)
+    meters = Meters()
+    for seconds in (0.001, 0.045, 0.045, 99.0):
+        meters.camera("gate").inference.observe(seconds)
+    told = report(
+        "it is not plugged in",
+        restarts=6,
+        cameras={"gate": gate, "yard": replace(CAMERA, state="frozen")},
+        delivery=DeliveryCounts(
+            depth=5, unclaimed=3, evicted=2, accepted=40, delivered=30, refused=4, dropped=8, lost=1, connects=11,
+            connected=True,
+        ),
+        vitals=Vitals(True, (Temperature("soc", 71.5, 80.0),), (Temperature("coral 0", 55.0),), {"cpu": 12}),
+    )  # fmt: skip
+    page = page_writer(lambda: told, meters)().decode()
+    figures = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in page.splitlines() if line[0] != "#"}
+    assert (
+        figures.items()
+        >= {
+            'edgerun_camera_ok{camera="gate"}': 1,
+            'edgerun_camera_ok{camera="yard"}': 0,
+            'edgerun_fps{camera="gate"}': 4.5,
+            'edgerun_asked_fps{camera="gate"}': 5,
+            'edgerun_frames_dropped_total{camera="gate",cause="late"}': 7,
+            'edgerun_frames_dropped_total{camera="gate",cause="paced"}': 9,
+            'edgerun_camera_reconnects_total{camera="gate"}': 2,
+            'edgerun_captures_replaced_total{camera="gate"}': 1,
+            'edgerun_engine_restarts_total{engine="tflite",worker="0"}': 6,
+            'edgerun_engine_serving{engine="tflite",worker="0"}': 0,
+            "edgerun_mqtt_connected": 1,
+            "edgerun_mqtt_connects_total": 11,
+            "edgerun_outbox_depth": 5,
+            "edgerun_outbox_unclaimed": 3,
+            "edgerun_outbox_degraded": 0,
+            'edgerun_alerts_total{fate="accepted"}': 40,
+            'edgerun_alerts_total{fate="delivered"}': 30,
+            'edgerun_alerts_total{fate="refused"}': 4,
+            'edgerun_alerts_total{fate="evicted"}': 2,
+            'edgerun_alerts_total{fate="lost"}': 1,
+            "edgerun_detections_dropped_total": 8,
+            'edgerun_temperature_celsius{sensor="soc"}': 71.5,
+            'edgerun_temperature_celsius{sensor="coral 0"}': 55,
+            'edgerun_throttled{source="cpu"}': 12,
+            "edgerun_clock_synced": 1,
+            f'edgerun_build{{engine="tflite",model="person",version="{__version__}"}}': 1,
+            'edgerun_inference_seconds_bucket{camera="gate",le="0.002"}': 1,
+            'edgerun_inference_seconds_bucket{camera="gate",le="0.04"}': 1,
+            'edgerun_inference_seconds_bucket{camera="gate",le="0.05"}': 3,
+            'edgerun_inference_seconds_bucket{camera="gate",le="30.0"}': 3,
+            'edgerun_inference_seconds_bucket{camera="gate",le="+Inf"}': 4,
+            'edgerun_inference_seconds_count{camera="gate"}': 4,
+        }.items()
+    )
+    assert figures['edgerun_inference_seconds_sum{camera="gate"}'] == pytest.approx(99.091)
+    assert 10e6 < figures['edgerun_resident_memory_bytes{process="daemon"}'] < 10e9
+    assert "edgerun_clock_synced" not in page_writer(report, meters)().decode()
 
 
 # The real thing

@@ -445,6 +445,12 @@ def test_a_box_cut_by_a_crop_is_demoted() -> None:
     assert out.score[0] == pytest.approx(0.9 * 0.3)
 
 
+def test_who_stands_whole_beside_a_box_that_is_cut_is_not_demoted() -> None:
+    out = merged((found([360, 150, 400, 260], [200, 150, 240, 260]), LEFT))
+    assert out.xyxy.tolist() == [[200, 150, 240, 260], [360, 150, 400, 260]]
+    assert out.score.tolist() == pytest.approx([0.9, 0.9 * 0.3])
+
+
 def test_a_box_cut_by_the_frame_is_not() -> None:
     """Somebody who enters is only visible in part, and that is no fault of the crop."""
     out = merged((found([0, 150, 40, 260]), Region((0, 100, 300, 400), "track")))

@@ -101,7 +101,8 @@ def _cut(connection: socket.socket) -> None:
 def is_ours(host: str, names: set[str]) -> bool:
     """Whether a Host header is an address, which no web page of somebody else can make a browser send here by a name
     of its own (DNS rebinding), or a name of this machine."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() and not host.endswith("]") else host
+    before, _, port = host.rpartition(":")
+    name = before if port.isdecimal() else host
     name = name.strip("[]").lower()
     try:
         ipaddress.ip_address(name)
