@@ -45,7 +45,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
     """The labels in the text of a labels file; see ``read_labels``."""
     lines = [line.strip() for line in text.rstrip().splitlines()]
     numbered = [re.fullmatch(r"(\d{1,4})[\s:]+(\S.*)", line) for line in lines if line]
-    if numbered and all(numbered):
+    if all(numbered):
         return _by_number({int(match[1]): match[2] for match in numbered if match})
     return tuple(lines)
 

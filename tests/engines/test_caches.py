@@ -19,7 +19,7 @@ def test_the_oldest_go_from_edgeruns_own_cache(
     folder = tmp_path / "tensorrt"
     chosen = folder if configured else None
     assert cache_directory(chosen, "tensorrt") == folder
-    for number in range(20):
+    for number in reversed(range(20)):
         file = folder / f"{number}.engine"
         file.touch()
         os.truncate(file, 100 << 20)  # without taking so much
@@ -27,3 +27,15 @@ def test_the_oldest_go_from_edgeruns_own_cache(
     cache_directory(chosen, "tensorrt")
     left = sorted(int(file.stem) for file in folder.iterdir())
     assert left == (list(range(20)) if configured else list(range(10, 20)))
+
+
+def test_the_newest_stays_however_large_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be compiled anew at each start, which may take minutes."""
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    folder = cache_directory(None, "tensorrt")
+    for number, name in enumerate(["old", "new"]):
+        (folder / name).touch()
+        os.truncate(folder / name, 2 << 30)
+        os.utime(folder / name, (0, 1e9 + number))
+    cache_directory(None, "tensorrt")
+    assert [file.name for file in folder.iterdir()] == ["new"]

@@ -60,6 +60,12 @@ def test_metadata_that_is_no_mapping_names_nothing() -> None:
     assert from_metadata({"names": "['a', 'b']"}) == ("a", "b")
 
 
+def test_a_labels_file_as_windows_writes_it(tmp_path: Path) -> None:
+    """With a mark at its beginning, which would become a part of the first label, and no rule for it would match."""
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfperson\r\ncat\r\n")
+    assert read_labels(tmp_path / "labels.txt") == ("person", "cat")
+
+
 def test_files_that_are_no_labels(tmp_path: Path) -> None:
     cases = {"empty": (b"\n\n", "names no class"), "binary": (b"\xff\xfe\x00\x81", "not UTF-8")}
     cases["long"] = (b"x\n" * 20_000, "lines")
