@@ -95,6 +95,17 @@ def test_a_place_that_is_not_there_is_told_before_anything_is_measured(
     assert not told.out
 
 
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_place_that_takes_no_file_is_told_before_anything_is_measured(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder itself, as somebody gives it who lets ``--save`` choose the names elsewhere."""
+    assert main(["bench", "motion", "--repeats", "1", option, str(tmp_path)]) == 78
+    told = capsys.readouterr()
+    assert f"{tmp_path} cannot be written: Is a directory" in told.err
+    assert not told.out
+
+
 @pytest.mark.parametrize("option", ["--repeats=0", "--repeats=-1", "--repeats=1.5", "--starts=-1"])
 def test_nothing_is_measured_less_than_once(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

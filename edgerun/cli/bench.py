@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         if given is not None and not given.exists():
             raise ConfigError(f"{given} is not there")
     for target in (args.json, args.report):  # asked before anything is measured, which takes long
-        if target is not None and not target.parent.is_dir():
-            raise ConfigError(f"{target} cannot be written: there is no folder {target.parent}")
+        if target is not None and str(target) != "-":
+            _refuse_unwritable(target)
     out = sys.stderr if args.json and str(args.json) == "-" else sys.stdout
     before = [_told(file) for file in args.found]
     described = before[0][0] if before else machine.describe()
@@ -81,6 +81,16 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         args.report.write_text(page(described, sections), encoding="utf-8")
     return 0
+
+
+def _refuse_unwritable(target: Path) -> None:
+    """Raises ConfigError. What is in it stays."""
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target} cannot be written: there is no folder {target.parent}")
+    try:
+        target.open("a").close()
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
 
 
 def _told(file: Path) -> tuple[dict[str, Any], list[Section]]:
