@@ -359,6 +359,13 @@ def test_settling_light_does_not_blind_the_camera() -> None:
     assert sum(len(planner.plan(settling, Tracks.empty(), stamp(10 + number / 10))) for number in range(10)) >= 5
 
 
+def test_settling_light_blinds_no_camera_that_is_looked_at_whole() -> None:
+    planner = RegionPlanner(RegionOptions(mode="off"), MODEL)
+    planner.plan(moved(), Tracks.empty(), stamp(0))
+    settling = Motion(boxes_of(), False, settling=True)
+    assert all(planner.plan(settling, Tracks.empty(), stamp(number / 10)) for number in range(1, 10))
+
+
 box_st = st.tuples(*[st.floats(-0.2, 1.2)] * 4).map(
     lambda b: [min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]) + 0.001, max(b[1], b[3]) + 0.001]
 )

@@ -136,6 +136,15 @@ def test_labels_and_ultralytics_metadata_are_read_from_the_appended_archive(tmp_
     assert from_metadata({"names": metadata["names"]}) == ("person", "cat")
 
 
+def test_labels_of_an_older_ultralytics_export(tmp_path: Path) -> None:
+    """It wrote a Python literal, into a file of another name."""
+    with zipfile.ZipFile(path := tmp_path / "model.tflite", "w") as archive:
+        archive.writestr("temp_meta.txt", "{'task': 'detect', 'names': {0: 'person', 1: 'cat'}, 'imgsz': [320, 320]}")
+    metadata = read_metadata(path)
+    assert from_metadata(metadata) == ("person", "cat")
+    assert metadata["imgsz"] == "[320, 320]"
+
+
 def described(model: Path, path: Path, files: Sequence[tuple[str, int, str]]) -> None:
     """A model to which TensorFlow's metadata is added: names, kinds and locales of what its second output's are."""
     builder = flatbuffers.Builder()
