@@ -167,6 +167,15 @@ def test_it_stops_at_once_while_the_model_loads(tmp_path: Path) -> None:
         assert not daemon.said("Traceback")
 
 
+def test_a_model_that_never_loads_is_told_with_the_time_it_had(tmp_path: Path) -> None:
+    asked = {**config(1, gate=camera(clip())), "mqtt": NOBODY, "model": {"start_s": 0.75}}
+    with DaemonProcess(tmp_path, asked, program="tests.faulty_daemon") as daemon:
+        daemon.environ["FAULT"] = "hang while loading"
+        daemon.start()
+        assert daemon.wait(30) == 1
+        assert daemon.said("is not served after 0.75 s"), daemon.log()
+
+
 def test_one_more_worker_comes_where_one_does_not_keep_up(tmp_path: Path) -> None:
     """And the next start begins with both."""
     asked = {**config(1, gate=camera(clip(), fps=10, regions={"mode": "off"})), "mqtt": NOBODY}

@@ -180,11 +180,11 @@ def test_the_time_that_loading_took_is_no_sign_of_health(monkeypatch: pytest.Mon
 
 def test_a_hung_inference_is_killed_at_its_deadline_and_asked_again(tmp_path: Path) -> None:
     hanging = candidate(fault="hang", at=2, once=tmp_path / "once")
-    with working(hanging, terms=Terms(deadline_s=0.5)) as (worker, heard):
+    with working(hanging, terms=Terms(deadline_s=0.55)) as (worker, heard):
         loaded(heard)
         assert ask(worker, heard, 9).reason == ""
         assert worker.slot(0).outputs()[0].tolist() == [9]
-        assert "no answer within" in heard.losses.get(timeout=PATIENCE_S)
+        assert "no answer within 0.55 s" in heard.losses.get(timeout=PATIENCE_S)
 
 
 def test_an_inference_that_waited_for_another_has_its_whole_deadline() -> None:

@@ -232,8 +232,8 @@ class Worker:
                 reply = process.reply(min(max(left_s, 0.0) + _GRACE_S, _TICK_S))
                 if reply is not None:
                     self._answer(reply)
-                elif (late_s := self._oldest_s()) > self._terms.deadline_s:
-                    raise EngineError(f"no answer within {late_s:.1f} s; its process was killed", retriable=True)
+                elif self._oldest_s() > (limit_s := self._terms.deadline_s):
+                    raise EngineError(f"no answer within {limit_s:g} s; its process was killed", retriable=True)
                 if self._wanted:
                     self._choice.prefer(self._wanted)
                     self._wanted = ()

@@ -44,7 +44,7 @@ class Detector:
         io = self.dispatcher.wait_loaded(timeout_s)
         if io is None:
             why = next((reason for reason in self.dispatcher.reasons if reason), "")
-            raise EngineError(f"{self.model.name} is not served after {timeout_s:g} s: {why}", retriable=True)
+            raise EngineError(f"{self.model.name} is not served after {self.start_s:g} s: {why}", retriable=True)
         self._io = io
         return io
 
