@@ -112,6 +112,19 @@ def test_the_outputs_are_told_apart_in_any_order(order: tuple[str, ...]) -> None
     assert np.allclose(found.score, [0.9, 0.6])
 
 
+@pytest.mark.parametrize("most", [1, 4])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 0, 1]])
+def test_a_model_of_few_boxes_is_told_apart_too(most: int, order: list[int]) -> None:
+    """Four scores in a row are no box."""
+    boxes = np.resize(BOXES, (1, most, 4))
+    row = [np.resize(given, (1, most)) for given in (CLASSES, SCORES)]
+    outputs = [boxes, *row, np.array([1], np.float32)]
+    tensors = [outputs[k] for k in order]
+    found = Ssd(SsdOptions()).decode(tensors, post_processed(["a", "b", "c", "d"], tensors), WHOLE, 0.5)
+    assert found.class_id.tolist() == [2]
+    assert np.allclose(found.score, [0.9])
+
+
 def test_names_decide_where_values_cannot() -> None:
     """Scores of exactly 0 and 1 look like classes."""
     ones = np.ones((1, 3), np.float32)
