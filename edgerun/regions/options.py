@@ -18,7 +18,7 @@ class RegionOptions:
     per_frame: Annotated[int, Interval(ge=1, le=64)] = 3
     """The most inferences for one frame."""
     per_second: Annotated[float, POSITIVE] = 40.0
-    """The most inferences in any second for this camera."""
+    """The most inferences in any second for this camera. Of a fraction above 1 the whole number counts."""
     recheck_s: Annotated[float, POSITIVE] = 2.0
     """An object that stands still is looked at again after this time."""
     sweep_s: Annotated[float, POSITIVE] = 10.0
