@@ -549,6 +549,15 @@ def test_flags_in_a_form_that_is_not_known_are_left_out(tmp_path: Path, said: st
     assert read(tmp_path).throttled == {}
 
 
+def test_the_throttling_of_all_cores_is_told_together(tmp_path: Path) -> None:
+    assert "cpu" not in read(tmp_path).throttled
+    for number, count in enumerate([3, 0, 4]):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu{number}/thermal_throttle"
+        folder.mkdir(parents=True)
+        (folder / "core_throttle_count").write_text(f"{count}\n")
+    assert read(tmp_path).throttled == {"cpu": 7}
+
+
 def test_this_machine_can_be_read() -> None:
     """Whatever it has."""
     told = read()
