@@ -93,10 +93,11 @@ put() { # put MODE TARGET: stdin to a file, unless it already holds just that
     changed=1
     act "write $target" write "$mode" "$target" "$text"
 }
-write() {
+write() { # write MODE TARGET TEXT [OWNER]: all of it or nothing, whenever this is killed
     mkdir -p "$(dirname "$2")"
     printf '%s\n' "$3" >"$2.new"
     chmod "$1" "$2.new"
+    if [[ -n ${4-} ]]; then chown "$4" "$2.new"; fi
     mv -f "$2.new" "$2"
 }
 take_away() { # take_away FILE...: those that are there
@@ -213,22 +214,20 @@ else
 fi
 
 # configuration
-readable_by_daemon() { # its owner is root, so that a daemon that was broken into cannot change it
-    if [[ -z $root ]]; then chown root:edgerun "$1"; fi
-}
-new_config() {
+new_config() { # its owner is root, so that a daemon that was broken into cannot change it
+    local owner=root:edgerun
+    if [[ -n $root ]]; then owner=; fi # the group comes about when the image boots, see edgerun.tmpfiles
     mkdir -p "$etc"
     chmod 750 "$etc"
-    readable_by_daemon "$etc"
-    write 640 "$etc/edgerun.yaml" "$(<"$source_dir/configs/usb-camera.yaml")"
-    readable_by_daemon "$etc/edgerun.yaml"
+    if [[ -n $owner ]]; then chown "$owner" "$etc"; fi
+    write 640 "$etc/edgerun.yaml" "$(<"$source_dir/configs/usb-camera.yaml")" "$owner"
 }
 if [[ -e $etc/edgerun.yaml ]]; then
     say "$etc/edgerun.yaml is yours and stays as it is"
 else
     act "write $etc/edgerun.yaml, for a USB camera; edit it" new_config
 fi
-if [[ -n $root ]]; then put 644 "$tmpfiles" <"$source_dir/systemd/edgerun.tmpfiles"; fi # in place of the above
+if [[ -n $root ]]; then put 644 "$tmpfiles" <"$source_dir/systemd/edgerun.tmpfiles"; fi
 # an empty password file, because a missing one keeps the unit from starting
 if [[ ! -e $etc/mqtt_password ]]; then act "write $etc/mqtt_password, empty" write 600 "$etc/mqtt_password" ""; fi
 
