@@ -78,7 +78,7 @@ def tell_apart(outputs: Sequence[Array], specs: Sequence[TensorSpec]) -> tuple[O
     Raises ValueError where the shapes are others.
     """
     ranks = [output.ndim for output in outputs]
-    rank = max(2, *ranks)  # where there are four boxes, their scores and classes end in four as well
+    rank = max([2, *ranks])  # where there are four boxes, their scores and classes end in four as well
     boxes = [i for i, output in enumerate(outputs) if output.size and output.shape[-1] == 4 and ranks[i] == rank]
     counts = [i for i, output in enumerate(outputs) if output.size == 1 and i not in boxes]
     if len(outputs) != 4 or len(boxes) != 1 or not counts:
