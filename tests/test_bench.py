@@ -106,6 +106,18 @@ def test_a_place_that_takes_no_file_is_told_before_anything_is_measured(
     assert not told.out
 
 
+def test_a_run_that_was_ended_leaves_no_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgerun.bench.parts.motion", ended)
+    (before := tmp_path / "before").write_text("figures")
+    for target in (tmp_path / "new", before):
+        with pytest.raises(KeyboardInterrupt):
+            main(["bench", "motion", "--repeats", "1", "--json", str(target)])
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("before", "figures")]
+
+
 @pytest.mark.parametrize("option", ["--repeats=0", "--repeats=-1", "--repeats=1.5", "--starts=-1"])
 def test_nothing_is_measured_less_than_once(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -84,11 +84,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refuse_unwritable(target: Path) -> None:
-    """Raises ConfigError. What is in it stays."""
+    """Raises ConfigError. What is in it stays, and what was not there is not there afterwards."""
     if not target.parent.is_dir():
         raise ConfigError(f"{target} cannot be written: there is no folder {target.parent}")
+    is_new = not os.path.lexists(target)
     try:
         target.open("a").close()
+        if is_new:
+            target.unlink()
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
 

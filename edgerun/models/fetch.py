@@ -23,6 +23,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 BLOCK = 1 << 18
 TRIES = 4
 TIMEOUT_S = 30.0
+_LATER = {http.client.REQUEST_TIMEOUT, http.client.TOO_MANY_REQUESTS}
+"""What a server says that may well give the file at another time."""
 _WHEEL = re.compile(
     r"wheel:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+)(?: (?P<python>[0-9.]+) (?P<platform>[a-z0-9_]+))?"
 )
@@ -60,7 +62,7 @@ def _try(opener: urllib.request.OpenerDirector, url: str, part: Path, limit: int
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)  # what is there is longer than what the server has
-        elif error.code < 500:
+        elif error.code < 500 and error.code not in _LATER:
             raise ModelError(f"{url} is not to be had: the server says {error.code} {error.reason}.") from error
         return f"the server says {error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:

@@ -186,6 +186,15 @@ def test_a_page_that_is_not_there(server: HttpsServer, store: Path) -> None:
     assert server.behaviour.asked == [""]  # asking again would not help
 
 
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_busy_server_is_asked_again_and_what_to_do_told(status: int, server: HttpsServer, store: Path) -> None:
+    server.behaviour.status = status
+    with pytest.raises(ModelError, match=f"the server says {status} .* Run the same command again") as caught:
+        pull(listed(server.url), silent)
+    assert caught.value.retriable
+    assert len(server.behaviour.asked) > 1
+
+
 def archive_of(path: Path, **members: bytes) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
