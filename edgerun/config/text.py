@@ -21,6 +21,7 @@ from edgerun.records import dataclass
 from edgerun.remembered import MAX_BYTES
 
 MAX_DEPTH = 32
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 Loc: TypeAlias = tuple[str | int, ...]
 
@@ -143,6 +144,8 @@ def parse(raw: bytes) -> Node:
 def _not_yaml(error: yaml.YAMLError, text: str) -> RefusedError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is not None:
+        if "nesting depth" in (getattr(error, "problem", None) or ""):  # libyaml 0.2.6: its scanner reads ahead of us
+            return RefusedError(mark.line + 1, _TOO_DEEP)
         begin = "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
         if "\t" in begin and begin.isspace():
             return RefusedError(
@@ -220,7 +223,7 @@ class _Builder:
             self._add(Node(line, None if null else event.value))
             return
         if len(self.stack) >= MAX_DEPTH:
-            raise RefusedError(line, f"is nested deeper than {MAX_DEPTH} levels", self._here())
+            raise RefusedError(line, _TOO_DEEP, self._here())
         node = Node(line, {} if isinstance(event, yaml.MappingStartEvent) else [])
         self._add(node)
         self.stack.append(_Open(node))
